@@ -1,0 +1,46 @@
+"""Ultralytics YOLO models on ONNX Runtime, without torch.
+
+>>> import yolean
+>>> model = yolean.load("yolov8n.onnx")
+>>> for result in model("bus.jpg"):
+...     print(result.verbose(), result.boxes.xyxy)
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .engine.errors import DeviceError, InputError, ModelError, ServerBusy, YoleanError
+    from .engine.pipeline import Engine, load
+    from .engine.results import Results
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "DeviceError",
+    "Engine",
+    "InputError",
+    "ModelError",
+    "Results",
+    "ServerBusy",
+    "YoleanError",
+    "__version__",
+    "load",
+]
+
+_HOMES = {"Engine": ".engine.pipeline", "load": ".engine.pipeline", "Results": ".engine.results"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used: `yolean --help` needs neither OpenCV nor a runtime."""
+    if name not in __all__:
+        raise AttributeError(f"module 'yolean' has no attribute {name!r}")
+    value = getattr(import_module(_HOMES.get(name, ".engine.errors"), __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

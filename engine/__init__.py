@@ -1,0 +1,1 @@
+"""From an image to `Results`: model file, session, preprocessing, pipeline."""

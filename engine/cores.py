@@ -1,0 +1,62 @@
+"""How many cores this process may really use."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+
+_CGROUP = Path("/sys/fs/cgroup")
+_CPUS = Path("/sys/devices/system/cpu")
+
+
+def usable_cores() -> int:
+    """Physical cores within the affinity mask and the container's CPU quota, at least one.
+
+    ONNX Runtime reads neither mask nor quota: in a container limited to one core on a machine of 64 it
+    starts 64 threads that wait for one another.
+    """
+    try:
+        allowed = os.sched_getaffinity(0)
+    except AttributeError:  # macOS, Windows
+        allowed = set(range(os.cpu_count() or 1))
+    cores = _physical(allowed)
+    quota = cpu_quota()
+    return max(1, cores if quota is None else min(cores, math.ceil(quota)))
+
+
+def cpu_quota(root: Path = _CGROUP) -> float | None:
+    """Cores that the container's cgroup (v2 or v1) grants, or None where it sets no limit."""
+    try:
+        quota, period = (root / "cpu.max").read_text().split()
+    except (OSError, ValueError):
+        try:
+            quota = (root / "cpu/cpu.cfs_quota_us").read_text().strip()
+            period = (root / "cpu/cpu.cfs_period_us").read_text().strip()
+        except OSError:
+            return None
+    if quota in ("max", "-1"):
+        return None
+    return int(quota) / int(period)
+
+
+def has_cpu_flag(*flags: str) -> bool:
+    """Whether the CPU has any of these features, by their names in Linux's /proc/cpuinfo."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return False
+    found = next((line.split() for line in lines if line.startswith(("flags", "Features"))), [])
+    return not set(flags).isdisjoint(found)
+
+
+def _physical(cpus: set[int]) -> int:
+    """Cores behind these logical CPUs; sibling hyperthreads count once, where Linux tells them."""
+    siblings = set()
+    for cpu in cpus:
+        topology = _CPUS / f"cpu{cpu}/topology/thread_siblings_list"
+        try:
+            siblings.add(topology.read_text().strip())
+        except OSError:
+            return len(cpus)
+    return len(siblings)

@@ -1,0 +1,33 @@
+"""The errors that yolean raises on purpose.
+
+    YoleanError
+    ├── ModelError     the model file: unreadable, not YOLO, contradicts itself
+    ├── DeviceError    the runtime or the requested device is not usable
+    ├── InputError     what the caller passed: a picture, a size, a threshold
+    └── ServerBusy     the server's queue is full
+
+Every message is one line that says what was expected, what was found and what to do. Exceptions of
+ONNX Runtime are mapped to these in `session.py` and nowhere else.
+"""
+
+from __future__ import annotations
+
+
+class YoleanError(Exception):
+    """Base of every error that yolean raises on purpose."""
+
+
+class ModelError(YoleanError):
+    """The model file cannot be read, is not a YOLO export, or contradicts its own metadata."""
+
+
+class DeviceError(YoleanError):
+    """ONNX Runtime is missing or doubled, or the requested device is not usable here."""
+
+
+class InputError(YoleanError, ValueError):
+    """An argument is out of range, or a picture cannot be read."""
+
+
+class ServerBusy(YoleanError):
+    """The server's queue is full; the request may be sent again later."""

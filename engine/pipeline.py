@@ -1,0 +1,307 @@
+"""The engine: preprocess -> session -> postprocess, for one image, many, or a stream."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..postprocess import classify, detect, obb, pose, segment
+from ..postprocess.detections import Options
+from ..postprocess.geometry import Geometry, Size
+from .devices import Provider
+from .errors import InputError, ModelError
+from .preprocess import check_size, fill, place
+from .results import Results
+from .session import Session
+from .sources import Frame, Source, open_source
+from .spec import ModelSpec, read_spec
+
+DECODERS = {
+    "detect": detect.decode,
+    "segment": segment.decode,
+    "pose": pose.decode,
+    "obb": obb.decode,
+    "classify": classify.decode,
+}
+BAKED_CONF = 0.25
+"""Confidence that Ultralytics bakes into exports with nms=True; the file does not record another."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """Frames that share one input tensor.
+
+    Attributes:
+        frames, geometries: one a frame.
+        tensor: (batch, channels, height, width); rows beyond the frames are filling.
+        preprocess_ms: time spent on the tensor, whole batch.
+    """
+
+    frames: list[Frame]
+    geometries: list[Geometry]
+    tensor: NDArray[Any]
+    preprocess_ms: float
+
+
+class Engine:
+    """A loaded model. Calls may come from several threads.
+
+    Attributes:
+        spec: what the model file says about itself.
+        session: the ONNX Runtime session.
+        names: class names by id.
+        task: `detect`, `segment`, `pose`, `obb` or `classify`.
+    """
+
+    def __init__(self, session: Session, spec: ModelSpec) -> None:
+        """Join a session and its spec; `load` does it from a file."""
+        self.session, self.spec = session, spec
+        self.names, self.task = spec.names, spec.task
+        self._decode = DECODERS[spec.task]
+        # Input tensors are used again: fresh ones cost page faults, 1 ms for 5 MB. Taken and given back by
+        # whole operations of a list, which threads may share.
+        self._free: dict[tuple[int, ...], list[NDArray[Any]]] = {}
+
+    def __call__(
+        self,
+        source: Any,
+        conf: float = 0.25,
+        iou: float = 0.45,
+        imgsz: int | tuple[int, int] | None = None,
+        max_det: int = 300,
+        classes: int | Sequence[int] | None = None,
+        agnostic_nms: bool = False,
+        batch: int | None = None,
+    ) -> list[Results]:
+        """Predict every image of a source and return the results in its order.
+
+        Args:
+            source: path of a picture or video, folder, glob pattern, encoded bytes, array (H, W, 3) BGR
+                uint8, grey or BGRA array, PIL image, camera index, stream address, or a list of these.
+            conf: objects need a score above this, 0 to 1.
+            iou: of two boxes that overlap by more than this, 0 to 1, the better stays. End-to-end models
+                and exports with nms=True have settled it in the graph.
+            imgsz: size to run at, for models with free height and width; one number or (height, width).
+            max_det: most objects an image, from 1.
+            classes: keep only these class ids.
+            agnostic_nms: let boxes of different classes suppress each other.
+            batch: images a run, for models with a free batch. Default 1: see `default_batch`.
+
+        Raises:
+            InputError: an argument is out of range, or a picture cannot be read.
+        """
+        options = self._options(conf, iou, max_det, classes, agnostic_nms)
+        size = check_size(imgsz, self.spec)
+        frames = open_source(source, self.spec.channels)
+        if frames.total == 1:  # nothing to overlap: spare the thread
+            ready = self._prepare(list(frames), size)
+            return list(self._finish(ready, options))
+        return list(self._run(frames, size, options, self._batch(batch), None))
+
+    def stream(
+        self,
+        source: Any,
+        conf: float = 0.25,
+        iou: float = 0.45,
+        imgsz: int | tuple[int, int] | None = None,
+        max_det: int = 300,
+        classes: int | Sequence[int] | None = None,
+        agnostic_nms: bool = False,
+        batch: int | None = None,
+        on_error: Callable[[InputError], None] | None = None,
+    ) -> Iterator[Results]:
+        """Like calling the model, but yields results as they come.
+
+        The next frames are read and preprocessed while the current ones run. Arguments are checked at
+        the call, not at the first result.
+
+        Args:
+            on_error: is handed the error of a picture that cannot be read, which is then left out;
+                without it the error is raised.
+        """
+        options = self._options(conf, iou, max_det, classes, agnostic_nms)
+        size = check_size(imgsz, self.spec)
+        frames = source if isinstance(source, Source) else open_source(source, self.spec.channels)
+        return self._run(frames, size, options, self._batch(batch), on_error)
+
+    def warmup(self, imgsz: int | tuple[int, int] | None = None) -> None:
+        """Run once on a blank picture, so that the first real one finds everything allocated."""
+        height, width = check_size(imgsz, self.spec)
+        blank = np.full((height, width, self.spec.channels), 114, np.uint8)
+        self(blank)
+
+    def _run(
+        self,
+        source: Source,
+        size: Size,
+        options: Options,
+        batch: int,
+        on_error: Callable[[InputError], None] | None,
+    ) -> Generator[Results, None, None]:
+        """Results in order, with the next batch prepared in a thread of its own."""
+        frames = source.frames(on_error)
+        batches = self._batches(frames, size, batch)
+        with ThreadPoolExecutor(1, "yolean-prepare") as pool:
+            try:
+                upcoming = pool.submit(next, batches, None)
+                while (ready := upcoming.result()) is not None:
+                    upcoming = pool.submit(next, batches, None)
+                    yield from self._finish(ready, options)
+            finally:  # also when the consumer stops early: wait for the thread, then let go of the source
+                pool.shutdown()
+                batches.close()
+
+    def _batches(self, frames: Iterator[Frame], size: Size, batch: int) -> Generator[Batch, None, None]:
+        """Consecutive frames, grouped while they need a tensor of the same shape.
+
+        So every image gets the answer that it gets alone, whatever its company.
+        """
+        group: list[Frame] = []
+        shape: Size | None = None
+        for frame in frames:
+            wanted = place(frame.image.shape[:2], size, self.spec).tensor
+            if group and (wanted != shape or len(group) == batch):
+                yield self._prepare(group, size)
+                group = []
+            shape = wanted
+            group.append(frame)
+            if len(group) == batch:
+                yield self._prepare(group, size)
+                group = []
+        if group:
+            yield self._prepare(group, size)
+
+    def _prepare(self, frames: list[Frame], size: Size) -> Batch:
+        """Letterbox frames of one tensor shape into one tensor."""
+        started = perf_counter()
+        geometries = [place(f.image.shape[:2], size, self.spec) for f in frames]
+        shape = (self.spec.batch or len(frames), self.spec.channels, *geometries[0].tensor)
+        tensor = self._borrow(shape)
+        for frame, geometry, out in zip(frames, geometries, tensor, strict=False):
+            fill(frame.image, geometry, self.spec, out)
+        tensor[len(frames) :] = 0
+        return Batch(frames, geometries, tensor, _ms_since(started))
+
+    def _finish(self, ready: Batch, options: Options) -> Iterator[Results]:
+        """Run a batch and decode each image."""
+        started = perf_counter()
+        try:
+            outputs = self.session.run(ready.tensor)
+        finally:
+            self._give_back(ready.tensor)
+        inference_ms, count = _ms_since(started), len(ready.frames)
+        for i, (frame, geometry) in enumerate(zip(ready.frames, ready.geometries, strict=True)):
+            started = perf_counter()
+            own = [np.asarray(o[i], np.float32) for o in outputs]
+            found = self._decode(own, self.spec.layout, geometry, options)
+            speed = {
+                "decode": frame.decode_ms,
+                "preprocess": ready.preprocess_ms / count,
+                "inference": inference_ms / count,
+                "postprocess": _ms_since(started),
+            }
+            yield Results(frame, self.names, self.task, found, speed, geometry.tensor)
+
+    def _borrow(self, shape: tuple[int, ...]) -> NDArray[Any]:
+        try:
+            return self._free[shape].pop()
+        except (KeyError, IndexError):
+            return np.empty(shape, self.spec.dtype)
+
+    def _give_back(self, tensor: NDArray[Any]) -> None:
+        if len(self._free) >= 8 and tensor.shape not in self._free:
+            self._free.clear()  # a few shapes recur; keeping all would grow with every new one
+        self._free.setdefault(tensor.shape, []).append(tensor)
+
+    def _batch(self, wanted: int | None) -> int:
+        if wanted is not None and (not isinstance(wanted, int) or wanted < 1):
+            raise InputError(f"batch={wanted!r}: expected a whole number from 1")
+        fixed = self.spec.batch
+        if fixed is None:
+            return wanted or default_batch(self.session)
+        if wanted is not None and wanted > fixed:
+            raise InputError(f"batch={wanted}: this export takes {fixed} a run; export it with dynamic axes")
+        return wanted or fixed
+
+    def _options(
+        self, conf: float, iou: float, max_det: int, classes: int | Sequence[int] | None, agnostic: bool
+    ) -> Options:
+        """Check what the caller asked for, once."""
+        for name, value in (("conf", conf), ("iou", iou)):
+            if not isinstance(value, (int, float, np.number)) or not 0 <= value <= 1:
+                raise InputError(f"{name}={value!r}: expected a number from 0 to 1")
+        if not isinstance(max_det, int) or max_det < 1:
+            raise InputError(f"max_det={max_det!r}: expected a whole number from 1")
+        if self.spec.layout.kind == "nms" and conf < BAKED_CONF:
+            raise InputError(
+                f"conf={conf}: this model was exported with nms=True, which bakes a confidence "
+                f"of {BAKED_CONF} into the graph; ask for that or more, or export without nms"
+            )
+        wanted = None if classes is None else tuple(int(c) for c in np.atleast_1d(np.asarray(classes)))
+        unknown = [c for c in wanted or () if c not in self.names]
+        if unknown:
+            raise InputError(f"classes={unknown}: this model has the ids 0 to {len(self.names) - 1}")
+        return Options(float(conf), float(iou), max_det, wanted, bool(agnostic))
+
+
+def default_batch(session: Session) -> int:
+    """Images a run for a free batch: 8 on GPUs, else 1.
+
+    A GPU waits for work and gains from more; on a CPU a batch of four takes longer than four runs and
+    four times the memory.
+    """
+    return 8 if session.device.is_gpu else 1
+
+
+def load(
+    model: str | Path | bytes,
+    device: str = "auto",
+    *,
+    task: str | None = None,
+    names: Mapping[int, str] | Sequence[str] | None = None,
+    kpt_shape: tuple[int, int] | None = None,
+    threads: int | None = None,
+    precision: str | None = None,
+    providers: Sequence[str | Provider] | None = None,
+    cuda_graph: bool = False,
+) -> Engine:
+    """Load an ONNX file that Ultralytics exported.
+
+    Args:
+        model: the .onnx file, or its bytes.
+        device: `auto`, `cpu`, `cuda[:N]`, `tensorrt[:N]`, `openvino[:CPU|GPU|NPU]`, `coreml` or
+            `directml[:N]`. A named device is used or refused; only `auto` may fall back to the CPU.
+        task, names, kpt_shape: for files without Ultralytics' metadata.
+        threads: threads of one run on the CPU; default: the cores that this process may use.
+        precision: `fp32`, `fp16` or `bf16`, where the device offers it.
+        providers: ONNX Runtime's provider list, in place of what `device` implies.
+        cuda_graph: replay runs as a CUDA graph; for static exports.
+
+    Raises:
+        ModelError: the file is missing, not a YOLO export, or contradicts itself.
+        DeviceError: the device is not usable here.
+        InputError: an argument is out of range.
+    """
+    session = Session(
+        model, device, threads=threads, precision=precision, providers=providers, cuda_graph=cuda_graph
+    )
+    try:
+        spec = read_spec(
+            session.metadata, session.inputs, session.outputs, task=task, names=names, kpt_shape=kpt_shape
+        )
+    except (ModelError, InputError) as exc:
+        if isinstance(model, bytes) or isinstance(exc, InputError):
+            raise
+        raise ModelError(f"{model}: {exc}") from exc
+    return Engine(session, spec)
+
+
+def _ms_since(started: float) -> float:
+    return (perf_counter() - started) * 1e3

@@ -1,0 +1,98 @@
+"""From a picture to the model's input tensor."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ..postprocess.geometry import Geometry, Size
+from .errors import InputError
+from .resample import resample
+from .spec import ModelSpec
+
+Image = NDArray[np.uint8]
+
+_PAD = np.float32(114) / np.float32(255)
+_MAX_SIZE = 8192
+
+
+def check_size(imgsz: int | tuple[int, int] | None, spec: ModelSpec) -> Size:
+    """The (height, width) to run a model at: the largest tensor, for models with free axes.
+
+    Args:
+        imgsz: one number for both sides, (height, width), or None for the model's own. Rounded up to
+            the stride where the model leaves it free.
+
+    Raises:
+        InputError: not a size, or not the one that a static export has.
+    """
+    if imgsz is None:
+        return spec.imgsz
+    sides = (imgsz, imgsz) if isinstance(imgsz, int) else tuple(imgsz)
+    if len(sides) != 2 or not all(isinstance(s, int) and 1 <= s <= _MAX_SIZE for s in sides):
+        raise InputError(f"imgsz={imgsz!r}: expected a whole number to {_MAX_SIZE}, or (height, width)")
+    if spec.dynamic:
+        height, width = (-(-side // spec.stride) * spec.stride for side in sides)
+        return height, width
+    if tuple(sides) != spec.imgsz:
+        raise InputError(
+            f"imgsz={imgsz!r}: this is a static export that runs at {spec.imgsz[0]}x{spec.imgsz[1]} only "
+            "(height x width); leave imgsz out, or export with dynamic axes"
+        )
+    return spec.imgsz
+
+
+def place(original: Size, size: Size, spec: ModelSpec) -> Geometry:
+    """Where an image of (height, width) `original` goes in a tensor for `size`.
+
+    Static exports get the whole size; dynamic ones only as much as the image needs.
+    """
+    if spec.task == "classify":
+        return Geometry.centre_crop(original, size)
+    if spec.dynamic:
+        return Geometry.rectangle(original, size, spec.stride)
+    return Geometry.letterbox(original, size)
+
+
+def fill(image: Image, geometry: Geometry, spec: ModelSpec, out: NDArray[Any]) -> None:
+    """Write an image into `out`, its place in the input tensor.
+
+    Args:
+        image: (h, w, channels) uint8, BGR when there are three.
+        geometry: from `place`, for this image.
+        out: (channels, height, width) float32 or float16, wholly overwritten: RGB, 0 to 1.
+    """
+    if spec.task == "classify":
+        (height, width), (left, top) = geometry.tensor, geometry.pad
+        resampled = resample(image, geometry.resized, (-left, -top, width, height))
+        if spec.channels == 3:
+            resampled = resampled[::-1]
+        np.divide(resampled, np.float32(255), out=out, casting="same_kind")
+        return
+    height, width = geometry.resized
+    left, top = geometry.pad
+    if image.shape[:2] != (height, width):
+        image = _resized(image, width, height)
+    _pad(out, geometry)
+    targets = out[::-1] if spec.channels == 3 else out
+    for plane, target in zip(cv2.split(image), targets, strict=True):
+        inside = target[top : top + height, left : left + width]
+        np.divide(plane, np.float32(255), out=inside, casting="same_kind", dtype=np.float32)
+
+
+def _resized(image: Image, width: int, height: int) -> Image:
+    resized = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
+    return resized if resized.ndim == 3 else resized[..., None]  # type: ignore[return-value]
+
+
+def _pad(out: NDArray[Any], geometry: Geometry) -> None:
+    """Paint the four strips around the image, and nothing under it: that is written anyway."""
+    height, width = geometry.resized
+    left, top = geometry.pad
+    out[:, :top] = _PAD
+    out[:, top + height :] = _PAD
+    out[:, top : top + height, :left] = _PAD
+    out[:, top : top + height, left + width :] = _PAD

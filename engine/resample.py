@@ -1,0 +1,80 @@
+"""Antialiased bilinear resizing, as Pillow does it: what classification models were trained with."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ..postprocess.geometry import Float
+
+_BLOCK = 16  # output rows or columns computed by one small matrix product
+_UNIT = np.float64(1 << 22)  # Pillow's weights are multiples of 2^-22, which float32 holds exactly
+
+Bands = list[tuple[int, int, slice, Float]]
+
+
+def resample(image: NDArray[np.uint8], resized: tuple[int, int], crop: tuple[int, int, int, int]) -> Float:
+    """Resize, cut out a part, and hand it over plane by plane.
+
+    A triangle filter as wide as two output pixels on each axis; `cv2.resize` samples without it, which
+    costs classification models several points of accuracy. As in Pillow, rows come first and are rounded
+    to whole values before the columns: classifiers are so sensitive that leaving that out moves
+    confidences by 0.02. Only what the crop needs is computed.
+
+    Args:
+        image: (h, w, channels) uint8.
+        resized: (height, width) that the whole image would get.
+        crop: (left, top, width, height) of the part, in pixels of the resized image.
+
+    Returns:
+        (channels, height, width) float32 of whole values from 0 to 255.
+    """
+    left, top, width, height = crop
+    across = _bands(image.shape[1], resized[1], left, width)
+    down = _bands(image.shape[0], resized[0], top, height)
+    first, last = down[0][0], down[-1][1]
+    planes = np.stack(cv2.split(image[first:last])).reshape(-1, image.shape[1])
+    rows = np.empty((len(planes), width), np.float32)
+    for start, stop, pixels, weights in across:
+        rows[:, pixels] = planes[:, start:stop].astype(np.float32) @ weights.T
+    _round(rows)
+    stacked = rows.reshape(image.shape[2], last - first, width)
+    result = np.empty((image.shape[2], height, width), np.float32)
+    for start, stop, pixels, weights in down:
+        np.matmul(weights, stacked[:, start - first : stop - first], out=result[:, pixels])
+    _round(result)
+    return result
+
+
+def _round(values: Float) -> None:
+    """To whole values, halves up."""
+    values += np.float32(0.5)
+    np.floor(values, out=values)
+
+
+@lru_cache(maxsize=64)
+def _bands(size: int, resized: int, start: int, count: int) -> Bands:
+    """Weights of `count` output pixels from `start` on, in blocks.
+
+    Returns:
+        for each block the first and past-the-last input pixel it needs, its own output pixels, and its
+        (pixels, inputs) weights.
+    """
+    scale = size / resized
+    support = max(scale, 1.0)
+    bands = []
+    for low in range(0, count, _BLOCK):
+        pixels = slice(low, min(low + _BLOCK, count))
+        centres = (np.arange(pixels.start, pixels.stop) + start + 0.5) * scale
+        firsts = np.maximum((centres - support + 0.5).astype(int), 0)
+        lasts = np.minimum((centres + support + 0.5).astype(int), size)
+        inputs = np.arange(firsts[0], lasts[-1])
+        weights = np.maximum(1 - np.abs(inputs + 0.5 - centres[:, None]) / support, 0)
+        weights[(inputs < firsts[:, None]) | (inputs >= lasts[:, None])] = 0
+        weights /= weights.sum(axis=1, keepdims=True)
+        exact = (np.floor(weights * _UNIT + 0.5) / _UNIT).astype(np.float32)
+        bands.append((int(firsts[0]), int(lasts[-1]), pixels, exact))
+    return bands

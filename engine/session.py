@@ -1,0 +1,264 @@
+"""The ONNX Runtime session: providers, threads, buffers, warm-up. Knows nothing of YOLO."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from .cores import usable_cores
+from .devices import PROVIDERS, Device, Provider, candidates, import_runtime, provider_options
+from .errors import DeviceError, InputError, ModelError, YoleanError
+
+log = logging.getLogger("yolean")
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class TensorInfo:
+    """One input or output as the model file declares it; free axes are names or None."""
+
+    name: str
+    shape: tuple[int | str | None, ...]
+    dtype: str
+
+
+class Session:
+    """One model on one device.
+
+    On the CPU, `run` may be called from several threads. On GPUs, one thread owns the session and `run`
+    waits for it: concurrent runs of one CUDA session corrupt results or crash.
+
+    Attributes:
+        device: the device really in use.
+        provider: ONNX Runtime's name of the provider really in use.
+        threads: threads of one run on the CPU.
+        inputs, outputs: what the model file declares.
+        metadata: the model file's own key-value pairs.
+    """
+
+    def __init__(
+        self,
+        model: str | Path | bytes,
+        device: str = "auto",
+        *,
+        threads: int | None = None,
+        precision: str | None = None,
+        providers: Sequence[str | Provider] | None = None,
+        cuda_graph: bool = False,
+    ) -> None:
+        """Load a model.
+
+        Args:
+            model: an .onnx file, or its bytes.
+            device: `auto`, `cpu`, `cuda[:N]`, `tensorrt[:N]`, `openvino[:CPU|GPU|NPU]`, `coreml` or
+                `directml[:N]`. A named device is used or refused; only `auto` may fall back to the CPU.
+            threads: threads of one run; default: the cores this process may use.
+            precision: `fp32`, `fp16` or `bf16`, where the device offers it. OpenVINO takes bf16 by default
+                on CPUs that have it.
+            providers: ONNX Runtime's own provider list, which replaces what `device` implies.
+            cuda_graph: record the run as a CUDA graph (static shapes only).
+
+        Raises:
+            ModelError: the file is missing, not ONNX, or newer than this ONNX Runtime.
+            DeviceError: the device is not usable here.
+            InputError: an argument is out of range.
+        """
+        self._ort = import_runtime()
+        if threads is not None and threads < 1:
+            raise InputError(f"threads={threads}: expected a whole number from 1")
+        self.threads = threads or usable_cores()
+        self._model = _checked_file(model)
+        self._session, self.device = self._open(device, precision, providers, cuda_graph)
+        self.provider: str = self._session.get_providers()[0]
+        self.inputs = tuple(map(_info, self._session.get_inputs()))
+        self.outputs = tuple(map(_info, self._session.get_outputs()))
+        self.metadata: Mapping[str, str] = self._session.get_modelmeta().custom_metadata_map
+        self._names = [o.name for o in self.outputs]
+        self._owner = ThreadPoolExecutor(1, "yolean-gpu") if self.device.is_gpu else None
+        self._bound: dict[tuple[int, ...], Binding] = {}
+
+    def run(self, tensor: Array) -> list[Array]:
+        """Run the model on one input; returns its outputs in the file's order.
+
+        Raises:
+            ModelError: the graph fails on this tensor.
+        """
+        if self._owner is None:
+            with _mapped(str(self.provider)):
+                outputs: list[Array] = self._session.run(self._names, {self.inputs[0].name: tensor})
+            return outputs
+        return self._owner.submit(self._run_bound, tensor).result()
+
+    def close(self) -> None:
+        """Give back the owner thread; the session is not usable afterwards."""
+        if self._owner is not None:
+            self._owner.shutdown()
+
+    def _open(
+        self, device: str, precision: str | None, providers: Sequence[str | Provider] | None, cuda_graph: bool
+    ) -> tuple[Any, Device]:
+        """The first candidate that really comes up, or the error of the only one."""
+        if providers is not None:
+            wanted: list[Provider] = [(p, {}) if isinstance(p, str) else p for p in providers]
+            return self._create(wanted), _device_of(wanted)
+        choices = candidates(device, self._ort.get_available_providers())
+        for choice in choices:
+            wanted = provider_options(choice, self._model, self.threads, precision, cuda_graph)
+            try:
+                return self._create(wanted), choice
+            except DeviceError as exc:
+                if choice is choices[-1]:
+                    raise
+                log.warning("%s is not usable, falling back to %s: %s", choice, choices[-1], exc)
+        raise AssertionError("the CPU is always a candidate")
+
+    def _create(self, providers: list[Provider]) -> Any:
+        """A session on exactly the first provider of the list.
+
+        Raises:
+            DeviceError: ONNX Runtime came up without that provider.
+        """
+        name = providers[0][0]
+        if "CUDA" in name or "Tensorrt" in name:
+            # Finds the CUDA libraries of NVIDIA's pip wheels, which otherwise only torch would load.
+            getattr(self._ort, "preload_dlls", lambda **_: None)(directory="")
+        model = self._model if isinstance(self._model, bytes) else str(self._model)
+        with _mapped(name):
+            session = self._ort.InferenceSession(
+                model,
+                self._session_options(name),
+                providers=[p for p, _ in providers],
+                provider_options=[o for _, o in providers],
+                enable_fallback=0,
+            )
+        found = session.get_providers()
+        if found[0] != name:
+            raise DeviceError(
+                f"ONNX Runtime {self._ort.__version__} has {name} but could not start it and offers {found}; "
+                "its CUDA, cuDNN or driver version does not fit: see `yolean doctor`"
+            )
+        return session
+
+    def _session_options(self, provider: str) -> Any:
+        options = self._ort.SessionOptions()
+        options.log_severity_level = 4  # fatal only: every failure reaches the caller as an exception
+        # Explicit numbers: the default ignores quotas and pins threads to cores that may not be ours.
+        options.intra_op_num_threads = self.threads if provider == "CPUExecutionProvider" else 1
+        options.inter_op_num_threads = 1
+        # Threads spin within a run and sleep between runs. Left spinning, the pool of an idle session takes
+        # the cores from the busy one: two models in turn took 1.5 times as long each. A global thread
+        # pool cures that too, but forbids every other session of the process to have a pool of its own.
+        options.add_session_config_entry("session.force_spinning_stop", "1")
+        # Saves 20 MB a model and, with free shapes, growth with every new shape; costs no measurable time.
+        options.enable_mem_pattern = False
+        return options
+
+    def _run_bound(self, tensor: Array) -> list[Array]:
+        """Run on the GPU through buffers that live there; called by the owner thread alone."""
+        with _mapped(self.provider):
+            if tensor.shape not in self._bound:
+                if len(self._bound) >= 8:  # a few shapes recur; keeping every shape would fill the GPU
+                    self._bound.clear()
+                kind = "dml" if self.device.name == "directml" else "cuda"
+                unit = int(self.device.unit or 0)
+                self._bound[tensor.shape] = Binding(self._ort, self._session, tensor, kind, unit)
+            return self._bound[tensor.shape].run(tensor)
+
+
+class Binding:
+    """One input shape's buffers on a device, used again by every run of that shape.
+
+    Reuse saves the allocations, and CUDA graphs need it: they replay fixed addresses.
+    """
+
+    def __init__(self, ort: Any, session: Any, tensor: Array, kind: str, unit: int) -> None:
+        """Allocate for `tensor`'s shape and dtype on device `kind` (`cuda`, `dml`, `cpu`) number `unit`."""
+        self._session = session
+        self._input = ort.OrtValue.ortvalue_from_numpy(tensor, kind, unit)
+        self._binding = session.io_binding()
+        self._binding.bind_ortvalue_input(session.get_inputs()[0].name, self._input)
+        names = [output.name for output in session.get_outputs()]
+        for name in names:
+            self._binding.bind_output(name, kind, unit)
+        session.run_with_iobinding(self._binding)  # its outputs tell the shapes, and stay as buffers
+        for name, value in zip(names, self._binding.get_outputs(), strict=True):
+            self._binding.bind_ortvalue_output(name, value)
+
+    def run(self, tensor: Array) -> list[Array]:
+        """Copy `tensor` in, run, copy the outputs out."""
+        self._input.update_inplace(tensor)
+        self._session.run_with_iobinding(self._binding)
+        outputs: list[Array] = self._binding.copy_outputs_to_cpu()
+        return outputs
+
+
+def _checked_file(model: str | Path | bytes) -> Path | bytes:
+    if isinstance(model, bytes):
+        if not model:
+            raise ModelError("the model is empty: expected the bytes of an .onnx file")
+        return model
+    path = Path(model)
+    if path.suffix in (".pt", ".pth"):
+        raise ModelError(f"{path} holds PyTorch weights: export them to ONNX first, and load the .onnx file")
+    if path.is_dir():
+        raise ModelError(f"{path} is a folder: expected an .onnx file")
+    if not path.is_file():
+        raise ModelError(f"{path} does not exist: expected an .onnx file")
+    if path.stat().st_size == 0:
+        raise ModelError(f"{path} is empty: expected an .onnx file")
+    return path
+
+
+def _info(argument: Any) -> TensorInfo:
+    return TensorInfo(argument.name, tuple(argument.shape), argument.type)
+
+
+def _device_of(providers: list[Provider]) -> Device:
+    name, options = providers[0]
+    short = next((key for key, value in PROVIDERS.items() if value == name), "cpu")
+    return Device(short, str(options.get("device_id", "")))
+
+
+@contextmanager
+def _mapped(provider: str) -> Iterator[None]:
+    """Turn ONNX Runtime's exceptions into ours, the only place that knows them."""
+    try:
+        yield
+    except Exception as exc:
+        if isinstance(exc, YoleanError) or not _is_runtimes(exc):
+            raise
+        text = " ".join(str(exc).split())
+        kind = type(exc).__name__
+        if "IR version" in text or ("opset" in text.lower() and "support" in text.lower()):
+            import onnxruntime
+
+            raise ModelError(
+                f"the model is newer than ONNX Runtime {onnxruntime.__version__}: {_reason(text)}; "
+                "update ONNX Runtime, or export with a lower opset"
+            ) from exc
+        if kind in ("InvalidProtobuf", "InvalidGraph", "NoSuchFile", "NotImplemented", "NoModel"):
+            raise ModelError(f"not a usable ONNX model: {_reason(text)}") from exc
+        if kind == "InvalidArgument":
+            raise ModelError(f"the model refuses its input: {_reason(text)}") from exc
+        if provider != "CPUExecutionProvider":
+            raise DeviceError(f"{provider} failed: {_reason(text)}") from exc
+        raise ModelError(f"ONNX Runtime failed: {_reason(text)}") from exc
+
+
+def _is_runtimes(exc: Exception) -> bool:
+    """Whether ONNX Runtime raised it: its own classes, and plain ones from the binding."""
+    return type(exc).__module__.startswith("onnxruntime") or isinstance(exc, (RuntimeError, ValueError))
+
+
+def _reason(text: str) -> str:
+    """The part of ONNX Runtime's message that a person can use, in one line."""
+    text = text.split(" : ", 2)[-1]
+    return text if len(text) <= 300 else text[:300] + "…"

@@ -1,0 +1,274 @@
+"""What an .onnx file says about itself, and the output layout that follows from it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..postprocess.layout import TASKS, Kind, Layout, Task
+from .errors import InputError, ModelError
+from .session import TensorInfo
+
+_MAX_METADATA = 1_000_000  # characters; ImageNet's 21,000 names need 400,000
+_MAX_NAME = 200
+_DTYPES = {"tensor(float)": "float32", "tensor(float16)": "float16"}
+_MASKS = 32  # prototype masks of every Ultralytics segmentation model, where the graph does not tell
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """What is known of a model before its first run.
+
+    Attributes:
+        layout: task and layout of the outputs.
+        names: class names by id.
+        imgsz: (height, width) of the input; for dynamic models, the size to use by default.
+        stride: height and width of the input are multiples of it.
+        channels: colour channels of the input: 3, or 1 for grey, or more.
+        batch: the fixed batch size, or None when it is free.
+        dynamic: whether height and width are free.
+        dtype: of the input, `float32` or `float16`.
+        family: the model's description in its metadata, such as "Ultralytics YOLO11n model".
+    """
+
+    layout: Layout
+    names: Mapping[int, str] = field(hash=False)
+    imgsz: tuple[int, int]
+    stride: int
+    channels: int
+    batch: int | None
+    dynamic: bool
+    dtype: str
+    family: str = ""
+
+    @property
+    def task(self) -> Task:
+        """What the model predicts."""
+        return self.layout.task
+
+
+def read_spec(
+    metadata: Mapping[str, str],
+    inputs: Sequence[TensorInfo],
+    outputs: Sequence[TensorInfo],
+    *,
+    task: str | None = None,
+    names: Mapping[int, str] | Sequence[str] | None = None,
+    kpt_shape: tuple[int, int] | None = None,
+) -> ModelSpec:
+    """Work out the spec from metadata first, then shapes; never from a file's name.
+
+    Args:
+        metadata: the file's key-value pairs, all text, as Ultralytics writes them. Not trusted.
+        inputs, outputs: as the file declares them.
+        task, names, kpt_shape: for files without metadata; they win over what the file says.
+
+    Raises:
+        ModelError: not a YOLO export, or metadata and shapes contradict each other.
+        InputError: `task` is not a task.
+    """
+    shape, dtype = _image_input(inputs)
+    chosen = _task(metadata, task)
+    points = kpt_shape or _pair(metadata, "kpt_shape") if chosen == "pose" else None
+    labels = _names(names if names is not None else _literal(metadata, "names"))
+    layout = _layout(chosen, labels, points, metadata, outputs)
+    dynamic = not (isinstance(shape[2], int) and isinstance(shape[3], int))
+    size = _pair(metadata, "imgsz") or ((224, 224) if chosen == "classify" else (640, 640))
+    imgsz = tuple(d if isinstance(d, int) else s for d, s in zip(shape[2:], size, strict=True))
+    return ModelSpec(
+        layout=layout,
+        names=labels or {i: f"class {i}" for i in range(layout.nc)},
+        imgsz=(imgsz[0], imgsz[1]),
+        stride=_integer(metadata, "stride", 1 if chosen == "classify" else 32),
+        channels=shape[1] if isinstance(shape[1], int) else _integer(metadata, "channels", 3),
+        batch=shape[0] if isinstance(shape[0], int) else None,
+        dynamic=dynamic,
+        dtype=dtype,
+        family=metadata.get("description", "").strip()[:_MAX_NAME],
+    )
+
+
+def _image_input(inputs: Sequence[TensorInfo]) -> tuple[tuple[int | str | None, ...], str]:
+    found = ", ".join(f"{i.name}: {i.dtype} {list(i.shape)}" for i in inputs)
+    if len(inputs) != 1 or len(inputs[0].shape) != 4:
+        raise ModelError(
+            f"not a YOLO export: expected one image input (batch, channels, height, width), found {found}"
+        )
+    if inputs[0].dtype not in _DTYPES:
+        raise ModelError(
+            f"expected an input of float or float16, found {found}: quantised inputs are unknown"
+        )
+    return inputs[0].shape, _DTYPES[inputs[0].dtype]
+
+
+def _task(metadata: Mapping[str, str], given: str | None) -> Task:
+    if given is not None and given not in TASKS:
+        raise InputError(f"task={given!r}: expected one of {', '.join(TASKS)}")
+    found = given or metadata.get("task")
+    if found is None:
+        raise ModelError(
+            "the file has no Ultralytics metadata that tells the task: give task= and names= "
+            "(--task and --names), if it is a YOLO model"
+        )
+    for task in TASKS:
+        if task == found:
+            return task
+    raise ModelError(f"the metadata names the task {found[:40]!r}: expected one of {', '.join(TASKS)}")
+
+
+def _names(value: Any) -> dict[int, str]:
+    """Class names by id, from a list or a dict of ids; empty when there are none.
+
+    Raises:
+        ModelError: ids are not 0, 1, 2, … or a name is not text.
+    """
+    if value is None:
+        return {}
+    pairs = dict(value) if isinstance(value, Mapping) else dict(enumerate(value))
+    if sorted(map(str, pairs)) != sorted(map(str, range(len(pairs)))):
+        raise ModelError(f"class ids must be 0 to {len(pairs) - 1}, found {str(list(pairs))[:80]}")
+    return {int(i): str(name)[:_MAX_NAME] for i, name in sorted(pairs.items(), key=lambda p: int(p[0]))}
+
+
+def _layout(
+    task: Task,
+    names: dict[int, str],
+    kpt_shape: tuple[int, int] | None,
+    metadata: Mapping[str, str],
+    outputs: Sequence[TensorInfo],
+) -> Layout:
+    """The one layout that fits the metadata and the shapes."""
+    expected = 2 if task == "segment" else 1
+    found = ", ".join(f"{o.name} {list(o.shape)}" for o in outputs)
+    rank = 2 if task == "classify" else 3
+    if len(outputs) < expected or len(outputs[0].shape) != rank:
+        raise ModelError(
+            f"a {task} model has {expected} output(s), the first with {rank} axes; found {found}: "
+            "is the task right?"
+        )
+    shape = outputs[0].shape
+    if task == "classify":
+        return _fitting([Layout(task, "raw", len(names) or _size(shape[1]))], shape, task)
+    extra = _extra(task, names, kpt_shape, outputs)
+    kinds = _kinds(metadata)
+    layouts = []
+    for kind in kinds:
+        nc = len(names) or (_size(shape[1]) - 4 - extra if kind == "raw" else 0)
+        points = kpt_shape
+        if task == "pose" and points is None:
+            points = (extra // 3, 3)
+        if nc > 0:
+            layouts.append(Layout(task, kind, nc, extra, points))
+    return _fitting(layouts, shape, task)
+
+
+def _fitting(layouts: list[Layout], shape: tuple[int | str | None, ...], task: Task) -> Layout:
+    """The only layout whose width agrees with the first output's shape."""
+    fits = [one for one in layouts if _width(one, shape) in (one.width, 0)]
+    if len({one.kind == "raw" for one in fits}) == 1 and fits[0].nc > 0:
+        return fits[0]
+    if fits:
+        raise ModelError(
+            f"the output {list(shape)} fits more than one layout, and the metadata does not say which: "
+            "export again with a current Ultralytics"
+        )
+    wanted = "; ".join(_described(one) for one in layouts) or "class names, which are missing: give names="
+    raise ModelError(
+        f"metadata and graph contradict each other: the output is {list(shape)}, but a {task} model needs "
+        f"{wanted}"
+    )
+
+
+def _described(layout: Layout) -> str:
+    if layout.task == "classify":
+        return f"(batch, {layout.nc}) for {layout.nc} classes"
+    if layout.kind == "raw":
+        parts = f"4 box + {layout.nc} classes + {layout.extra} extra"
+        return f"(batch, {layout.width}, anchors) with {parts} in the raw layout"
+    return f"(batch, rows, {layout.width}) with 6 + {layout.extra} extra in the {layout.kind} layout"
+
+
+def _width(layout: Layout, shape: tuple[int | str | None, ...]) -> int:
+    return _size(shape[2 if layout.kind != "raw" else 1])
+
+
+def _size(axis: int | str | None) -> int:
+    """An axis' length, 0 when it is free."""
+    return axis if isinstance(axis, int) else 0
+
+
+def _kinds(metadata: Mapping[str, str]) -> list[Kind]:
+    """The layouts that the metadata leaves open, usually one.
+
+    `end2end` says False for exports with nms=True: only the export arguments tell.
+    """
+    arguments = _literal(metadata, "args")
+    if isinstance(arguments, Mapping) and arguments.get("nms") is True:
+        return ["nms"]
+    if "end2end" in metadata:
+        return ["end2end"] if metadata["end2end"] == "True" else ["raw"]
+    return ["raw", "end2end"]
+
+
+def _extra(
+    task: Task, names: dict[int, str], kpt_shape: tuple[int, int] | None, outputs: Sequence[TensorInfo]
+) -> int:
+    """Values a row carries after the classes."""
+    match task:
+        case "obb":
+            return 1
+        case "segment":
+            return _size(outputs[1].shape[1]) or _MASKS
+        case "pose":
+            if kpt_shape is not None:
+                return kpt_shape[0] * kpt_shape[1]
+            extra = _size(outputs[0].shape[1]) - 4 - len(names)
+            if not names or extra <= 0 or extra % 3 or extra % 2 == 0:
+                raise ModelError(
+                    "the file does not tell its keypoints: give names= and kpt_shape=(keypoints, 2 or 3)"
+                )
+            return extra
+    return 0
+
+
+def _literal(metadata: Mapping[str, str], key: str) -> Any:
+    """The Python literal in a metadata entry, or None where there is no such entry.
+
+    Raises:
+        ModelError: it is too long or no literal; nothing in it is ever executed.
+    """
+    text = metadata.get(key)
+    if text is None:
+        return None
+    if len(text) > _MAX_METADATA:
+        raise ModelError(f"the metadata entry {key!r} is too long: {len(text)} of {_MAX_METADATA} characters")
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as exc:
+        raise ModelError(f"the metadata entry {key!r} is no Python literal: {text[:60]!r}") from exc
+
+
+def _pair(metadata: Mapping[str, str], key: str) -> tuple[int, int] | None:
+    value = _literal(metadata, key)
+    if value is None:
+        return None
+    if isinstance(value, int) and key == "imgsz":
+        value = (value, value)
+    if (
+        not isinstance(value, (list, tuple))
+        or len(value) != 2
+        or not all(type(v) is int and 0 < v <= 65536 for v in value)
+    ):
+        raise ModelError(f"the metadata entry {key!r} is {value!r}: expected two whole numbers from 1")
+    return value[0], value[1]
+
+
+def _integer(metadata: Mapping[str, str], key: str, default: int) -> int:
+    text = metadata.get(key)
+    if text is None:
+        return default
+    if not text.isdecimal() or not 0 < int(text[:9]) <= 4096:
+        raise ModelError(f"the metadata entry {key!r} is {text[:40]!r}: expected a number from 1 to 4096")
+    return int(text)

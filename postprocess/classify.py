@@ -1,0 +1,22 @@
+"""Classification: one probability a class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from .detections import Detections, Options
+from .geometry import Float, Geometry
+from .layout import Layout
+
+
+def decode(outputs: Sequence[Float], layout: Layout, geometry: Geometry, options: Options) -> Detections:
+    """Pass on the probabilities of one image; the graph has already applied softmax.
+
+    Thresholds do not apply: every class keeps its probability.
+    """
+    empty = np.zeros((0, 4), np.float32)
+    return Detections(
+        empty, np.zeros(0, np.float32), np.zeros(0, np.int64), probs=outputs[0].astype(np.float32)
+    )

@@ -1,0 +1,16 @@
+"""Detection: boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .detections import Detections, Options
+from .geometry import Float, Geometry
+from .layout import Layout
+from .select import select
+
+
+def decode(outputs: Sequence[Float], layout: Layout, geometry: Geometry, options: Options) -> Detections:
+    """Decode one image's output of a detection model."""
+    found = select(outputs[0], layout, options)
+    return Detections(geometry.inverse_boxes(found.boxes), found.scores, found.classes)

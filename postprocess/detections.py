@@ -1,0 +1,62 @@
+"""What decoders take and give: thresholds in, arrays out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .geometry import Float
+
+if TYPE_CHECKING:
+    from .masks import InstanceMasks
+
+Int = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Thresholds of one call, passed whole.
+
+    One comparator holds in every path: a candidate stays when `score > conf`, and suppresses another
+    when `overlap > iou`.
+
+    Attributes:
+        conf: score threshold, 0 to 1.
+        iou: overlap threshold of NMS, 0 to 1 (probIoU for rotated boxes).
+        max_det: most objects an image yields.
+        classes: class ids to keep, or None for all; applied before NMS.
+        agnostic: let boxes of different classes suppress each other.
+    """
+
+    conf: float = 0.25
+    iou: float = 0.45
+    max_det: int = 300
+    classes: tuple[int, ...] | None = None
+    agnostic: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Detections:
+    """The N objects of one image, score-descending, in pixels of the original image.
+
+    Empty arrays keep their shapes: no object is (0, 4), never None.
+
+    Attributes:
+        boxes: (N, 4) float32 x1, y1, x2, y2 clipped to the image; for OBB (N, 5) cx, cy, w, h and
+            angle in radians, not clipped. (0, 4) for classify.
+        scores: (N,) float32 in 0 to 1.
+        classes: (N,) int64.
+        keypoints: (N, K, D) float32 for pose, x and y clipped to the image; else None.
+        masks: the N instance masks for segment, else None.
+        probs: (nc,) float32 class probabilities for classify, else None.
+    """
+
+    boxes: Float
+    scores: Float
+    classes: Int
+    keypoints: Float | None = None
+    masks: InstanceMasks | None = None
+    probs: Float | None = None

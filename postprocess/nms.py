@@ -1,0 +1,120 @@
+"""Non-maximum suppression: greedy for axis-aligned boxes, Fast-NMS on probIoU for rotated ones.
+
+Both walk the candidates in blocks of descending score and stop once `max_det` boxes stand, so the cost
+follows the number of boxes kept, and memory the size of a block, not the square of the candidates.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .boxes import gaussian, iou_exceeds, probiou, probiou_reach
+from .detections import Int, Options
+from .geometry import Float
+
+Index = NDArray[np.intp]
+
+MAX_CANDIDATES = 30000
+"""Most candidates, best first, that enter NMS (T7 of Ultralytics' behaviour)."""
+
+_BLOCK = 256
+_PAIRS = 1 << 18  # pairs of rotated boxes compared at once: 1 MB a temporary
+
+
+def nms(boxes: Float, scores: Float, classes: Int, options: Options) -> Index:
+    """Suppress (N, 4) x1, y1, x2, y2 or (N, 5) cx, cy, w, h, angle boxes.
+
+    Boxes of different classes ignore each other unless `options.agnostic`. Ties in score keep the order
+    of the input.
+
+    Returns:
+        indices into the input, score-descending, at most `options.max_det`.
+    """
+    order = np.argsort(-scores, kind="stable")[:MAX_CANDIDATES]
+    boxes = boxes[order]
+    groups = None if options.agnostic else classes[order]
+    suppress = _fast if boxes.shape[1] == 5 else _greedy
+    return order[suppress(boxes, groups, options.iou, options.max_det)]
+
+
+def _greedy(boxes: Float, groups: Int | None, threshold: float, max_det: int) -> Index:
+    """Standing boxes of a score-descending list: each suppresses all later ones that it overlaps."""
+    kept = np.empty(0, np.intp)
+    for start in range(0, len(boxes), _BLOCK):
+        if len(kept) >= max_det:
+            break
+        block = np.arange(start, min(start + _BLOCK, len(boxes)))
+        if len(kept):
+            block = block[~_overlaps(boxes, groups, kept, block, threshold).any(axis=0)]
+        standing = _resolve(_overlaps(boxes, groups, block, block, threshold))
+        kept = np.concatenate((kept, block[standing]))
+    return kept[:max_det]
+
+
+def _overlaps(
+    boxes: Float, groups: Int | None, one: Index, other: Index, threshold: float
+) -> NDArray[np.bool_]:
+    """(K, M): which boxes of one set suppress which of the other."""
+    result = iou_exceeds(boxes[one], boxes[other], threshold)
+    if groups is not None:
+        result &= groups[one, None] == groups[other]
+    return result
+
+
+def _resolve(suppresses: NDArray[np.bool_]) -> list[int]:
+    """Walk an (M, M) suppression matrix of a score-descending block; returns what stays.
+
+    Rows become Python integers, so that one box strikes out all its victims in one operation; the loop
+    runs once a box kept, not once a candidate.
+    """
+    rows = np.packbits(suppresses, axis=1, bitorder="little")
+    waiting = (1 << len(suppresses)) - 1
+    standing = []
+    while waiting:
+        first = (waiting & -waiting).bit_length() - 1
+        standing.append(first)
+        waiting &= ~(int.from_bytes(rows[first].tobytes(), "little") | 1 << first)
+    return standing
+
+
+def _fast(boxes: Float, groups: Int | None, threshold: float, max_det: int) -> Index:
+    """Fast-NMS: a box falls to any better one that it overlaps, even one that fell itself.
+
+    That is what Ultralytics does for rotated boxes, and it differs from greedy NMS in chains. Boxes that
+    stand are asked first: in a crowd they strike out nearly all, and only the rest is compared with
+    every better box.
+    """
+    shapes = gaussian(boxes)
+    everything = np.arange(len(boxes))
+    kept = np.empty(0, np.intp)
+    for start in range(0, len(boxes), _BLOCK):
+        if len(kept) >= max_det:
+            break
+        block = everything[start : start + _BLOCK]
+        block = block[~_struck(shapes, groups, kept, block, threshold)]
+        block = block[~_struck(shapes, groups, everything[: start + _BLOCK], block, threshold)]
+        kept = np.concatenate((kept, block))
+    return kept[:max_det]
+
+
+def _struck(
+    shapes: Float, groups: Int | None, better: Index, block: Index, threshold: float
+) -> NDArray[np.bool_]:
+    """(M,): which of a block fall to an earlier box of another set."""
+    fallen = np.zeros(len(block), np.bool_)
+    reach = np.float32(probiou_reach(threshold))
+    step = max(_PAIRS // max(len(block), 1), 1)
+    x2, y2, a2, b2, _ = shapes[block].T
+    for start in range(0, len(better), step):
+        part = better[start : start + step]
+        x1, y1, a1, b1, _ = shapes[part].T[:, :, None]
+        near = (x1 - x2) ** 2 <= reach * (a1 + a2)
+        near &= (y1 - y2) ** 2 <= reach * (b1 + b2)
+        near &= part[:, None] < block
+        if groups is not None:
+            near &= groups[part, None] == groups[block]
+        i, j = np.nonzero(near)
+        hit = probiou(shapes[part[i]], shapes[block[j]]) > np.float32(threshold)
+        fallen[j[hit]] = True
+    return fallen

@@ -1,0 +1,26 @@
+"""Pose: boxes with keypoints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from .detections import Detections, Options
+from .geometry import Float, Geometry
+from .layout import Layout
+from .select import select
+
+
+def decode(outputs: Sequence[Float], layout: Layout, geometry: Geometry, options: Options) -> Detections:
+    """Decode one image's output of a pose model.
+
+    The graph gives x, y in tensor pixels and visibility in 0 to 1. Points are clipped to the image; those
+    of low visibility are kept as they are, for the reader to judge.
+    """
+    if layout.kpt_shape is None:
+        raise ValueError("a pose layout needs kpt_shape")
+    found = select(outputs[0], layout, options)
+    points = found.extra.reshape(-1, *layout.kpt_shape)
+    keypoints = np.concatenate((geometry.inverse(points[..., :2]), points[..., 2:]), axis=-1)
+    return Detections(geometry.inverse_boxes(found.boxes), found.scores, found.classes, keypoints=keypoints)

@@ -1,0 +1,22 @@
+"""Segmentation: boxes with instance masks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .detections import Detections, Options
+from .geometry import Float, Geometry
+from .layout import Layout
+from .masks import decode_masks
+from .select import select
+
+
+def decode(outputs: Sequence[Float], layout: Layout, geometry: Geometry, options: Options) -> Detections:
+    """Decode one image's two outputs of a segmentation model.
+
+    Objects whose mask is empty are dropped, box and all, as Ultralytics does.
+    """
+    found = select(outputs[0], layout, options)
+    masks, filled = decode_masks(found.extra, outputs[1], found.boxes, geometry)
+    boxes = geometry.inverse_boxes(found.boxes[filled])
+    return Detections(boxes, found.scores[filled], found.classes[filled], masks=masks)

@@ -99,11 +99,11 @@ class Engine:
         """
         options = self._options(conf, iou, max_det, classes, agnostic_nms)
         size = check_size(imgsz, self.spec)
+        number = self._batch(batch)
         frames = open_source(source, self.spec.channels)
         if frames.total == 1:  # nothing to overlap: spare the thread
-            ready = self._prepare(list(frames), size)
-            return list(self._finish(ready, options))
-        return list(self._run(frames, size, options, self._batch(batch), None))
+            return list(self._finish(self._prepare(list(frames), size), options))
+        return list(self._run(frames, size, options, number, None))
 
     def stream(
         self,
@@ -135,7 +135,7 @@ class Engine:
         """Run once on a blank picture, so that the first real one finds everything allocated."""
         height, width = check_size(imgsz, self.spec)
         blank = np.full((height, width, self.spec.channels), 114, np.uint8)
-        self(blank)
+        self(blank, imgsz=imgsz)
 
     def _run(
         self,
@@ -244,11 +244,18 @@ class Engine:
                 f"conf={conf}: this model was exported with nms=True, which bakes a confidence "
                 f"of {BAKED_CONF} into the graph; ask for that or more, or export without nms"
             )
-        wanted = None if classes is None else tuple(int(c) for c in np.atleast_1d(np.asarray(classes)))
-        unknown = [c for c in wanted or () if c not in self.names]
-        if unknown:
-            raise InputError(f"classes={unknown}: this model has the ids 0 to {len(self.names) - 1}")
-        return Options(float(conf), float(iou), max_det, wanted, bool(agnostic))
+        return Options(float(conf), float(iou), max_det, self._class_ids(classes), bool(agnostic))
+
+    def _class_ids(self, classes: int | Sequence[int] | None) -> tuple[int, ...] | None:
+        if classes is None:
+            return None
+        ids = np.atleast_1d(np.asarray(classes))
+        unknown = [c for c in ids.tolist() if c not in self.names]
+        if unknown or ids.ndim != 1:
+            raise InputError(
+                f"classes={unknown or classes}: this model has the ids 0 to {len(self.names) - 1}"
+            )
+        return tuple(int(c) for c in ids)
 
 
 def default_batch(session: Session) -> int:

@@ -31,8 +31,8 @@ def check_size(imgsz: int | tuple[int, int] | None, spec: ModelSpec) -> Size:
     """
     if imgsz is None:
         return spec.imgsz
-    sides = (imgsz, imgsz) if isinstance(imgsz, int) else tuple(imgsz)
-    if len(sides) != 2 or not all(isinstance(s, int) and 1 <= s <= _MAX_SIZE for s in sides):
+    sides = tuple(imgsz) if isinstance(imgsz, (tuple, list)) else (imgsz, imgsz)
+    if len(sides) != 2 or not all(type(s) is int and 1 <= s <= _MAX_SIZE for s in sides):
         raise InputError(f"imgsz={imgsz!r}: expected a whole number to {_MAX_SIZE}, or (height, width)")
     if spec.dynamic:
         height, width = (-(-side // spec.stride) * spec.stride for side in sides)

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from ..postprocess.geometry import Float
 
 _BLOCK = 16  # output rows or columns computed by one small matrix product
-_UNIT = np.float64(1 << 22)  # Pillow's weights are multiples of 2^-22, which float32 holds exactly
+_UNIT = 1 << 22  # Pillow's weights are whole multiples of 2^-22
 
-Bands = list[tuple[int, int, slice, Float]]
+Weights = NDArray[np.float64]
+Bands = list[tuple[int, int, slice, Weights]]
 
 
 def resample(image: NDArray[np.uint8], resized: tuple[int, int], crop: tuple[int, int, int, int]) -> Float:
@@ -22,7 +23,8 @@ def resample(image: NDArray[np.uint8], resized: tuple[int, int], crop: tuple[int
     A triangle filter as wide as two output pixels on each axis; `cv2.resize` samples without it, which
     costs classification models several points of accuracy. As in Pillow, rows come first and are rounded
     to whole values before the columns: classifiers are so sensitive that leaving that out moves
-    confidences by 0.02. Only what the crop needs is computed.
+    confidences by 0.02. Whole weights in float64 make every sum exact, so that halves round as in
+    Pillow too. Only what the crop needs is computed.
 
     Args:
         image: (h, w, channels) uint8.
@@ -37,22 +39,23 @@ def resample(image: NDArray[np.uint8], resized: tuple[int, int], crop: tuple[int
     down = _bands(image.shape[0], resized[0], top, height)
     first, last = down[0][0], down[-1][1]
     planes = np.stack(cv2.split(image[first:last])).reshape(-1, image.shape[1])
-    rows = np.empty((len(planes), width), np.float32)
+    rows = np.empty((len(planes), width))
     for start, stop, pixels, weights in across:
-        rows[:, pixels] = planes[:, start:stop].astype(np.float32) @ weights.T
+        rows[:, pixels] = planes[:, start:stop].astype(np.float64) @ weights.T
     _round(rows)
     stacked = rows.reshape(image.shape[2], last - first, width)
-    result = np.empty((image.shape[2], height, width), np.float32)
+    result = np.empty((image.shape[2], height, width))
     for start, stop, pixels, weights in down:
         np.matmul(weights, stacked[:, start - first : stop - first], out=result[:, pixels])
     _round(result)
-    return result
+    return result.astype(np.float32)
 
 
-def _round(values: Float) -> None:
-    """To whole values, halves up."""
-    values += np.float32(0.5)
-    np.floor(values, out=values)
+def _round(sums: Weights) -> None:
+    """From sums of whole weights to whole values, halves up."""
+    sums += _UNIT // 2
+    sums /= _UNIT
+    np.floor(sums, out=sums)
 
 
 @lru_cache(maxsize=64)
@@ -75,6 +78,5 @@ def _bands(size: int, resized: int, start: int, count: int) -> Bands:
         weights = np.maximum(1 - np.abs(inputs + 0.5 - centres[:, None]) / support, 0)
         weights[(inputs < firsts[:, None]) | (inputs >= lasts[:, None])] = 0
         weights /= weights.sum(axis=1, keepdims=True)
-        exact = (np.floor(weights * _UNIT + 0.5) / _UNIT).astype(np.float32)
-        bands.append((int(firsts[0]), int(lasts[-1]), pixels, exact))
+        bands.append((int(firsts[0]), int(lasts[-1]), pixels, np.floor(weights * _UNIT + 0.5)))
     return bands

@@ -107,7 +107,13 @@ class Session:
     ) -> tuple[Any, Device]:
         """The first candidate that really comes up, or the error of the only one."""
         if providers is not None:
-            wanted: list[Provider] = [(p, {}) if isinstance(p, str) else p for p in providers]
+            wanted: list[Provider] = [(p, {}) if isinstance(p, str) else (p[0], p[1]) for p in providers]
+            available = self._ort.get_available_providers()
+            unknown = [name for name, _ in wanted if name not in available]
+            if unknown or not wanted:
+                raise DeviceError(
+                    f"providers={unknown}: the installed ONNX Runtime has {', '.join(available)}"
+                )
             return self._create(wanted), _device_of(wanted)
         choices = candidates(device, self._ort.get_available_providers())
         for choice in choices:

@@ -122,10 +122,12 @@ def _names(value: Any) -> dict[int, str]:
     """Class names by id, from a list or a dict of ids; empty when there are none.
 
     Raises:
-        ModelError: ids are not 0, 1, 2, … or a name is not text.
+        ModelError: neither list nor dict, or the ids are not 0, 1, 2, …
     """
     if value is None:
         return {}
+    if not isinstance(value, (Mapping, list, tuple)):
+        raise ModelError(f"names must be a list, or a dict by class id, found {str(value)[:40]!r}")
     pairs = dict(value) if isinstance(value, Mapping) else dict(enumerate(value))
     if sorted(map(str, pairs)) != sorted(map(str, range(len(pairs)))):
         raise ModelError(f"class ids must be 0 to {len(pairs) - 1}, found {str(list(pairs))[:80]}")
@@ -165,8 +167,9 @@ def _layout(
 
 
 def _fitting(layouts: list[Layout], shape: tuple[int | str | None, ...], task: Task) -> Layout:
-    """The only layout whose width agrees with the first output's shape."""
-    fits = [one for one in layouts if _width(one, shape) in (one.width, 0)]
+    """The only layout whose width agrees with the first output's shape; a free axis agrees with any."""
+    exact = [one for one in layouts if _width(one, shape) == one.width]
+    fits = exact or [one for one in layouts if _width(one, shape) == 0]
     if len({one.kind == "raw" for one in fits}) == 1 and fits[0].nc > 0:
         return fits[0]
     if fits:

@@ -89,8 +89,7 @@ def probiou(one: Float, other: Float) -> Float:
     spread = np.maximum(a1 * b1 - c1**2, 0) * np.maximum(a2 * b2 - c2**2, 0)
     ratio = np.maximum(det / (4 * np.sqrt(spread) + eps) + eps, eps)
     distance = mahalanobis / 4 + np.log(ratio) / 2
-    np.clip(distance, eps, 100, out=distance)
-    result: Float = 1 - np.sqrt(1 - np.exp(-distance) + eps)
+    result: Float = 1 - np.sqrt(1 - np.exp(-np.clip(distance, eps, 100)) + eps)
     return result
 
 

@@ -41,10 +41,13 @@ class InstanceMasks:
 
         Outer contours only. The parts of a mask in several parts are joined by bridges of no width.
         """
-        return [
-            self.geometry.inverse(_outline(crop) + np.array(corner, np.float32))
-            for crop, corner in zip(self.crops, self.corners, strict=True)
-        ]
+        if not self.crops:
+            return []
+        outlines = [_outline(crop) for crop in self.crops]
+        sizes = [len(outline) for outline in outlines]
+        points = np.concatenate(outlines)
+        points += np.repeat(self.corners, sizes, axis=0).astype(np.float32)
+        return np.split(self.geometry.inverse(points), np.cumsum(sizes)[:-1])
 
 
 def decode_masks(
@@ -114,7 +117,8 @@ def _outline(mask: Mask) -> Float:
 
 def _bridged(one: Float, other: Float) -> Float:
     """Join two outlines at their nearest vertices, there and back, so that the bridge has no area."""
-    squared = ((one[:, None] - other) ** 2).sum(axis=-1)
+    squared = np.subtract.outer(one[:, 0], other[:, 0]) ** 2
+    squared += np.subtract.outer(one[:, 1], other[:, 1]) ** 2
     i, j = np.unravel_index(int(squared.argmin()), squared.shape)
     detour = np.concatenate((other[j:], other[: j + 1]))
     return np.concatenate((one[: i + 1], detour, one[i:]))

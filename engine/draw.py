@@ -1,0 +1,292 @@
+"""Results -> an annotated picture, with OpenCV alone.
+
+Every length (lines, text, joints) follows from one unit, derived from the picture's smaller side, so that a
+thumbnail and a 12-megapixel photograph look alike. The lowest score is drawn first: the best lies on top.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from .results import Keypoints, Probs, Results
+
+Image = NDArray[np.uint8]
+Colour = tuple[int, int, int]
+
+# RGB, by farthest-point search in OKLab among colours neither dark, pale nor neon, each as far as possible
+# from those before it: the fewer classes a picture has, the further apart they look.
+_PALETTE = (
+    0x248CF8, 0xACE81C, 0xE83C00, 0xFCB0F8, 0x089C74, 0x2CECF4, 0xAC5CBC, 0xFCC468, 0xA87800, 0xA0A4FC,
+    0x00B4D4, 0x24DC90, 0xB0B014, 0xF454AC, 0xF88400, 0x34B000, 0xFC8C98, 0xE478FC, 0x8064F8, 0xC05C74,
+)  # fmt: skip
+_INK: Colour = (24, 20, 18)
+_PAPER: Colour = (255, 255, 255)
+_FONT = cv2.FONT_HERSHEY_SIMPLEX
+_MASK_OPACITY = 0.42
+_PANEL_OPACITY = 0.68
+_VISIBLE = 0.5
+_SHIFT = 4  # OpenCV draws at fixed-point coordinates: four binary digits are a sixteenth of a pixel
+_FAR = 1 << 20  # points further out than any picture are pulled in to here, or they would overflow an int32
+
+# COCO's seventeen points by body part: palette index (cold left, warm right), points, limbs.
+_BODY: tuple[tuple[int, tuple[int, ...], tuple[tuple[int, int], ...]], ...] = (
+    (1, (), ((5, 6), (5, 11), (6, 12), (11, 12))),
+    (3, (0, 1, 2, 3, 4), ((0, 1), (0, 2), (1, 2), (1, 3), (2, 4), (3, 5), (4, 6))),
+    (0, (11, 13, 15), ((11, 13), (13, 15))),
+    (2, (12, 14, 16), ((12, 14), (14, 16))),
+    (5, (5, 7, 9), ((5, 7), (7, 9))),
+    (14, (6, 8, 10), ((6, 8), (8, 10))),
+)
+
+
+def annotate(
+    results: Results,
+    image: NDArray[np.uint8] | None = None,
+    *,
+    boxes: bool = True,
+    labels: bool = True,
+    conf: bool = True,
+    masks: bool = True,
+    keypoints: bool = True,
+    probs: bool = True,
+    line_width: int | None = None,
+) -> NDArray[np.uint8]:
+    """Draw `results` on a copy of `image` and return it: (H, W, 3) uint8, BGR.
+
+    `image` is (H, W), (H, W, 1) or (H, W, 3) uint8 and defaults to `results.orig_img`; it is never modified,
+    and a grey one comes back as BGR. `boxes`, `masks`, `keypoints` and `probs` choose what is drawn. `labels`
+    adds name tags to boxes and masks, `conf` the score to each name. `line_width` in pixels replaces the one
+    derived from the picture's size; text and joints follow it. Tags never cover each other: in a crowd those
+    of the lowest scores that find no free place are left out; their boxes still tell the class by colour.
+    """
+    canvas = _bgr_copy(results.orig_img if image is None else image)
+    found: Any = results.boxes if results.obb is None else results.obb
+    style = _Style(canvas, 0 if found is None else len(found.cls), line_width)
+    outlines = results.masks.xy if masks and results.masks is not None else []
+    if found is not None:
+        colours = [colour(int(c)) for c in found.cls]
+        corners = found.xyxy if results.obb is None else found.xyxyxyxy
+        if outlines:
+            _draw_masks(canvas, outlines, colours, style)
+        if boxes:
+            _draw_boxes(canvas, corners, colours, style)
+    if keypoints and results.keypoints is not None:
+        _draw_keypoints(canvas, results.keypoints, style)
+    if found is not None and labels and (boxes or outlines):
+        texts = [_name(results.names, int(c)) for c in found.cls]
+        if conf:
+            texts = [f"{text} {score:.2f}" for text, score in zip(texts, found.conf, strict=True)]
+        _draw_tags(canvas, corners, texts, colours, style)
+    if probs and results.probs is not None:
+        _draw_panel(canvas, results.probs, results.names, style, conf)
+    return canvas
+
+
+def colour(class_id: int) -> tuple[int, int, int]:
+    """Return the BGR colour of a class, 0..255 each; it repeats after twenty classes."""
+    rgb = _PALETTE[class_id % len(_PALETTE)]
+    return rgb & 255, rgb >> 8 & 255, rgb >> 16
+
+
+class _Style:
+    """One picture's lengths in pixels, from its smaller side; `scale` and `weight` are OpenCV's for text."""
+
+    def __init__(self, canvas: Image, count: int, line_width: int | None) -> None:
+        crowd = min(1.0, max(0.5, (24 / max(count, 1)) ** 0.5))  # many objects: thinner lines, smaller text
+        self.unit = max(1.0, min(canvas.shape[:2]) / 320 * crowd if line_width is None else line_width)
+        self.line = round(self.unit)
+        self.scale = max(0.4, 0.22 * self.unit)
+        self.weight = max(1, round(1.7 * self.scale))
+        (_, self.ascent), descent = cv2.getTextSize("Ag", _FONT, self.scale, self.weight)
+        self.height = self.ascent + descent
+        self.pad = max(2, round(6 * self.scale))
+
+    def width(self, text: str) -> int:
+        return int(cv2.getTextSize(text, _FONT, self.scale, self.weight)[0][0])
+
+    def fit(self, text: str, width: int) -> str:
+        """Shorten `text` to `width`; to nothing when not even one letter fits."""
+        if self.width(text) <= width:
+            return text
+        cuts = (f"{text[:n]}.." for n in range(len(text) - 1, 0, -1))
+        return next((cut for cut in cuts if self.width(cut) <= width), "")
+
+    def write(self, canvas: Image, text: str, x: int, top: int, ink: Colour) -> None:
+        cv2.putText(canvas, text, (x, top + self.ascent), _FONT, self.scale, ink, self.weight, cv2.LINE_AA)
+
+
+def _bgr_copy(image: Image) -> Image:
+    if image.ndim == 2 or image.shape[2] < 3:
+        grey = image if image.ndim == 2 else image[:, :, 0]
+        return np.repeat(grey[:, :, None], 3, axis=2)
+    return np.array(image[:, :, :3], order="C", copy=True)
+
+
+def _fixed(points: NDArray[Any]) -> NDArray[np.int32]:
+    """Points in pixels -> OpenCV's fixed-point integers."""
+    fixed: NDArray[np.int32] = np.rint(np.clip(points, -_FAR, _FAR) * (1 << _SHIFT)).astype(np.int32)
+    return fixed
+
+
+def _ink_on(background: Colour) -> Colour:
+    """Dark or white, whichever reads better: by relative luminance as in WCAG, with gamma taken as 2."""
+    blue, green, red = (channel * channel / 65025 for channel in background)
+    return _INK if 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.27 else _PAPER
+
+
+def _draw_masks(
+    canvas: Image, outlines: list[NDArray[np.float32]], colours: list[Colour], style: _Style
+) -> None:
+    """Fill all outlines on one layer, blend that once, then draw the outlines."""
+    pairs = zip(outlines, colours, strict=True)
+    shapes = [(_without_bridges(_fixed(xy)), tint) for xy, tint in pairs if len(xy)]
+    layer, width = canvas.copy(), max(1, round(style.unit * 0.8))
+    for pieces, tint in reversed(shapes):
+        cv2.fillPoly(layer, pieces, tint, cv2.LINE_8, _SHIFT)
+    cv2.addWeighted(layer, _MASK_OPACITY, canvas, 1 - _MASK_OPACITY, 0, dst=canvas)
+    for pieces, tint in reversed(shapes):
+        cv2.polylines(canvas, pieces, len(pieces) == 1, tint, width, cv2.LINE_AA, _SHIFT)
+
+
+def _without_bridges(xy: NDArray[np.int32]) -> list[NDArray[np.int32]]:
+    """Cut an outline where it walks to another part of its mask and the same way back.
+
+    Several parts of a mask share one outline, joined by such bridges: drawn, they would cross the picture.
+    """
+    start = xy @ np.array([1, 1 << 32], np.int64)
+    end, mix = np.roll(start, -1), 0x1E3779B97F4A7C15  # a hash of each edge, which may overflow
+    cuts = np.flatnonzero(np.isin(start * mix + end, end * mix + start)) + 1
+    if not len(cuts):
+        return [xy]
+    pieces = np.split(np.roll(xy, -cuts[-1], axis=0), cuts[:-1] - cuts[-1] + len(xy))
+    return [piece for piece in pieces if len(piece) > 1] or [xy]
+
+
+def _draw_boxes(canvas: Image, corners: NDArray[Any], colours: list[Colour], style: _Style) -> None:
+    """Draw (N, 4) upright or (N, 4, 2) rotated boxes."""
+    for box, tint in zip(corners[::-1], colours[::-1], strict=True):
+        if box.ndim == 2:
+            short = min(np.hypot(*(box[1] - box[0])), np.hypot(*(box[2] - box[1])))
+            line = max(1, min(style.line, round(float(short) / 8)))  # or it would hide small things
+            cv2.polylines(canvas, [_fixed(box)], True, tint, line, cv2.LINE_AA, _SHIFT)
+            continue
+        # Four bars on whole pixels, inside the picture: anti-aliasing would only blur an upright line, and a
+        # line centred on the border would lose half its width.
+        x0, y0, x1, y1 = _frame(canvas, box, style)
+        dx, dy = min(style.line, x1 - x0), min(style.line, y1 - y0)
+        canvas[y0 : y0 + dy, x0:x1] = canvas[y1 - dy : y1, x0:x1] = tint
+        canvas[y0:y1, x0 : x0 + dx] = canvas[y0:y1, x1 - dx : x1] = tint
+
+
+def _frame(canvas: Image, box: NDArray[Any], style: _Style) -> tuple[int, int, int, int]:
+    """Outer edge of a box's line, kept inside the picture: left, top, right, bottom (both exclusive)."""
+    corners, half = box.reshape(-1, 2), style.line / 2
+    size = np.array([canvas.shape[1], canvas.shape[0]])
+    x0, y0 = np.clip(np.rint(corners.min(axis=0) - half), 0, size).astype(int).tolist()
+    x1, y1 = np.clip(np.rint(corners.max(axis=0) + half), 0, size).astype(int).tolist()
+    return x0, y0, x1, y1
+
+
+def _draw_tags(
+    canvas: Image, corners: NDArray[Any], texts: list[str], colours: list[Colour], style: _Style
+) -> None:
+    """Write each text on a filled tag at its box, best score first, where no other tag is."""
+    height, width = canvas.shape[:2]
+    taken = np.zeros((height, width), np.bool_)
+    for box, full, tint in zip(corners, texts, colours, strict=True):
+        text = style.fit(full, width - 2 * style.pad)
+        w, h = style.width(text) + 2 * style.pad, style.height + style.pad
+        if not text or h > height:
+            continue
+        x0, y0, x1, y1 = _frame(canvas, box, style)
+        tip = x0 if box.ndim == 1 else int(box[box[:, 1].argmin(), 0]) - w // 2
+        left = max(x0, min(tip, x1 - w))
+        # Above, inside, below, beside: in that order.
+        places = ((left, y0 - h), (left, y0), (x0, y0 - h), (x1 - w, y0 - h), (left, y1), (x1 - w, y1),
+                  (x1, y0), (x0 - w, y0), (x1 - w, y0), (x0, y1 - h), (left, y0 + h))  # fmt: skip
+        for left, top in places:
+            x, y = min(max(left, 0), width - w), min(max(top, 0), height - h)
+            spot = taken[y : y + h, x : x + w]
+            if not spot.any():
+                spot[:] = True
+                canvas[y : y + h, x : x + w] = tint
+                style.write(canvas, text, x + style.pad, y + style.pad // 2, _ink_on(tint))
+                break
+
+
+def _draw_keypoints(canvas: Image, keypoints: Keypoints, style: _Style) -> None:
+    """Draw points, and limbs where they are COCO's seventeen: no other skeleton is known."""
+    points = _fixed(keypoints.xy)
+    seen = np.full(points.shape[:2], True) if keypoints.conf is None else keypoints.conf >= _VISIBLE
+    body = _BODY if points.shape[1] == 17 else tuple((i, (i,), ()) for i in range(points.shape[1]))
+    for xy, visible in zip(points[::-1].tolist(), seen[::-1], strict=True):
+        shown = [point for point, ok in zip(xy, visible, strict=True) if ok]
+        # Far people get finer lines than near ones, or they would vanish below their own joints.
+        extent = np.ptp(shown, axis=0).max() / (40 << _SHIFT) if len(shown) > 1 else 2 * style.unit
+        limb, radius = max(1, round(min(style.unit, extent))), max(1.2, min(style.unit * 1.6, extent * 1.1))
+        for index, _, limbs in body:
+            for a, b in limbs:
+                if visible[a] and visible[b]:
+                    cv2.line(canvas, xy[a], xy[b], colour(index), limb, cv2.LINE_AA, _SHIFT)
+        for index, members, _ in body:
+            for i in filter(visible.__getitem__, members):
+                # The dark rim keeps a dot legible on its own limb and on a bright background.
+                for size, ink in ((radius * 1.3 + 0.4, _INK), (radius, colour(index))):
+                    cv2.circle(canvas, xy[i], round(size * (1 << _SHIFT)), ink, -1, cv2.LINE_AA, _SHIFT)
+
+
+def _draw_panel(canvas: Image, probs: Probs, names: Mapping[int, str], style: _Style, conf: bool) -> None:
+    """List the best five classes with their bars on a translucent panel in the top left corner."""
+    height, width = canvas.shape[:2]
+    pad, bar = 2 * style.pad, max(2, style.height // 5)
+    drop = style.height + style.pad // 2  # from a row's top to its bar
+    step = drop + bar + style.pad
+    ids = probs.top5[: max(0, (height - 2 * pad) // step)]
+    texts = [_name(names, i) for i in ids]
+    score_width = style.width(" 0.00") if conf else 0
+    wanted = max([8 * style.height, *(style.width(text) + score_width for text in texts)])
+    inner = min(wanted, width - 4 * pad)
+    if not ids or inner <= score_width:
+        return
+    panel = canvas[pad : pad + len(ids) * step + pad, pad : 3 * pad + inner]
+    panel[:] = cv2.addWeighted(np.full_like(panel, _INK), _PANEL_OPACITY, panel, 1 - _PANEL_OPACITY, 0)
+    left, y = 2 * pad, pad + pad // 2
+    for i, text, score in zip(ids, texts, probs.top5conf, strict=False):
+        style.write(canvas, style.fit(text, inner - score_width), left, y, _PAPER)
+        if conf:
+            value = f"{score:.2f}"
+            style.write(canvas, value, left + inner - style.width(value), y, _PAPER)
+        track = canvas[y + drop : y + drop + bar, left : left + inner]
+        track[:] = (track + np.float32(50)).clip(0, 255)
+        track[:, : max(1, round(inner * float(score)))] = colour(i)
+        y += step
+
+
+@lru_cache(maxsize=4096)
+def _writable(character: str) -> bool:
+    """Whether OpenCV has a glyph: version 4 knows ASCII only, 5 most scripts; both write "?" for the rest."""
+    if character.isascii() or not hasattr(cv2, "FontFace"):
+        return character.isascii() and character.isprintable()
+    drawn, unknown = np.zeros((2, 32, 64), np.uint8)
+    cv2.putText(drawn, character, (8, 24), _FONT, 0.8, (255,), 1)
+    cv2.putText(unknown, "?", (8, 24), _FONT, 0.8, (255,), 1)
+    return not np.array_equal(drawn, unknown)
+
+
+def _name(names: Mapping[int, str], class_id: int) -> str:
+    """The class's name in characters that can be drawn: as it is, else without accents, else `class N`."""
+    name = " ".join(names.get(class_id, "").split())
+    if not all(map(_writable, name)):
+        letters = sum(map(str.isalnum, name))
+        name = "".join(filter(_writable, unicodedata.normalize("NFKD", name))).strip()
+        if 2 * sum(map(str.isalnum, name)) < letters:
+            name = ""
+    return name or f"class {class_id}"

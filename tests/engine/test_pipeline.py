@@ -1,0 +1,232 @@
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+import yolean
+from yolean.engine.pipeline import Engine
+from yolean.engine.session import Session
+from yolean.engine.spec import ModelSpec
+from yolean.models import demo_model, demo_pictures
+from yolean.postprocess.layout import Layout
+
+
+class FakeSession:
+    """Finds one box a picture, whose class is the picture's mean brightness; remembers the shapes it saw."""
+
+    device = SimpleNamespace(is_gpu=False)
+
+    def __init__(self, delay=0.0):
+        self.shapes, self.delay = [], delay
+
+    def run(self, tensor):
+        self.shapes.append(tensor.shape)
+        time.sleep(self.delay)
+        rows = np.zeros((len(tensor), 1, 6), np.float32)
+        rows[:, 0, 2:5] = (16, 16, 0.9)
+        rows[:, 0, 5] = np.rint(tensor[:, :, tensor.shape[2] // 2, tensor.shape[3] // 2].mean(axis=1) * 255)
+        return [rows]
+
+
+def engine(batch=None, dynamic=True, delay=0.0, kind="end2end"):
+    names = {i: f"grey {i}" for i in range(256)}
+    spec = ModelSpec(Layout("detect", kind, 256), names, (64, 64), 32, 3, batch, dynamic, "float32")
+    return Engine(FakeSession(delay), spec)
+
+
+def grey(value, height=64, width=64):
+    return np.full((height, width, 3), value, np.uint8)
+
+
+def classes(results):
+    return [int(r.boxes.cls[0]) for r in results]
+
+
+def test_one_result_an_image_in_order():
+    model = engine()
+    pictures = [grey(i * 10) for i in range(20)]
+    assert classes(model(pictures)) == [i * 10 for i in range(20)]
+    assert classes(list(model.stream(pictures))) == [i * 10 for i in range(20)]
+    assert classes(model(grey(7))) == [7]
+
+
+@pytest.mark.parametrize(
+    ("fixed", "asked", "count", "runs"),
+    [
+        (None, None, 5, [1] * 5),  # free batch on the CPU: one by one is faster
+        (None, 2, 5, [2, 2, 1]),  # free batch, asked for
+        (1, None, 3, [1] * 3),  # fixed batch of one loops
+        (4, None, 5, [4, 4]),  # fixed batch: the last run is filled up
+        (4, 2, 5, [4, 4, 4]),
+    ],
+)
+def test_batches(fixed, asked, count, runs):
+    model = engine(batch=fixed)
+    found = model([grey(i) for i in range(count)], batch=asked)
+    assert classes(found) == list(range(count))
+    assert [shape[0] for shape in model.session.shapes] == runs
+
+
+def test_gpus_batch_by_default():
+    model = engine()
+    model.session.device = SimpleNamespace(is_gpu=True)
+    model([grey(i) for i in range(20)])
+    assert [shape[0] for shape in model.session.shapes] == [8, 8, 4]
+
+
+def test_pictures_of_other_shapes_get_the_tensor_they_get_alone():
+    model = engine()
+    pictures = [grey(1), grey(2, 32, 64), grey(3, 32, 64), grey(4, 64, 32), grey(5)]
+    assert classes(model(pictures, batch=4)) == [1, 2, 3, 4, 5]
+    shapes = [(1, 3, 64, 64), (2, 3, 32, 64), (1, 3, 64, 32), (1, 3, 64, 64)]
+    assert model.session.shapes == shapes
+
+
+def test_a_static_model_pads_every_picture_to_its_size():
+    model = engine(dynamic=False)
+    model([grey(1, 32, 64), grey(2, 10, 90)])
+    assert model.session.shapes == [(1, 3, 64, 64)] * 2
+
+
+def test_stream_prepares_the_next_while_the_current_runs():
+    model = engine(delay=0.02)
+    seen = []
+
+    def source():
+        for i in range(6):
+            seen.append(time.perf_counter())
+            time.sleep(0.02)
+            yield grey(i)
+
+    started = time.perf_counter()
+    assert classes(list(model.stream(source()))) == list(range(6))
+    # One after the other would take 0.24 s, side by side 0.14 s.
+    assert time.perf_counter() - started < 0.22
+
+
+def test_stream_reads_at_most_one_ahead_and_lets_go_when_left():
+    model, taken, closed = engine(), [], []
+
+    def source():
+        try:
+            for i in range(100):
+                taken.append(i)
+                yield grey(i)
+        finally:
+            closed.append(True)
+
+    for number, _ in enumerate(model.stream(source())):
+        if number == 2:
+            break
+    assert len(taken) <= 5
+    assert closed == [True]
+
+
+def test_bad_pictures_are_handed_over_and_the_rest_goes_on(tmp_path):
+    model = engine()
+    bad = tmp_path / "bad.jpg"
+    bad.write_bytes(b"not a picture")
+    sources, errors = [grey(1), bad, grey(2), str(tmp_path / "missing.jpg"), grey(3)], []
+    assert classes(list(model.stream(sources, on_error=errors.append))) == [1, 2, 3]
+    assert ["bad.jpg" in str(errors[0]), "missing.jpg" in str(errors[1])] == [True, True]
+    with pytest.raises(yolean.InputError, match=r"bad\.jpg"):
+        model(sources)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"conf": -0.1}, "conf=-0.1: expected a number from 0 to 1"),
+        ({"conf": 1.01}, "conf"),
+        ({"conf": float("nan")}, "conf=nan"),
+        ({"conf": "0.5"}, "conf='0.5'"),
+        ({"conf": None}, "conf=None"),
+        ({"iou": 2}, "iou=2"),
+        ({"max_det": 0}, "max_det=0"),
+        ({"max_det": 2.5}, "max_det=2.5"),
+        ({"classes": [0, 256]}, r"classes=\[256\]: this model has the ids 0 to 255"),
+        ({"classes": -1}, "classes"),
+        ({"classes": "cat"}, "classes"),
+        ({"classes": [0.5]}, "classes"),
+        ({"batch": 0}, "batch=0"),
+        ({"imgsz": 0}, "imgsz=0"),
+        ({"source": []}, "at least one picture"),
+    ],
+)
+def test_arguments_out_of_range(options, message):
+    options = {"source": grey(1)} | options
+    with pytest.raises(yolean.InputError, match=message):
+        engine()(**options)
+    with pytest.raises(yolean.InputError, match=message):
+        engine().stream(**options)  # at the call, not at the first result
+
+
+def test_a_baked_confidence_cannot_be_lowered():
+    model = engine(kind="nms")
+    with pytest.raises(yolean.InputError, match="nms=True"):
+        model(grey(1), conf=0.1)
+    assert classes(model(grey(9), conf=0.3)) == [9]
+
+
+def test_a_batch_beyond_the_fixed_one_is_refused():
+    with pytest.raises(yolean.InputError, match="batch=8"):
+        engine(batch=4)(grey(1), batch=8)
+
+
+def test_classes_by_single_number_and_empty():
+    assert classes(engine()(grey(5), classes=5)) == [5]
+    assert len(engine()(grey(5), classes=[4])[0]) == 0
+    assert len(engine()(grey(5), classes=[])[0]) == 0
+
+
+def test_tensors_are_used_again_and_bounded():
+    model = engine()
+    for side in range(1, 30):
+        model(grey(1, 64, 64 * side), imgsz=(64, 64 * side))
+    assert sum(len(stack) for stack in model._free.values()) <= 8
+
+
+def test_threads_share_an_engine():
+    model = engine(delay=0.001)
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda i: classes(model(grey(i)))[0], range(100)))
+    assert found == list(range(100))
+
+
+def test_real_engine_answers_the_same_from_many_threads():
+    model = yolean.load(demo_model("segment"), device="cpu")
+    pictures = [cv2.imread(str(path)) for path in demo_pictures()] * 3
+    alone = [model(picture)[0].to_json() for picture in pictures]
+    with ThreadPoolExecutor(6) as pool:
+        together = list(pool.map(lambda p: model(p)[0].to_json(), pictures))
+    assert together == alone
+
+
+def test_batches_answer_as_single_pictures_do():
+    model = yolean.load(demo_model("pose"), device="cpu")
+    picture = cv2.imread(str(demo_pictures()[0]))
+    pictures = [picture, picture[:, ::-1].copy(), picture[::-1].copy()]
+    together = model(pictures, batch=3)
+    for one, other in zip(pictures, together, strict=True):
+        alone = model(one)[0]
+        np.testing.assert_allclose(other.boxes.xyxy, alone.boxes.xyxy, atol=0.01)
+        np.testing.assert_allclose(other.keypoints.data, alone.keypoints.data, atol=0.01)
+
+
+def test_warmup_runs_the_model():
+    model = engine()
+    model.warmup()
+    model.warmup(imgsz=(32, 96))
+    assert model.session.shapes == [(1, 3, 64, 64), (1, 3, 32, 96)]
+
+
+def test_load_names_the_file_that_is_no_yolo():
+    from onnxruntime.datasets import get_example
+
+    with pytest.raises(yolean.ModelError, match=r"sigmoid\.onnx: not a YOLO export"):
+        yolean.load(get_example("sigmoid.onnx"), device="cpu")
+    assert isinstance(yolean.load(demo_model(), device="cpu").session, Session)

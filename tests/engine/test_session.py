@@ -1,0 +1,187 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import onnxruntime
+import pytest
+from onnxruntime.datasets import get_example
+from yolean.engine import session as module
+from yolean.engine.errors import DeviceError, InputError, ModelError
+from yolean.engine.session import Binding, Session
+from yolean.models import demo_model
+
+MODEL = demo_model("detect")
+
+
+@pytest.fixture(scope="module")
+def picture():
+    return np.random.default_rng(0).random((1, 3, 96, 128), np.float32)
+
+
+@pytest.mark.parametrize("model", [MODEL, str(MODEL), MODEL.read_bytes()], ids=["Path", "str", "bytes"])
+def test_loads_from_path_and_bytes(model, picture):
+    session = Session(model, "cpu", threads=1)
+    assert (session.provider, str(session.device), session.threads) == ("CPUExecutionProvider", "cpu", 1)
+    assert session.metadata["task"] == "detect"
+    assert session.run(picture)[0].shape[0] == 1
+
+
+def broken(tmp_path, kind):
+    path = tmp_path / "model.onnx"
+    data = MODEL.read_bytes()
+    content = {
+        "empty": b"",
+        "text": b"<html>not a model</html>",
+        "truncated": data[: len(data) // 2],
+        "newer": b"\x08\x63" + data[2:],  # the first field of an ONNX file is its IR version: 99
+    }
+    if kind == "folder":
+        path.mkdir()
+    elif kind != "missing":
+        path.write_bytes(content[kind])
+    return path
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("missing", "does not exist"),
+        ("folder", "is a folder"),
+        ("empty", "is empty"),
+        ("text", "not a usable ONNX model"),
+        ("truncated", "not a usable ONNX model"),
+        ("newer", f"newer than ONNX Runtime {onnxruntime.__version__}.*update ONNX Runtime"),
+    ],
+)
+def test_unusable_files_are_one_line(tmp_path, kind, message):
+    with pytest.raises(ModelError, match=message) as caught:
+        Session(broken(tmp_path, kind), "cpu")
+    assert "\n" not in str(caught.value)
+
+
+def test_weights_and_empty_bytes_are_refused(tmp_path):
+    with pytest.raises(ModelError, match="export them to ONNX first"):
+        Session(tmp_path / "yolov8n.pt")
+    with pytest.raises(ModelError, match="empty"):
+        Session(b"")
+
+
+@pytest.mark.parametrize("device", ["cuda", "tensorrt", "directml", "cuda:3"])
+def test_a_named_device_is_used_or_refused(device):
+    if {"CUDAExecutionProvider", "DmlExecutionProvider"} & set(onnxruntime.get_available_providers()):
+        pytest.skip("this machine's ONNX Runtime has GPU providers")
+    with pytest.raises(DeviceError, match="pip install onnxruntime-"):
+        Session(MODEL, device)
+
+
+def test_provider_that_does_not_come_up_is_refused_or_left_by_auto(monkeypatch, caplog):
+    """What ONNX Runtime does with a CUDA version that does not fit: a session on the CPU, without an error."""
+    runtime = SimpleNamespace(
+        **{
+            name: getattr(onnxruntime, name) for name in ("SessionOptions", "InferenceSession", "__version__")
+        },
+        get_available_providers=lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"],
+    )
+
+    def on_the_cpu(model, options, providers, provider_options, **extra):
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+    runtime.InferenceSession = on_the_cpu
+    monkeypatch.setattr(module, "import_runtime", lambda: runtime)
+    with pytest.raises(DeviceError, match="could not start it"):
+        Session(MODEL, "cuda")
+    session = Session(MODEL, "auto")
+    assert str(session.device) == "cpu"
+    assert "falling back to cpu" in caplog.text
+
+
+def test_providers_replace_what_the_device_implies():
+    session = Session(MODEL, "cuda", providers=["CPUExecutionProvider"])
+    assert str(session.device) == "cpu"
+    with pytest.raises(DeviceError, match=r"NoSuchExecutionProvider.*has .*CPUExecutionProvider"):
+        Session(MODEL, providers=["NoSuchExecutionProvider"])
+
+
+@pytest.mark.parametrize("threads", [0, -2])
+def test_threads_out_of_range(threads):
+    with pytest.raises(InputError, match="from 1"):
+        Session(MODEL, "cpu", threads=threads)
+
+
+def test_a_tensor_that_does_not_fit_is_a_model_error(picture):
+    session = Session(MODEL, "cpu")
+    with pytest.raises(ModelError, match="refuses its input"):
+        session.run(picture[:, :2])
+    with pytest.raises(ModelError, match="refuses its input"):
+        session.run(picture.astype(np.float64))
+
+
+def test_runs_of_many_threads_equal_one(picture):
+    session = Session(MODEL, "cpu", threads=2)
+    inputs = [np.roll(picture, i, axis=3) for i in range(16)]
+    alone = [session.run(x)[0] for x in inputs]
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(lambda x: session.run(x)[0], inputs))
+    for one, other in zip(alone, together, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_bound_buffers_give_the_same_and_are_not_shared_with_results(picture):
+    """The GPU's path through reused buffers, on the CPU's memory."""
+    inner = onnxruntime.InferenceSession(str(MODEL), providers=["CPUExecutionProvider"])
+    binding = Binding(onnxruntime, inner, picture, "cpu", 0)
+    for shift in range(3):
+        tensor = np.roll(picture, shift, axis=2)
+        np.testing.assert_array_equal(binding.run(tensor)[0], inner.run(None, {"images": tensor})[0])
+    first = binding.run(picture)
+    kept = first[0].copy()
+    binding.run(np.zeros_like(picture))
+    np.testing.assert_array_equal(first[0], kept)
+
+
+def test_a_gpu_session_is_owned_by_one_thread(monkeypatch, picture):
+    """Many callers, one thread that runs, and buffers for a bounded number of shapes."""
+    session = Session(MODEL, "cpu")
+    names = set()
+    original = Binding.__init__
+
+    def on_the_cpu(self, ort, inner, tensor, kind, unit):
+        import threading
+
+        names.add(threading.current_thread().name)
+        original(self, ort, inner, tensor, "cpu", unit)
+
+    monkeypatch.setattr(Binding, "__init__", on_the_cpu)
+    session._owner = ThreadPoolExecutor(1, "yolean-gpu")
+    inputs = [picture[:, :, : 32 * (1 + i % 3), : 32 * (1 + i % 4)].copy() for i in range(24)]
+    with ThreadPoolExecutor(6) as pool:
+        outputs = list(pool.map(session.run, inputs))
+    assert names == {"yolean-gpu_0"}
+    assert len(session._bound) <= 8
+    plain = Session(MODEL, "cpu")
+    for tensor, output in zip(inputs, outputs, strict=True):
+        np.testing.assert_array_equal(output[0], plain.run(tensor)[0])
+    session.close()
+
+
+def test_files_that_are_not_yolo_load_as_sessions():
+    session = Session(Path(get_example("sigmoid.onnx")), "cpu")
+    assert session.metadata == {}
+    assert session.inputs[0].shape == (3, 4, 5)
+
+
+def test_other_sessions_of_the_process_keep_their_thread_pools():
+    """A global thread pool would forbid every other library its own."""
+    code = (
+        "import onnxruntime as ort, yolean, yolean.models as m;"
+        "yolean.load(m.demo_model(), device='cpu').warmup();"
+        "o = ort.SessionOptions(); o.intra_op_num_threads = 2;"
+        "ort.InferenceSession(str(m.demo_model()), o, providers=['CPUExecutionProvider']); print('fine')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "fine", done.stderr

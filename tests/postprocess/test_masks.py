@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from yolean.postprocess.geometry import Geometry
+from yolean.postprocess.masks import InstanceMasks, _bridged, _outline, decode_masks
+
+SQUARE = Geometry.letterbox((160, 160), (160, 160))
+
+
+def full_frame(coefficients, prototypes, boxes, size):
+    """The definition: enlarge everything, threshold, then cut to the box on its float edges."""
+    masks = []
+    for row, (x1, y1, x2, y2) in zip(coefficients, boxes, strict=True):
+        logits = np.tensordot(row, prototypes, 1)
+        enlarged = cv2.resize(logits, size[::-1], interpolation=cv2.INTER_LINEAR)
+        x, y = np.arange(size[1]), np.arange(size[0])[:, None]
+        masks.append((enlarged > 0) & (x >= x1) & (x < x2) & (y >= y1) & (y < y2))
+    return np.array(masks).reshape(-1, *size)
+
+
+def smooth_prototypes(rng, channels, height, width):
+    noise = rng.normal(size=(height, width, channels)).astype(np.float32)
+    return np.ascontiguousarray(cv2.GaussianBlur(noise, (0, 0), 2).transpose(2, 0, 1))
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, 150])  # 150: more than a chunk
+@pytest.mark.parametrize("size", [(160, 160), (96, 224)])
+def test_crops_equal_the_full_frame(count, size):
+    rng = np.random.default_rng(count)
+    prototypes = smooth_prototypes(rng, 8, size[0] // 4, size[1] // 4)
+    coefficients = rng.normal(size=(count, 8)).astype(np.float32)
+    corner = rng.uniform(-20, 1.1, (count, 2)) * 1 + rng.uniform(0, 1, (count, 2)) * np.array(size[::-1])
+    boxes = np.hstack((corner, corner + rng.uniform(0, 90, (count, 2)))).astype(np.float32)
+    expected = full_frame(coefficients, prototypes, boxes, size)
+    masks, filled = decode_masks(coefficients, prototypes, boxes, Geometry.letterbox(size, size))
+    np.testing.assert_array_equal(filled, expected.any(axis=(1, 2)))
+    np.testing.assert_array_equal(masks.dense(), expected[filled])
+
+
+@pytest.mark.parametrize(
+    "box",
+    [
+        (10, 10, 10, 50),  # no width
+        (50, 50, 20, 20),  # inside out
+        (200, 200, 300, 300),  # outside the tensor
+        (10.2, 10.2, 10.9, 10.9),  # between two pixels' corners
+    ],
+)
+def test_boxes_without_pixels_have_no_mask(box):
+    ones = np.ones((1, 40, 40), np.float32)
+    masks, filled = decode_masks(np.ones((1, 1), np.float32), ones, np.array([box], np.float32), SQUARE)
+    assert filled.tolist() == [False]
+    assert masks.dense().shape == (0, 160, 160)
+    assert masks.outlines() == []
+
+
+def filled_polygon(points, shape):
+    canvas = np.zeros(shape, np.uint8)
+    cv2.fillPoly(canvas, [np.rint(points).astype(np.int32)], 1)
+    return canvas
+
+
+def test_outline_of_several_parts_fills_to_the_mask():
+    mask = np.zeros((80, 120), np.uint8)
+    cv2.circle(mask, (20, 20), 14, 1, -1)
+    cv2.rectangle(mask, (60, 30), (110, 70), 1, -1)
+    mask[75, 5] = 1  # a part of one pixel
+    outline = _outline(mask)
+    painted = filled_polygon(outline, mask.shape)
+    assert (painted[mask == 1] == 1).all()
+    # Beyond the mask lie only the two bridges, lines of no width.
+    assert painted.sum() - mask.sum() < 120
+
+
+def test_outline_leaves_holes_out():
+    mask = np.zeros((50, 50), np.uint8)
+    mask[10:40, 10:40] = 1
+    mask[20:30, 20:30] = 0
+    assert filled_polygon(_outline(mask), mask.shape).sum() == 900
+
+
+def test_bridge_goes_there_and_back():
+    one = np.array([[0, 0], [10, 0], [10, 10]], np.float32)
+    other = np.array([[30, 0], [12, 0], [30, 9]], np.float32)
+    joined = _bridged(one, other)
+    expected = [[0, 0], [10, 0], [12, 0], [30, 9], [30, 0], [12, 0], [10, 0], [10, 10]]
+    np.testing.assert_array_equal(joined, expected)
+
+
+def test_outlines_are_in_image_pixels_and_clipped():
+    geometry = Geometry.letterbox((50, 100), (64, 64))  # 0.64 of the size, 16 rows of padding
+    crop = np.ones((64, 64), np.uint8)  # a mask that covers the padding as well
+    masks = InstanceMasks((crop,), np.array([[0, 0]]), geometry)
+    outline = masks.outlines()[0]
+    assert outline.min() == 0
+    assert outline[:, 1].max() == 50
+    assert outline[:, 0].max() == pytest.approx(63 / 0.64)

@@ -1,0 +1,91 @@
+"""The whole public surface, in seconds."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import yolean
+from yolean.models import DEMO_MODELS, demo_model, demo_pictures
+
+VIEWS = {
+    "detect": {"boxes"},
+    "segment": {"boxes", "masks"},
+    "pose": {"boxes", "keypoints"},
+    "obb": {"obb"},
+    "classify": {"probs"},
+}
+
+
+def test_public_names():
+    assert yolean.__all__ == [
+        "DeviceError",
+        "Engine",
+        "InputError",
+        "ModelError",
+        "Results",
+        "ServerBusy",
+        "YoleanError",
+        "__version__",
+        "load",
+    ]
+    assert dir(yolean) == yolean.__all__
+    for name in yolean.__all__:
+        assert getattr(yolean, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'YOLO'"):
+        _ = yolean.YOLO
+
+
+def test_error_tree():
+    errors = (yolean.DeviceError, yolean.InputError, yolean.ModelError, yolean.ServerBusy)
+    assert all(issubclass(error, yolean.YoleanError) for error in errors)
+
+
+@pytest.mark.parametrize("task", DEMO_MODELS)
+def test_image_in_results_out(task, tmp_path):
+    model = yolean.load(demo_model(task), device="cpu")
+    assert model.task == task
+    model.warmup()
+    (result,) = model(demo_pictures()[0], conf=0.25, iou=0.45)
+    assert isinstance(result, yolean.Results)
+    present = {
+        name for name in ("boxes", "masks", "keypoints", "obb", "probs") if getattr(result, name) is not None
+    }
+    assert present == VIEWS[task]
+    assert set(result.speed) == {"decode", "preprocess", "inference", "postprocess"}
+    assert len(result) == len(result.summary()) or task == "classify"
+    assert json.loads(result.to_json()) == result.summary()
+    drawn = result.plot()
+    assert drawn.shape == result.orig_img.shape
+    assert (drawn != result.orig_img).any()
+    saved = tmp_path / "drawn.png"
+    assert result.save(saved) == str(saved)
+    assert saved.stat().st_size > 1000
+
+
+def test_demo_models_find_the_shapes():
+    found = yolean.load(demo_model(), device="cpu")(demo_pictures()[0])[0]
+    assert len(found) >= 4
+    assert (found.boxes.conf > 0.25).all()
+    assert np.all(found.boxes.xyxy[:, 2:] > found.boxes.xyxy[:, :2])
+
+
+@pytest.mark.parametrize(
+    ("code", "absent"),
+    [
+        # A prediction needs none of what Ultralytics carries, nor what the server and the shell do.
+        (
+            "import yolean, yolean.models as m; yolean.load(m.demo_model())(m.demo_pictures()[0])",
+            ("torch", "ultralytics", "onnx", "starlette", "matplotlib", "click", "rich", "PIL"),
+        ),
+        # The shell answers --help without a runtime.
+        ("import yolean.cli", ("torch", "onnxruntime", "cv2", "numpy")),
+    ],
+)
+def test_what_is_not_imported(code, absent):
+    check = f"import sys; {code}; print([m for m in {absent!r} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -14,12 +14,13 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from .containers import ORIENTATIONS, UPRIGHT, Turn, cut_off, guess, turn_unknown_to_opencv
 from .errors import InputError
 
 Picture = NDArray[np.uint8]
@@ -30,17 +31,6 @@ PICTURE_SUFFIXES = (
 )
 PICTURE_FORMATS = "JPEG, PNG, WebP, BMP, TIFF, AVIF, JPEG 2000 or PNM"
 
-# EXIF orientation -> quarter turns anticlockwise, then the axis that is flipped (0 rows, 1 columns).
-_ORIENTATIONS: dict[int, tuple[int, int | None]] = {
-    2: (0, 1),
-    3: (2, None),
-    4: (0, 0),
-    5: (1, 0),
-    6: (3, None),
-    7: (3, 0),
-    8: (1, None),
-}
-_UPRIGHT: tuple[int, int | None] = (0, None)
 _CONVERSIONS = {
     (1, 3): cv2.COLOR_GRAY2BGR,
     (4, 3): cv2.COLOR_BGRA2BGR,
@@ -96,16 +86,12 @@ def picture_from_bytes(
         )
     if not data:
         raise InputError(f"{name}: expected an encoded picture, found 0 bytes; check where it was written")
-    if _cut_off(data):
+    if cut_off(data):
         raise InputError(f"{name}: the picture is cut off after {len(data)} bytes; copy or upload it again")
     flags = cv2.IMREAD_GRAYSCALE if channels == 1 else cv2.IMREAD_COLOR
     if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         flags |= cv2.IMREAD_ANYDEPTH  # OpenCV rounds 16-bit TIFF to 8 bits by other means than >> 8
-    turn = None
-    if data[:4] == b"RIFF":
-        turn = _ORIENTATIONS.get(_webp_orientation(data), _UPRIGHT)  # OpenCV 4.9 does not read it
-    elif _brands(data) & {b"avif", b"avis"}:
-        turn = _avif_turn(data)  # OpenCV 5.0 does not read it
+    turn = turn_unknown_to_opencv(data)
     if turn is not None:
         flags |= cv2.IMREAD_IGNORE_ORIENTATION
     try:
@@ -114,8 +100,8 @@ def picture_from_bytes(
     except cv2.error as exc:
         raise InputError(f"{name}: {_refusal(exc)}") from exc
     if image is None:
-        raise InputError(f"{name}: expected a picture ({PICTURE_FORMATS}), found {_guess(data)}")
-    return picture_from_array(_turned(image, turn or _UPRIGHT), name, channels)
+        raise InputError(f"{name}: expected a picture ({PICTURE_FORMATS}), found {guess(data)}")
+    return picture_from_array(_turned(image, turn or UPRIGHT), name, channels)
 
 
 def picture_from_array(array: NDArray[Any], name: str = "image", channels: int = 3) -> Picture:
@@ -182,15 +168,15 @@ def _pil_converted(image: Any, channels: int) -> Any:
     return image.convert("L" if channels == 1 else "RGB")
 
 
-def _pil_turn(image: Any) -> tuple[int, int | None]:
+def _pil_turn(image: Any) -> Turn:
     try:
         orientation = image.getexif().get(274, 1)
     except Exception:  # a damaged EXIF block does not make the pixels worse
-        return _UPRIGHT
-    return _ORIENTATIONS.get(orientation, _UPRIGHT)
+        return UPRIGHT
+    return ORIENTATIONS.get(orientation, UPRIGHT)
 
 
-def _turned(image: NDArray[Any], turn: tuple[int, int | None]) -> NDArray[Any]:
+def _turned(image: NDArray[Any], turn: Turn) -> NDArray[Any]:
     quarters, flipped = turn
     image = np.rot90(image, quarters)
     return image if flipped is None else np.flip(image, flipped)
@@ -210,96 +196,8 @@ def _dtype_advice(array: NDArray[Any]) -> str:
     return f"expected dtype uint8 with values 0 to 255, found {found}; convert it, for example {advice}"
 
 
-def _cut_off(data: bytes) -> bool:
-    """Whether a JPEG, PNG or WebP ends too early; data behind its end is tolerated.
-
-    OpenCV 4 fills the missing part of a JPEG with grey and reports nothing.
-    """
-    if data[:2] == b"\xff\xd8":
-        scan = _jpeg_scan(data)
-        return scan < 0 or data.find(b"\xff\xd9", scan) < 0
-    if data[:8] == b"\x89PNG\r\n\x1a\n":
-        return b"IEND" not in data
-    if data[:4] == b"RIFF":
-        return int.from_bytes(data[4:8], "little") + 8 > len(data)
-    return False
-
-
-def _jpeg_scan(data: bytes) -> int:
-    """Where the first scan of a JPEG begins, or -1.
-
-    The segments before it are stepped over: an EXIF thumbnail has an end marker of its own. Inside
-    the scan the two bytes of the end marker cannot occur.
-    """
-    at = 2
-    for _ in range(10_000):  # bounded: data made to have millions of segments must not take seconds
-        if not 0 <= at < len(data) - 3:
-            break
-        if data[at] != 0xFF:
-            at = data.find(b"\xff", at)  # readers skip garbage between segments
-        elif data[at + 1] == 0xDA:
-            return at
-        elif data[at + 1] == 0xFF:
-            at += 1
-        elif data[at + 1] == 0x01 or 0xD0 <= data[at + 1] <= 0xD8:
-            at += 2
-        else:
-            at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    return -1
-
-
-def _webp_orientation(data: bytes) -> int:
-    at = 12
-    for _ in range(10_000):
-        size = int.from_bytes(data[at + 4 : at + 8], "little")
-        if data[at : at + 4] == b"EXIF":
-            return _exif_orientation(data[at + 8 : at + 8 + size].removeprefix(b"Exif\0\0"))
-        at += 8 + size + size % 2
-    return 1
-
-
-def _exif_orientation(exif: bytes) -> int:
-    """Tag 274 of the first directory of an EXIF block (a TIFF header and its directories), or 1."""
-    order: Literal["little", "big"] = "little" if exif[:2] == b"II" else "big"
-    start = int.from_bytes(exif[4:8], order)
-    count = int.from_bytes(exif[start : start + 2], order)
-    for at in range(start + 2, start + 2 + 12 * count, 12):
-        if int.from_bytes(exif[at : at + 2], order) == 274:
-            return int.from_bytes(exif[at + 8 : at + 10], order)
-    return 1
-
-
-def _avif_turn(data: bytes) -> tuple[int, int | None]:
-    """Rotation ("irot", anticlockwise) and then mirror ("imir") of an AVIF (ISO/IEC 23008-12, 6.5.10)."""
-    head = data.partition(b"mdat")[0]
-    rotation = head.partition(b"\0\0\0\x09irot")[2]
-    mirror = head.partition(b"\0\0\0\x09imir")[2]
-    return rotation[0] & 3 if rotation else 0, mirror[0] & 1 if mirror else None
-
-
-def _brands(data: bytes) -> set[bytes]:
-    """The brands that an MP4-like file (AVIF, HEIC, video) gives itself."""
-    if data[4:8] != b"ftyp":
-        return set()
-    end = min(int.from_bytes(data[:4], "big"), 128)
-    return {data[at : at + 4] for at in range(8, end, 4)}
-
-
 def _refusal(error: cv2.error) -> str:
     reason = " ".join(str(getattr(error, "err", error)).split())
     if "CV_IO_MAX_IMAGE" in reason:
         return "the picture is larger than OpenCV reads (OPENCV_IO_MAX_IMAGE_PIXELS, by default 2**30)"
     return f"OpenCV cannot decode this picture ({reason})"
-
-
-def _guess(data: bytes) -> str:
-    brands = _brands(data)
-    if brands & {b"heic", b"heix", b"heim", b"heis", b"mif1"} and not brands & {b"avif", b"avis"}:
-        return "a HEIC picture; convert it to JPEG or PNG"
-    if brands - {b"avif", b"avis", b"mif1"} and not brands & {b"avif", b"avis"}:
-        return "an MP4 video; pass the path of its file"
-    if data[:4] == b"%PDF":
-        return "a PDF document; convert its pages to PNG"
-    if data[:256].lstrip()[:1] == b"<":
-        return "HTML, XML or SVG text; check the address or the file it came from"
-    return f"{len(data)} bytes that begin with {data[:8]!r} and cannot be decoded"

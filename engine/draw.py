@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from .results import Keypoints, Probs, Results
+    from .results import Results
+    from .views import Keypoints, Probs
 
 Image = NDArray[np.uint8]
 Colour = tuple[int, int, int]
@@ -70,17 +71,17 @@ def annotate(
     canvas = _bgr_copy(results.orig_img if image is None else image)
     found: Any = results.boxes if results.obb is None else results.obb
     style = _Style(canvas, 0 if found is None else len(found.cls), line_width)
-    outlines = results.masks.xy if masks and results.masks is not None else []
+    parts = results.masks.parts if masks and results.masks is not None else []
     if found is not None:
         colours = [colour(int(c)) for c in found.cls]
         corners = found.xyxy if results.obb is None else found.xyxyxyxy
-        if outlines:
-            _draw_masks(canvas, outlines, colours, style)
+        if parts:
+            _draw_masks(canvas, parts, colours, style)
         if boxes:
             _draw_boxes(canvas, corners, colours, style)
     if keypoints and results.keypoints is not None:
         _draw_keypoints(canvas, results.keypoints, style)
-    if found is not None and labels and (boxes or outlines):
+    if found is not None and labels and (boxes or parts):
         texts = [_name(results.names, int(c)) for c in found.cls]
         if conf:
             texts = [f"{text} {score:.2f}" for text, score in zip(texts, found.conf, strict=True)]
@@ -143,31 +144,17 @@ def _ink_on(background: Colour) -> Colour:
 
 
 def _draw_masks(
-    canvas: Image, outlines: list[NDArray[np.float32]], colours: list[Colour], style: _Style
+    canvas: Image, parts: list[list[NDArray[np.float32]]], colours: list[Colour], style: _Style
 ) -> None:
-    """Fill all outlines on one layer, blend that once, then draw the outlines."""
-    pairs = zip(outlines, colours, strict=True)
-    shapes = [(_without_bridges(_fixed(xy)), tint) for xy, tint in pairs if len(xy)]
+    """Fill all masks on one layer, blend that once, then draw the outlines of their parts."""
+    pairs = zip(parts, colours, strict=True)
+    shapes = [([_fixed(part) for part in pieces], tint) for pieces, tint in pairs if pieces]
     layer, width = canvas.copy(), max(1, round(style.unit * 0.8))
     for pieces, tint in reversed(shapes):
         cv2.fillPoly(layer, pieces, tint, cv2.LINE_8, _SHIFT)
     cv2.addWeighted(layer, _MASK_OPACITY, canvas, 1 - _MASK_OPACITY, 0, dst=canvas)
     for pieces, tint in reversed(shapes):
-        cv2.polylines(canvas, pieces, len(pieces) == 1, tint, width, cv2.LINE_AA, _SHIFT)
-
-
-def _without_bridges(xy: NDArray[np.int32]) -> list[NDArray[np.int32]]:
-    """Cut an outline where it walks to another part of its mask and the same way back.
-
-    Several parts of a mask share one outline, joined by such bridges: drawn, they would cross the picture.
-    """
-    start = xy @ np.array([1, 1 << 32], np.int64)
-    end, mix = np.roll(start, -1), 0x1E3779B97F4A7C15  # a hash of each edge, which may overflow
-    cuts = np.flatnonzero(np.isin(start * mix + end, end * mix + start)) + 1
-    if not len(cuts):
-        return [xy]
-    pieces = np.split(np.roll(xy, -cuts[-1], axis=0), cuts[:-1] - cuts[-1] + len(xy))
-    return [piece for piece in pieces if len(piece) > 1] or [xy]
+        cv2.polylines(canvas, pieces, True, tint, width, cv2.LINE_AA, _SHIFT)
 
 
 def _draw_boxes(canvas: Image, corners: NDArray[Any], colours: list[Colour], style: _Style) -> None:

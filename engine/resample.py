@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ..postprocess.geometry import Float
 
 _BLOCK = 16  # output rows or columns computed by one small matrix product
+_ONE_THREAD = 1 << 18  # multiplications from which on OpenBLAS calls its threads: see masks.py
 _UNIT = 1 << 22  # Pillow's weights are whole multiples of 2^-22
 
 Weights = NDArray[np.float64]
@@ -40,8 +41,11 @@ def resample(image: NDArray[np.uint8], resized: tuple[int, int], crop: tuple[int
     first, last = down[0][0], down[-1][1]
     planes = np.stack(cv2.split(image[first:last])).reshape(-1, image.shape[1])
     rows = np.empty((len(planes), width))
-    for start, stop, pixels, weights in across:
-        rows[:, pixels] = planes[:, start:stop].astype(np.float64) @ weights.T
+    step = max(_ONE_THREAD // max(weights.size for *_, weights in across), 1)
+    for low in range(0, len(planes), step):
+        part = planes[low : low + step].astype(np.float64)
+        for start, stop, pixels, weights in across:
+            np.matmul(part[:, start:stop], weights.T, out=rows[low : low + step, pixels])
     _round(rows)
     stacked = rows.reshape(image.shape[2], last - first, width)
     result = np.empty((image.shape[2], height, width))

@@ -1,10 +1,9 @@
-"""What users hold: `Results` of one image and its views, named as Ultralytics' users know them, in numpy."""
+"""What users hold: `Results` of one image, with the names that Ultralytics' users know, in numpy."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from functools import cached_property
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,244 +11,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..postprocess.boxes import xywhr_to_corners, xyxy_to_xywh
-from ..postprocess.detections import Detections, Int
-from ..postprocess.geometry import Float
+from ..postprocess.detections import Detections
+from ..postprocess.geometry import Float, Size
 from ..postprocess.layout import Task
-from ..postprocess.masks import InstanceMasks
+from .decode import quiet_opencv
 from .errors import InputError
 from .sources import Frame
-
-Size = tuple[int, int]
-
-
-class _View:
-    """Common to the views: they hold N objects of one image and can be indexed like an array."""
-
-    orig_shape: Size
-
-    def __len__(self) -> int:
-        raise NotImplementedError
-
-    def __getitem__(self, index: Any) -> Self:
-        raise NotImplementedError
-
-    def __iter__(self) -> Iterator[Self]:
-        return (self[i] for i in range(len(self)))
-
-    def cpu(self) -> Self:
-        """The same object: kept so that code written for torch tensors goes on working."""
-        return self
-
-    def numpy(self) -> Self:
-        """The same object: everything here is numpy already."""
-        return self
-
-
-def _rows(array: NDArray[Any], index: Any) -> NDArray[Any]:
-    """Index the first axis and keep it, also for a single integer."""
-    if isinstance(index, (int, np.integer)):
-        if not -len(array) <= index < len(array):
-            raise IndexError(f"index {index} is out of range for {len(array)} objects")
-        index = slice(index, index + 1 or None)
-    rows: NDArray[Any] = array[index]
-    return rows
-
-
-class Boxes(_View):
-    """N axis-aligned boxes, score-descending.
-
-    Attributes:
-        xyxy: (N, 4) float32 x1, y1, x2, y2 in pixels, within [0, width] and [0, height].
-        conf: (N,) float32, 0 to 1.
-        cls: (N,) int64 class ids.
-        orig_shape: (height, width) of the image.
-    """
-
-    id = None
-    is_track = False
-
-    def __init__(self, xyxy: Float, conf: Float, cls: Int, orig_shape: Size) -> None:
-        self.xyxy, self.conf, self.cls, self.orig_shape = xyxy, conf, cls, orig_shape
-
-    def __len__(self) -> int:
-        return len(self.xyxy)
-
-    def __getitem__(self, index: Any) -> Self:
-        xyxy, conf, cls = (_rows(a, index) for a in (self.xyxy, self.conf, self.cls))
-        return type(self)(xyxy, conf, cls, self.orig_shape)
-
-    @property
-    def xywh(self) -> Float:
-        """(N, 4) centre x, centre y, width, height in pixels."""
-        return xyxy_to_xywh(self.xyxy)
-
-    @property
-    def xyxyn(self) -> Float:
-        """`xyxy` divided by width and height: 0 to 1."""
-        return self.xyxy / _sides(self.orig_shape, 2)
-
-    @property
-    def xywhn(self) -> Float:
-        """`xywh` divided by width and height: 0 to 1."""
-        return self.xywh / _sides(self.orig_shape, 2)
-
-    @property
-    def data(self) -> Float:
-        """(N, 6) float32: x1, y1, x2, y2, conf, cls."""
-        return np.column_stack((self.xyxy, self.conf, self.cls)).astype(np.float32)
-
-
-class OBB(_View):
-    """N oriented boxes, score-descending; corners may lie outside the image.
-
-    Attributes:
-        xywhr: (N, 5) float32 centre x, centre y, width, height in pixels, and rotation in radians as
-            the model gives it (-pi/4 to 3pi/4 for most families).
-        conf: (N,) float32, 0 to 1.
-        cls: (N,) int64 class ids.
-        orig_shape: (height, width) of the image.
-    """
-
-    id = None
-    is_track = False
-
-    def __init__(self, xywhr: Float, conf: Float, cls: Int, orig_shape: Size) -> None:
-        self.xywhr, self.conf, self.cls, self.orig_shape = xywhr, conf, cls, orig_shape
-
-    def __len__(self) -> int:
-        return len(self.xywhr)
-
-    def __getitem__(self, index: Any) -> Self:
-        xywhr, conf, cls = (_rows(a, index) for a in (self.xywhr, self.conf, self.cls))
-        return type(self)(xywhr, conf, cls, self.orig_shape)
-
-    @cached_property
-    def xyxyxyxy(self) -> Float:
-        """(N, 4, 2) corners in pixels."""
-        return xywhr_to_corners(self.xywhr)
-
-    @property
-    def xyxyxyxyn(self) -> Float:
-        """Corners divided by width and height."""
-        return self.xyxyxyxy / _sides(self.orig_shape)
-
-    @property
-    def xyxy(self) -> Float:
-        """(N, 4) the axis-aligned boxes around the corners."""
-        corners = self.xyxyxyxy
-        return np.concatenate((corners.min(axis=1), corners.max(axis=1)), axis=1)
-
-    @property
-    def data(self) -> Float:
-        """(N, 7) float32: cx, cy, w, h, rotation, conf, cls."""
-        return np.column_stack((self.xywhr, self.conf, self.cls)).astype(np.float32)
-
-
-class Keypoints(_View):
-    """N sets of K keypoints.
-
-    Attributes:
-        data: (N, K, D) float32: x, y in pixels, clipped to the image, and visibility when D is 3.
-        orig_shape: (height, width) of the image.
-    """
-
-    def __init__(self, data: Float, orig_shape: Size) -> None:
-        self.data, self.orig_shape = data, orig_shape
-
-    def __len__(self) -> int:
-        return len(self.data)
-
-    def __getitem__(self, index: Any) -> Self:
-        return type(self)(_rows(self.data, index), self.orig_shape)
-
-    @property
-    def xy(self) -> Float:
-        """(N, K, 2) x, y in pixels."""
-        return self.data[..., :2]
-
-    @property
-    def xyn(self) -> Float:
-        """`xy` divided by width and height: 0 to 1."""
-        return self.xy / _sides(self.orig_shape)
-
-    @property
-    def has_visible(self) -> bool:
-        """Whether the model tells each point's visibility."""
-        return bool(self.data.shape[-1] == 3)
-
-    @property
-    def conf(self) -> Float | None:
-        """(N, K) visibility, 0 to 1, or None where the model does not tell it."""
-        return self.data[..., 2] if self.has_visible else None
-
-
-class Masks(_View):
-    """N instance masks; full masks and outlines are made when they are first asked for.
-
-    Attributes:
-        orig_shape: (height, width) of the image.
-    """
-
-    def __init__(self, masks: InstanceMasks, orig_shape: Size) -> None:
-        self._masks, self.orig_shape = masks, orig_shape
-
-    def __len__(self) -> int:
-        return len(self._masks.crops)
-
-    def __getitem__(self, index: Any) -> Self:
-        chosen = _rows(np.arange(len(self)), index)
-        crops = tuple(self._masks.crops[i] for i in chosen)
-        return type(self)(
-            InstanceMasks(crops, self._masks.corners[chosen], self._masks.geometry), self.orig_shape
-        )
-
-    @cached_property
-    def data(self) -> NDArray[np.uint8]:
-        """(N, h, w) of 0 and 1 at the size of the model's input, letterbox padding included."""
-        return self._masks.dense()
-
-    @cached_property
-    def xy(self) -> list[Float]:
-        """N outlines (P, 2) in pixels of the image, clipped to it; parts of a mask are joined."""
-        return self._masks.outlines()
-
-    @property
-    def xyn(self) -> list[Float]:
-        """`xy` divided by width and height: 0 to 1."""
-        return [outline / _sides(self.orig_shape) for outline in self.xy]
-
-
-class Probs:
-    """Class probabilities of one image.
-
-    Attributes:
-        data: (classes,) float32, 0 to 1.
-    """
-
-    def __init__(self, data: Float) -> None:
-        self.data = data
-
-    @property
-    def top1(self) -> int:
-        """The most probable class."""
-        return int(self.data.argmax())
-
-    @property
-    def top5(self) -> list[int]:
-        """The five most probable classes, or all if there are fewer, best first."""
-        best: list[int] = np.argsort(-self.data, kind="stable")[:5].tolist()
-        return best
-
-    @property
-    def top1conf(self) -> float:
-        """Probability of `top1`."""
-        return float(self.data[self.top1])
-
-    @property
-    def top5conf(self) -> Float:
-        """Probabilities of `top5`."""
-        return self.data[self.top5]
+from .views import OBB, Boxes, Keypoints, Masks, Probs, sides
 
 
 class Results:
@@ -315,9 +83,7 @@ class Results:
         if objects is None or not len(objects):
             return "nothing found"
         ids, counts = np.unique(objects.cls, return_counts=True)
-        return ", ".join(
-            f"{n} {self.names[int(i)]}{'s' if n > 1 else ''}" for i, n in zip(ids, counts, strict=True)
-        )
+        return ", ".join(_counted(int(n), self.names[int(i)]) for i, n in zip(ids, counts, strict=True))
 
     def summary(self, normalize: bool = False, decimals: int = 5) -> list[dict[str, Any]]:
         """The objects as plain Python values, ready for JSON.
@@ -334,7 +100,7 @@ class Results:
         if self.probs is not None:
             pairs = zip(self.probs.top5, self.probs.top5conf, strict=True)
             return [self._item(i, conf, decimals) for i, conf in pairs]
-        scale = _sides(self.orig_shape) if normalize else np.ones(2, np.float32)
+        scale = sides(self.orig_shape) if normalize else np.ones(2, np.float32)
         objects = self.boxes if self.boxes is not None else self.obb
         if objects is None:
             return []
@@ -388,6 +154,12 @@ class Results:
         }
 
 
+def _counted(number: int, noun: str) -> str:
+    if number == 1:
+        return f"1 {noun}"
+    return f"{number} {noun}{'es' if noun.endswith(('s', 'x', 'z', 'ch', 'sh')) else 's'}"
+
+
 def write_image(target: Path, image: NDArray[np.uint8]) -> None:
     """Write a picture in the format of its suffix.
 
@@ -397,16 +169,20 @@ def write_image(target: Path, image: NDArray[np.uint8]) -> None:
     if not target.suffix or not cv2.haveImageWriter(target.name):
         raise InputError(f"cannot write {target}: expected a picture's suffix such as .jpg or .png")
     # Not cv2.imwrite: it fails on non-ASCII names on Windows, and never tells why.
-    _, data = cv2.imencode(target.suffix, image)
+    try:
+        with quiet_opencv:
+            written, data = cv2.imencode(target.suffix, image)
+    except cv2.error:
+        written = False
+    if not written:
+        height, width = image.shape[:2]
+        raise InputError(
+            f"cannot write {target}: {target.suffix} does not hold {width}x{height} colour pixels"
+        )
     try:
         target.write_bytes(data.tobytes())
     except OSError as exc:
         raise InputError(f"cannot write {target}: {exc.strerror or exc}") from exc
-
-
-def _sides(shape: Size, repeat: int = 1) -> Float:
-    """Width, height, as often as asked."""
-    return np.array((shape[1], shape[0]) * repeat, np.float32)
 
 
 def _rounded(values: Float, decimals: int) -> list[float]:

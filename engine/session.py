@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -134,10 +135,9 @@ class Session:
         """
         name = providers[0][0]
         if "CUDA" in name or "Tensorrt" in name:
-            # Finds the CUDA libraries of NVIDIA's pip wheels, which otherwise only torch would load.
-            getattr(self._ort, "preload_dlls", lambda **_: None)(directory="")
+            _find_cuda(self._ort)
         model = self._model if isinstance(self._model, bytes) else str(self._model)
-        with _mapped(name):
+        with _mapped(name), _quiet(self._ort, name):
             session = self._ort.InferenceSession(
                 model,
                 self._session_options(name),
@@ -204,6 +204,27 @@ class Binding:
         self._session.run_with_iobinding(self._binding)
         outputs: list[Array] = self._binding.copy_outputs_to_cpu()
         return outputs
+
+
+def _find_cuda(ort: Any) -> None:
+    """Load the CUDA libraries of NVIDIA's pip wheels, which otherwise only torch would do."""
+    preload = getattr(ort, "preload_dlls", None)
+    if preload is not None:
+        with redirect_stdout(io.StringIO()):  # it prints what it misses, amid a caller's own output
+            preload(directory="")
+
+
+@contextmanager
+def _quiet(ort: Any, provider: str) -> Iterator[None]:
+    """Keep a GPU provider's log lines off standard error: what failed becomes an exception."""
+    if provider == "CPUExecutionProvider":
+        yield
+        return
+    ort.set_default_logger_severity(4)
+    try:
+        yield
+    finally:
+        ort.set_default_logger_severity(2)  # ONNX Runtime's own default; it does not tell what it was
 
 
 def _checked_file(model: str | Path | bytes) -> Path | bytes:

@@ -42,7 +42,8 @@ def rotated(*corners: list[tuple[float, float]], cls: tuple[int, ...] = ()) -> A
 
 
 def outlines(*polygons: list[tuple[float, float]]) -> Any:
-    return SimpleNamespace(xy=[np.array(polygon, np.float32).reshape(-1, 2) for polygon in polygons])
+    drawn = [np.array(polygon, np.float32).reshape(-1, 2) for polygon in polygons]
+    return SimpleNamespace(parts=[[polygon] if len(polygon) else [] for polygon in drawn])
 
 
 def points(xy: Any, conf: Any = None) -> Any:
@@ -446,10 +447,10 @@ def test_mask_beyond_the_border() -> None:
 
 def test_parts_of_a_mask_are_not_joined_by_a_line() -> None:
     image = picture()
-    # One outline for two squares: along the first, over to the second, round it, and the same way back.
-    right = [(x + 100, y) for x, y in SQUARE]
-    joined = [*SQUARE[:2], right[0], *right[1:], right[0], *SQUARE[1:]]
-    drawn = masked(image, joined, cls=(3,))
+    both = outlines(SQUARE, [(x + 100, y) for x, y in SQUARE])
+    one_mask = SimpleNamespace(parts=[both.parts[0] + both.parts[1]])
+    boxed = boxes((0, 0, 9, 9), cls=(3,))
+    drawn = annotate(results(image, "segment", boxes=boxed, masks=one_mask), boxes=False, labels=False)
     assert (drawn[90:170, 185:195] == 90).all()
     for x in (105, 205):
         assert (drawn[130, x : x + 70] != 90).any(axis=1).all()

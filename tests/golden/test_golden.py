@@ -1,7 +1,7 @@
 """Yolean's answers against Ultralytics', for the demo models and, where they are, for real ones.
 
-`<model>.json` is what Ultralytics answered (`make.py` asked it). Real models, pictures and answers are looked for
-in `../shared` beside the repository, or where `YOLEAN_SHARED` says.
+`<model>.json` is what Ultralytics answered (`make.py` asked it). Real models, pictures and answers are
+looked for in `../shared` beside the repository, or where `YOLEAN_SHARED` says.
 """
 
 from __future__ import annotations

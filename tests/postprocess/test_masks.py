@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 from yolean.postprocess.geometry import Geometry
-from yolean.postprocess.masks import InstanceMasks, _bridged, _outline, decode_masks
+from yolean.postprocess.masks import InstanceMasks, _bridged, decode_masks, joined
 
 SQUARE = Geometry.letterbox((160, 160), (160, 160))
 
@@ -53,7 +53,7 @@ def test_boxes_without_pixels_have_no_mask(box):
     masks, filled = decode_masks(np.ones((1, 1), np.float32), ones, np.array([box], np.float32), SQUARE)
     assert filled.tolist() == [False]
     assert masks.dense().shape == (0, 160, 160)
-    assert masks.outlines() == []
+    assert masks.parts() == []
 
 
 def filled_polygon(points, shape):
@@ -62,13 +62,19 @@ def filled_polygon(points, shape):
     return canvas
 
 
+def outline(mask):
+    """Of one mask at the size of its image."""
+    geometry = Geometry.letterbox(mask.shape, mask.shape)
+    (parts,) = InstanceMasks((mask,), np.array([[0, 0]]), geometry).parts()
+    return joined(parts)
+
+
 def test_outline_of_several_parts_fills_to_the_mask():
     mask = np.zeros((80, 120), np.uint8)
     cv2.circle(mask, (20, 20), 14, 1, -1)
     cv2.rectangle(mask, (60, 30), (110, 70), 1, -1)
     mask[75, 5] = 1  # a part of one pixel
-    outline = _outline(mask)
-    painted = filled_polygon(outline, mask.shape)
+    painted = filled_polygon(outline(mask), mask.shape)
     assert (painted[mask == 1] == 1).all()
     # Beyond the mask lie only the two bridges, lines of no width.
     assert painted.sum() - mask.sum() < 120
@@ -78,7 +84,7 @@ def test_outline_leaves_holes_out():
     mask = np.zeros((50, 50), np.uint8)
     mask[10:40, 10:40] = 1
     mask[20:30, 20:30] = 0
-    assert filled_polygon(_outline(mask), mask.shape).sum() == 900
+    assert filled_polygon(outline(mask), mask.shape).sum() == 900
 
 
 def test_bridge_goes_there_and_back():
@@ -93,7 +99,7 @@ def test_outlines_are_in_image_pixels_and_clipped():
     geometry = Geometry.letterbox((50, 100), (64, 64))  # 0.64 of the size, 16 rows of padding
     crop = np.ones((64, 64), np.uint8)  # a mask that covers the padding as well
     masks = InstanceMasks((crop,), np.array([[0, 0]]), geometry)
-    outline = masks.outlines()[0]
-    assert outline.min() == 0
-    assert outline[:, 1].max() == 50
-    assert outline[:, 0].max() == pytest.approx(63 / 0.64)
+    ((contour,),) = masks.parts()
+    assert contour.min() == 0
+    assert contour[:, 1].max() == 50
+    assert contour[:, 0].max() == pytest.approx(63 / 0.64)

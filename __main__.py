@@ -1,0 +1,5 @@
+"""`python -m yolean` is the `yolean` command."""
+
+from .cli import main
+
+main()

@@ -1,0 +1,327 @@
+"""The `yolean` command. It composes only.
+
+numpy, OpenCV, ONNX Runtime and rich are imported by the commands that need them: `--help` answers at once,
+and `doctor` answers where one of them is broken.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from . import __version__
+from .engine.errors import InputError, YoleanError
+from .models import DEMO_MODELS, demo_model, demo_pictures
+
+if TYPE_CHECKING:
+    from .engine.pipeline import Engine
+    from .engine.record import JsonLines, Recorder
+    from .engine.results import Results
+    from .report import RunReport
+
+_DEMO_FOLDER = "yolean-demo"
+_LOADING = ("device", "threads", "precision", "task", "names", "kpt_shape")
+_WORDS = ", ".join(DEMO_MODELS.values())
+
+
+class _Refusal(click.ClickException):
+    """An error in one line, with the exit status of a wrong call."""
+
+    exit_code = 2
+
+
+class _Shell(click.Group):
+    """The commands, with our errors as one line instead of a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except YoleanError as exc:
+            from .report import printable
+
+            raise _Refusal(printable(str(exc))) from exc
+        except ImportError as exc:
+            if (exc.name or "").startswith("yolean"):
+                raise  # a bug of ours, not of the installation
+            reason = " ".join(str(exc).split())[-300:]
+            raise _Refusal(
+                f"something that yolean needs does not start: {reason}; run `yolean doctor`"
+            ) from exc
+        except KeyboardInterrupt:
+            return ctx.exit(128 + signal.SIGINT)
+
+
+@click.group(cls=_Shell, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, message="yolean %(version)s")
+def cli() -> None:
+    """Ultralytics YOLO models on ONNX Runtime, without torch.
+
+    Start with `yolean predict`: it needs no model and no picture.
+    """
+
+
+def main() -> None:
+    """Run the command line; the entry point of `yolean`."""
+    # `kill` and `docker stop` end a run as Ctrl-C does: files are finished on the way out.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    if hasattr(
+        sys.stdout, "reconfigure"
+    ):  # a class name with letters that the console lacks is no reason to stop
+        sys.stdout.reconfigure(errors="backslashreplace")
+    cli()
+
+
+# ---- options ----------------------------------------------------------------------------------------------
+
+
+def _size(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | tuple[int, int] | None:
+    """One whole number, or two with a comma between."""
+    if value is None:
+        return None
+    parts = value.split(",")
+    if len(parts) > 2 or not all(part.strip().isdecimal() for part in parts):
+        raise click.BadParameter(f"{value!r}: expected a whole number such as 640, or two such as 480,640")
+    numbers = tuple(map(int, parts))
+    return numbers[0] if len(numbers) == 1 else (numbers[0], numbers[1])
+
+
+def _pair(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, int] | None:
+    size = _size(ctx, param, value)
+    if isinstance(size, int):
+        raise click.BadParameter(f"{value!r}: expected two whole numbers such as 17,3")
+    return size
+
+
+def _names(_ctx: click.Context, _param: click.Parameter, value: str | None) -> list[str] | None:
+    """Class names from a file with one a line, or from the words themselves."""
+    if value is None:
+        return None
+    try:
+        names = Path(value).read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError) as exc:
+        if os.path.exists(value) or value.endswith(".txt"):
+            reason = getattr(exc, "strerror", None) or exc
+            raise click.BadParameter(f"{value}: expected text with one name a line ({reason})") from exc
+        names = value.split(",")
+    return [name.strip() for name in names if name.strip()]
+
+
+def _options_of_load(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that `yolean.load` takes, for every command that loads a model."""
+    options = (
+        click.option("--device", default="auto", show_default=True, metavar="NAME",
+                     help="auto, cpu, cuda[:N], tensorrt[:N], openvino[:CPU|GPU|NPU], coreml, directml[:N]."),
+        click.option("--threads", type=click.IntRange(1), metavar="N",
+                     help="Threads of one run on the CPU.  [default: the cores that may be used]"),
+        click.option("--precision", metavar="KIND", help="fp32, fp16 or bf16, where the device offers it."),
+        click.option("--task", metavar="TASK", help=f"For files without metadata: {', '.join(DEMO_MODELS)}."),
+        click.option("--names", callback=_names, metavar="FILE|A,B,C",
+                     help="For files without metadata: class names, or a text file with one a line."),
+        click.option("--kpt-shape", callback=_pair, metavar="K,D",
+                     help="For pose files without metadata: number of keypoints, values of each (2 or 3)."),
+    )  # fmt: skip
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def _options_of_predict(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that calling a model takes."""
+    share = click.FloatRange(0, 1)
+    options = (
+        click.option("--conf", type=share, metavar="0-1", default=0.25, show_default=True,
+                     help="Objects need a score above this."),
+        click.option("--iou", type=share, metavar="0-1", default=0.45, show_default=True,
+                     help="Of two boxes that overlap by more than this, the better stays."),
+        click.option("--imgsz", callback=_size, metavar="N|H,W",
+                     help="Size to run at, for models with free height and width."),
+        click.option("--max-det", type=click.IntRange(1), metavar="N", default=300, show_default=True,
+                     help="Most objects an image."),
+        click.option("--classes", multiple=True, metavar="A,B",
+                     help="Keep only these classes, by id or name; may be repeated."),
+        click.option("--agnostic-nms", is_flag=True, help="Boxes of different classes suppress each other."),
+        click.option("--batch", type=click.IntRange(1), metavar="N",
+                     help="Images a run, for models with a free batch.  [default: 1, on GPUs 8]"),
+    )  # fmt: skip
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+# ---- commands ---------------------------------------------------------------------------------------------
+
+
+@cli.command()
+@click.argument("sources", nargs=-1, metavar="[SOURCE]...")
+@click.option("--model", "-m", metavar="FILE", help=f"An .onnx file, or a demo model: {_WORDS}.")
+@click.option("--save", metavar="DIR", help="Write annotated pictures and videos into this folder.")
+@click.option(
+    "--json", "json_to", metavar="FILE|-", help="Write one JSON object a line; - is standard output."
+)
+@click.option("--quiet", "-q", is_flag=True, help="Print errors only.")
+@_options_of_predict
+@_options_of_load
+def predict(
+    sources: tuple[str, ...],
+    model: str | None,
+    save: str | None,
+    json_to: str | None,
+    quiet: bool,
+    **options: Any,
+) -> None:
+    """Predict pictures and videos.
+
+    A SOURCE is the path of a picture or video, a folder, a glob pattern, the number of a camera or the
+    address of a stream. Without any, a demo model runs on a demo picture.
+
+    A line an image tells its number, file, width x height, time and what was found. The exit status is 0 when
+    all is well, 1 when some pictures could not be read, 2 when nothing could be done, 130 after Ctrl-C.
+    """
+    demo = not sources
+    if demo:
+        model, sources, save = *_demo(model), save or _DEMO_FOLDER
+    elif model is None:
+        raise _Refusal(_wanted_model(sources))
+    from .engine.record import JsonLines, Recorder
+    from .engine.sources import open_source
+    from .report import RunReport
+
+    with ExitStack() as files:
+        # First what can be wrong at once: a model takes long to load on a small machine.
+        recorder = files.enter_context(Recorder(save, sources)) if save else None
+        records = files.enter_context(JsonLines(json_to)) if json_to else None
+        engine = _load(model, options)
+        options["classes"] = _class_ids(options["classes"], engine.names)
+        source = open_source(list(sources), engine.spec.channels)
+        report = RunReport(source.total, to_stderr=json_to == "-", quiet=quiet)
+        results = engine.stream(source, **options, on_error=report.failure)
+        files.enter_context(report)
+        finished = _follow(results, report, recorder, records)
+        report.summary()
+        if recorder and recorder.count:
+            report.note(f"Saved {recorder.last if recorder.count == 1 else recorder.folder}")
+        if demo:
+            report.note("Next: yolean predict YOUR.jpg --model YOUR.onnx --save annotated")
+    if not finished:
+        sys.exit(128 + signal.SIGINT)
+    if report.failed:
+        sys.exit(2 if len(sources) == 1 and not report.done else 1)
+
+
+@cli.command()
+@click.argument("model")
+@_options_of_load
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def info(model: str, as_json: bool, **options: Any) -> None:
+    """Tell what a model is and where it runs.
+
+    MODEL is an .onnx file, or a demo model's word as for `predict`.
+    """
+    from .report import model_facts, print_model
+
+    path = _model_file(model)
+    facts = model_facts(_load(path, options), path)
+    if as_json:
+        click.echo(json.dumps(facts, indent=2))
+    else:
+        print_model(facts)
+
+
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def doctor(as_json: bool) -> None:
+    """Tell what is wrong with this installation, and what to do.
+
+    The exit status is 0 when yolean works here, 1 when something has failed.
+    """
+    from .engine.doctor import examine
+    from .report import print_findings
+
+    if as_json:
+        findings = list(examine())
+        healthy = all(finding.level != "fail" for finding in findings)
+        click.echo(json.dumps({"healthy": healthy, "findings": [asdict(f) for f in findings]}, indent=2))
+    else:
+        healthy = print_findings(examine())
+    sys.exit(0 if healthy else 1)
+
+
+# ---- parts of predict -------------------------------------------------------------------------------------
+
+
+def _demo(model: str | None) -> tuple[str, tuple[str, ...]]:
+    """The model and the picture for a call without any source."""
+    word = model or DEMO_MODELS["detect"]
+    if word not in DEMO_MODELS.values() or os.path.exists(word):
+        raise _Refusal("a SOURCE is needed: a picture, video, folder, glob pattern, camera number or stream")
+    stem = "star" if word == DEMO_MODELS["classify"] else "shapes"  # one object, not many
+    return word, tuple(str(picture) for picture in demo_pictures() if picture.stem == stem)
+
+
+def _wanted_model(sources: tuple[str, ...]) -> str:
+    given = next((source for source in sources if source.endswith(".onnx")), None)
+    if given is not None:
+        return f"--model is needed, and {given} is no picture: did you mean --model {given}?"
+    return f"--model is needed: an .onnx file that Ultralytics exported, or a demo model ({_WORDS})"
+
+
+def _model_file(model: str) -> str:
+    """The demo model of this word, unless there is such a file."""
+    task = next((task for task, word in DEMO_MODELS.items() if word == model), None)
+    return model if task is None or os.path.exists(model) else str(demo_model(task))
+
+
+def _load(model: str, options: dict[str, Any]) -> Engine:
+    """Load with those of the options that are for loading, which are taken out."""
+    from .engine.pipeline import load
+
+    return load(_model_file(model), **{name: options.pop(name) for name in _LOADING})
+
+
+def _class_ids(wanted: tuple[str, ...], names: Mapping[int, str]) -> list[int] | None:
+    """Ids of classes given by id or name; names may hold commas, and their case does not matter.
+
+    Raises:
+        InputError: the model has no such class.
+    """
+    by_name = {name.casefold(): class_id for class_id, name in names.items()}
+    ids = []
+    for value in wanted:
+        for part in [value] if value.casefold() in by_name else value.split(","):
+            key = part.strip().casefold()
+            if not key.isdecimal() and key not in by_name:
+                close = difflib.get_close_matches(key, by_name, 3) or list(by_name)[:8]
+                known = ", ".join(names[by_name[name]] for name in close)
+                raise InputError(f"--classes {part.strip()!r}: this model has no such class, but {known}")
+            ids.append(by_name[key] if key in by_name else int(key))
+    return ids or None
+
+
+def _follow(
+    results: Iterator[Results], report: RunReport, recorder: Recorder | None, records: JsonLines | None
+) -> bool:
+    """Report and write every result; returns False when Ctrl-C ended it."""
+    from .engine.record import is_moving
+
+    try:
+        if records:
+            records.clear()
+        for result in results:
+            report.found(result, result.frame if is_moving(result) else None)
+            if records:
+                records.write(result)
+            if recorder:
+                recorder.write(result)
+    except KeyboardInterrupt:
+        return False
+    return True

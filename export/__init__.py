@@ -1,0 +1,1 @@
+"""Making ONNX files; the only place that may import torch, ultralytics or onnx."""

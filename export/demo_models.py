@@ -1,0 +1,306 @@
+"""Makes the demo models that ship in `models/`: draws the pictures, trains, exports, validates.
+
+    python -m yolean.export.demo_models
+
+One command makes everything again: five small Ultralytics models, one a task, trained from nothing on the
+shapes that `shapes.py` draws, and the pictures to try them on. It needs `ultralytics`, `onnx` and `onnxslim`
+installed, no network and no GPU. All seeds are fixed; the threads are too, since sums depend on their number.
+
+Training pictures come from seeds below 100 000, validation pictures from 100 000 on, demo ones from 200 000.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from .shapes import KINDS, TIPS, Scene, Shape, draw
+
+THREADS = 2
+MAX_CHANNELS = 384  # before the width is divided by eight: more would not fit 2 MB
+TRAIN_SEED, VAL_SEED, DEMO_SEED = 0, 100_000, 200_000
+DESCRIPTION = "yolean demo model, trained with Ultralytics on drawn shapes"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one demo model is made. `start` names the recipe whose weights it begins with."""
+
+    task: str
+    stem: str
+    config: str  # within Ultralytics' own cfg/models
+    names: tuple[str, ...]
+    trainsz: int
+    imgsz: int  # of the export: larger, since more pixels cost little once training is over
+    epochs: int
+    start: str | None = None
+    end2end: bool = False
+    pictures: int = 1600
+    freeze: int | None = None  # how many first layers stay as `start` left them
+
+
+_OBB_KINDS = ("disk", "box", "triangle")  # round disks and stars have no one direction
+_SORTED_KINDS = ("box", "disk", "star", "triangle")  # by folder name, as Ultralytics numbers them
+RECIPES = (
+    Recipe("detect", "shapes", "11/yolo11.yaml", KINDS, 256, 320, 24),
+    Recipe("segment", "shapes-seg", "11/yolo11-seg.yaml", KINDS, 256, 320, 10, "detect"),
+    Recipe("pose", "shapes-pose", "26/yolo26-pose.yaml", ("star",), 256, 320, 12, "detect", True, freeze=5),
+    Recipe("obb", "shapes-obb", "26/yolo26-obb.yaml", _OBB_KINDS, 256, 320, 10, "detect", freeze=5),
+    Recipe("classify", "shapes-cls", "26/yolo26-cls.yaml", _SORTED_KINDS, 128, 128, 10, "detect"),
+)
+
+# File -> scene and seed: of the first forty, ones that look well and that the models do well on.
+DEMOS: dict[str, tuple[Scene, int]] = {
+    "shapes.jpg": (Scene(640, 480, (9, 9), (0.11, 0.17), ground="wood", polished=True), 26),
+    "tall.jpg": (Scene(360, 640, (7, 7), (0.13, 0.21), ground="gradient", polished=True), 8),
+    "wide.jpg": (Scene(1280, 720, (16, 16), (0.1, 0.15), hidden=0.15, ground="stripes", polished=True), 8),
+    "star.jpg": (Scene(300, 400, (1, 1), (0.24, 0.27), ("star",), 0.0, "wood", True, True), 9),
+}
+
+
+# ---- data sets ---------------------------------------------------------------------------------------------
+
+
+def _numbers(*values: Any) -> str:
+    return " ".join(f"{v:.6f}".rstrip("0").rstrip(".") for v in np.concatenate([np.ravel(v) for v in values]))
+
+
+def label(shape: Shape, recipe: Recipe, width: int, height: int) -> str | None:
+    """The shape's line in an Ultralytics label file; None where the task does not know such shapes."""
+    if shape.kind not in recipe.names or (recipe.task == "obb" and shape.frame is None):
+        return None
+    size = np.array([width, height], np.float32)
+    kind = recipe.names.index(shape.kind)
+    x1, y1, x2, y2 = shape.box()
+    box = np.array([[(x1 + x2) / 2, (y1 + y2) / 2], [x2 - x1, y2 - y1]]) / size
+    if recipe.task == "segment":
+        return f"{kind} {_numbers(shape.contour() / size)}"
+    if recipe.task == "obb" and shape.frame is not None:
+        return f"{kind} {_numbers(np.clip(shape.frame / size, 0, 1))}"
+    if recipe.task == "pose" and shape.tips is not None:
+        # Visibility: 2 seen, 1 hidden by a shape on top.
+        seen = np.where(shape.tip_visible(), 2, 1)[:, None]
+        return f"{kind} {_numbers(box, np.hstack([shape.tips / size, seen]))}"
+    return f"{kind} {_numbers(box)}"
+
+
+def _jpeg(picture: np.ndarray[Any, Any], quality: int = 92) -> bytes:
+    return cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+
+
+def draw_sets(data: Path) -> None:
+    """Writes every task's training and validation pictures with their labels below `data`."""
+    drawn = [r for r in RECIPES if r.task != "classify"]
+    for split, first in (("train", TRAIN_SEED), ("val", VAL_SEED)):
+        for recipe in drawn:
+            (data / recipe.task / "images" / split).mkdir(parents=True, exist_ok=True)
+            (data / recipe.task / "labels" / split).mkdir(parents=True, exist_ok=True)
+        for index in range(max(r.pictures for r in drawn) if split == "train" else 200):
+            picture, shapes = draw(Scene(), first + index)
+            height, width = picture.shape[:2]
+            coded = _jpeg(picture)
+            for recipe in drawn:
+                lines = [line for s in shapes if (line := label(s, recipe, width, height))]
+                stem = f"{split}/{index:05d}"
+                (data / recipe.task / "images" / f"{stem}.jpg").write_bytes(coded)
+                (data / recipe.task / "labels" / f"{stem}.txt").write_text("\n".join(lines))
+    for recipe in RECIPES:
+        if recipe.task == "classify":
+            _draw_classify_set(data / recipe.task, recipe)
+        else:
+            _write_data_yaml(data / recipe.task, recipe)
+
+
+def _draw_classify_set(folder: Path, recipe: Recipe) -> None:
+    for split, first, count in (("train", TRAIN_SEED, recipe.pictures), ("val", VAL_SEED, 400)):
+        for index in range(count):
+            kind = recipe.names[index % len(recipe.names)]
+            scene = Scene(144, 144, (1, 1), (0.2, 0.45), (kind,), centred=True)
+            (folder / split / kind).mkdir(parents=True, exist_ok=True)
+            picture, _ = draw(scene, first + 50_000 + index)
+            (folder / split / kind / f"{index:05d}.jpg").write_bytes(_jpeg(picture))
+
+
+def _write_data_yaml(folder: Path, recipe: Recipe) -> None:
+    content: dict[str, Any] = {
+        "path": str(folder.resolve()),
+        "train": "images/train",
+        "val": "images/val",
+        "names": dict(enumerate(recipe.names)),
+    }
+    if recipe.task == "pose":
+        # Mirroring a picture swaps left and right tips.
+        content |= {"kpt_shape": [len(TIPS), 3], "flip_idx": [0, 4, 3, 2, 1], "kpt_names": {0: list(TIPS)}}
+    # Python's plain literals are YAML as well, and unlike JSON's they keep whole numbers as keys.
+    (folder / "data.yaml").write_text("".join(f"{key}: {value!r}\n" for key, value in content.items()))
+
+
+# ---- training ----------------------------------------------------------------------------------------------
+
+
+def _data(recipe: Recipe, work: Path) -> Path:
+    folder = work / "data" / recipe.task
+    return folder if recipe.task == "classify" else folder / "data.yaml"
+
+
+def _model_yaml(recipe: Recipe, work: Path) -> Path:
+    """Ultralytics' own architecture at an eighth of its width."""
+    import ultralytics
+    from ultralytics.utils import YAML
+
+    content: dict[str, Any] = YAML.load(Path(ultralytics.__file__).parent / "cfg" / "models" / recipe.config)
+    content["nc"] = len(recipe.names)
+    content["scales"] = {"n": [0.5, 0.125, MAX_CHANNELS]}
+    if recipe.task == "pose":
+        content["kpt_shape"] = [len(TIPS), 3]
+    if "end2end" in content:
+        content["end2end"] = recipe.end2end
+    target = work / f"{recipe.stem}.yaml"
+    target.write_text(json.dumps(content))
+    return target
+
+
+def _settings(recipe: Recipe, work: Path) -> dict[str, Any]:
+    """Arguments of Ultralytics' `train`."""
+    return {
+        "data": str(_data(recipe, work)), "epochs": recipe.epochs, "imgsz": recipe.trainsz,
+        "batch": 16, "nbs": 16, "optimizer": "AdamW", "lr0": 0.003, "lrf": 0.02, "cos_lr": True,
+        "warmup_epochs": 1.0, "warmup_bias_lr": 0.0,
+        # The drawing varies nearly everything already, so little is left for augmentation to do.
+        "mosaic": 0.0, "close_mosaic": 0, "scale": 0.3, "translate": 0.05, "erasing": 0.0, "hsv_h": 0.05,
+        "auto_augment": None, "seed": 0, "deterministic": True, "device": "cpu", "workers": 0, "cache": "ram",
+        "amp": False, "plots": False, "val": False, "project": str(work / "runs"), "name": recipe.task,
+        "exist_ok": True, "pretrained": recipe.start is not None, "freeze": recipe.freeze,
+    }  # fmt: skip
+
+
+def train(recipe: Recipe, work: Path) -> Path:
+    """Trains one model and returns its weights; keeps finished ones and takes up interrupted training."""
+    import torch
+    from ultralytics import YOLO
+
+    weights = work / "runs" / recipe.task / "weights" / "last.pt"
+    done = work / f"{recipe.stem}.pt"
+    if done.is_file():
+        return done
+    resume = weights.is_file()
+    model = YOLO(str(weights if resume else _model_yaml(recipe, work)), task=recipe.task)
+    if recipe.start is not None and not resume:
+        model.load(str(work / f"{next(r.stem for r in RECIPES if r.task == recipe.start)}.pt"))
+
+    def prepare(trainer: Any) -> None:
+        # Ultralytics leaves one core free, which on two is half of them. Channels last is a quarter faster.
+        torch.set_num_threads(THREADS)
+        trainer.model.to(memory_format=torch.channels_last)
+
+    model.add_callback("on_train_start", prepare)
+    model.train(**({"resume": True} if resume else _settings(recipe, work)))
+    shutil.copy(weights, done)
+    return done
+
+
+# ---- export and validation ---------------------------------------------------------------------------------
+
+
+def export(recipe: Recipe, weights: Path, out: Path) -> Path:
+    """Writes the ONNX file, with a description that names no path of this machine."""
+    import onnx
+    from ultralytics import YOLO
+
+    written = YOLO(str(weights)).export(
+        format="onnx", imgsz=recipe.imgsz, dynamic=True, simplify=True, nms=False if recipe.end2end else None
+    )
+    graph = onnx.load(written)
+    for entry in graph.metadata_props:
+        if entry.key == "description":
+            entry.value = DESCRIPTION
+    # Noted shapes are a third of the file, and onnx.shape_inference finds them again.
+    del graph.graph.value_info[:]
+    Path(written).unlink()
+    target = out / f"{recipe.stem}.onnx"
+    onnx.save(graph, target)
+    return target
+
+
+def validate(recipe: Recipe, model: Path, work: Path) -> dict[str, float]:
+    """What Ultralytics measures for the exported file on the validation pictures."""
+    from ultralytics import YOLO
+
+    found = YOLO(str(model), task=recipe.task).val(
+        data=str(_data(recipe, work)),
+        imgsz=recipe.imgsz, batch=1, workers=0, device="cpu", plots=False, verbose=False,
+        project=str(work / "runs"), name=f"{recipe.task}-val", exist_ok=True,
+    )  # fmt: skip
+    if recipe.task == "classify":
+        return {"top-1": float(found.top1)}
+    result = {"box mAP50": float(found.box.map50), "box mAP50-95": float(found.box.map)}
+    part = {"segment": "seg", "pose": "pose"}.get(recipe.task)
+    if part is not None:
+        result |= {f"{part} mAP50": float(getattr(found, part).map50)}
+        result |= {f"{part} mAP50-95": float(getattr(found, part).map)}
+    return result
+
+
+def draw_demos(out: Path) -> None:
+    """Writes the demo pictures."""
+    for name, (scene, seed) in DEMOS.items():
+        (out / name).write_bytes(_jpeg(draw(scene, DEMO_SEED + seed)[0], 90))
+
+
+def _parameters(model: Path) -> int:
+    import onnx
+
+    return sum(int(np.prod(t.dims)) for t in onnx.load(model).graph.initializer)
+
+
+def make(out: Path, work: Path, tasks: list[str]) -> Iterator[str]:
+    """Makes everything and yields the table's lines."""
+    work.mkdir(parents=True, exist_ok=True)
+    out.mkdir(parents=True, exist_ok=True)
+    draw_demos(out)
+    drawn = work / "data" / "complete"
+    if not drawn.is_file():
+        draw_sets(work / "data")
+        drawn.touch()
+    for recipe in (r for r in RECIPES if r.task in tasks):
+        began = time.monotonic()
+        model = export(recipe, train(recipe, work), out)
+        spent = time.monotonic() - began
+        metrics = ", ".join(f"{k} {v:.3f}" for k, v in validate(recipe, model, work).items())
+        yield (
+            f"| {recipe.task} | {model.name} | {Path(recipe.config).stem} | {_parameters(model):,} "
+            f"| {model.stat().st_size / 1e6:.2f} MB | {recipe.imgsz} | {metrics} | {spent / 60:.1f} min |"
+        )
+
+
+def main() -> None:
+    """The command line."""
+    home = Path(__file__).resolve().parent.parent
+    parser = argparse.ArgumentParser(description="Make the demo models and pictures again.")
+    parser.add_argument("--out", type=Path, default=home / "models", help="where the models and pictures go")
+    parser.add_argument("--work", type=Path, default=Path("demo-work"), help="data sets, runs and weights")
+    parser.add_argument("--tasks", nargs="+", default=[r.task for r in RECIPES], help="which models to make")
+    options = parser.parse_args()
+    options.work.mkdir(parents=True, exist_ok=True)
+    work = options.work.resolve()
+    # Read on import by PyTorch and Ultralytics. Threads that spin while they wait suffer beside other work.
+    os.environ |= {"OMP_NUM_THREADS": str(THREADS), "OMP_WAIT_POLICY": "PASSIVE"}
+    os.environ |= {"YOLO_CONFIG_DIR": str(work), "YOLO_AUTOINSTALL": "false"}
+    rows = list(make(options.out.resolve(), work, options.tasks))
+    print("\n| task | file | architecture | parameters | size | input | validation | time |")
+    print("|---|---|---|---|---|---|---|---|")
+    print("\n".join(rows))
+
+
+if __name__ == "__main__":
+    main()

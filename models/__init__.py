@@ -1,0 +1,34 @@
+"""The small demo models that ship with the package, and pictures to try them on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..engine.errors import InputError
+
+DEMO_MODELS = {
+    "detect": "shapes",
+    "segment": "shapes-seg",
+    "pose": "shapes-pose",
+    "obb": "shapes-obb",
+    "classify": "shapes-cls",
+}
+"""Name of the demo model, by task."""
+
+_FOLDER = Path(__file__).parent
+
+
+def demo_model(task: str = "detect") -> Path:
+    """The .onnx file of the demo model for a task.
+
+    Raises:
+        InputError: no such task.
+    """
+    if task not in DEMO_MODELS:
+        raise InputError(f"task={task!r}: expected one of {', '.join(DEMO_MODELS)}")
+    return _FOLDER / f"{DEMO_MODELS[task]}.onnx"
+
+
+def demo_pictures() -> list[Path]:
+    """The demo pictures, by name; `shapes.jpg` comes first."""
+    return sorted(_FOLDER.glob("*.jpg"))

@@ -35,12 +35,8 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("number", range(len(blocks("python"))))
 def test_python(number, folder):
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", blocks("python")[number]],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = [sys.executable, "-W", "error", "-c", blocks("python")[number]]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 

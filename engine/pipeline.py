@@ -10,14 +10,13 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..postprocess import classify, detect, obb, pose, segment
 from ..postprocess.detections import Options
 from ..postprocess.geometry import Geometry, Size
 from .devices import Provider
 from .errors import InputError, ModelError
-from .preprocess import check_size, fill, place
+from .preprocess import InputTensor, check_size, place
 from .results import Results
 from .session import Session
 from .sources import Frame, Source, open_source
@@ -40,13 +39,13 @@ class Batch:
 
     Attributes:
         frames, geometries: one a frame.
-        tensor: (batch, channels, height, width); rows beyond the frames are filling.
+        tensor: what the model gets; rows beyond the frames are filling.
         preprocess_ms: time spent on the tensor, whole batch.
     """
 
     frames: list[Frame]
     geometries: list[Geometry]
-    tensor: NDArray[Any]
+    tensor: InputTensor
     preprocess_ms: float
 
 
@@ -65,9 +64,9 @@ class Engine:
         self.session, self.spec = session, spec
         self.names, self.task = spec.names, spec.task
         self._decode = DECODERS[spec.task]
-        # Input tensors are used again: fresh ones cost page faults, 1 ms for 5 MB. Taken and given back by
-        # whole operations of a list, which threads may share.
-        self._free: dict[tuple[int, ...], list[NDArray[Any]]] = {}
+        # Input tensors that wait to be used again, by shape. Lists are taken from and added to by single
+        # operations, which threads may share.
+        self._free: dict[tuple[int, ...], list[InputTensor]] = {}
 
     def __call__(
         self,
@@ -184,16 +183,14 @@ class Engine:
         geometries = [place(f.image.shape[:2], size, self.spec) for f in frames]
         shape = (self.spec.batch or len(frames), self.spec.channels, *geometries[0].tensor)
         tensor = self._borrow(shape)
-        for frame, geometry, out in zip(frames, geometries, tensor, strict=False):
-            fill(frame.image, geometry, self.spec, out)
-        tensor[len(frames) :] = 0
+        tensor.write([frame.image for frame in frames], geometries, self.spec)
         return Batch(frames, geometries, tensor, _ms_since(started))
 
     def _finish(self, ready: Batch, options: Options) -> Iterator[Results]:
         """Run a batch and decode each image."""
         started = perf_counter()
         try:
-            outputs = self.session.run(ready.tensor)
+            outputs = self.session.run(ready.tensor.array)
         finally:
             self._give_back(ready.tensor)
         inference_ms, count = _ms_since(started), len(ready.frames)
@@ -209,16 +206,17 @@ class Engine:
             }
             yield Results(frame, self.names, self.task, found, speed, geometry.tensor)
 
-    def _borrow(self, shape: tuple[int, ...]) -> NDArray[Any]:
+    def _borrow(self, shape: tuple[int, ...]) -> InputTensor:
         try:
             return self._free[shape].pop()
         except (KeyError, IndexError):
-            return np.empty(shape, self.spec.dtype)
+            return InputTensor(shape, self.spec.dtype)
 
-    def _give_back(self, tensor: NDArray[Any]) -> None:
-        if len(self._free) >= 8 and tensor.shape not in self._free:
+    def _give_back(self, tensor: InputTensor) -> None:
+        shape = tensor.array.shape
+        if len(self._free) >= 8 and shape not in self._free:
             self._free.clear()  # a few shapes recur; keeping all would grow with every new one
-        self._free.setdefault(tensor.shape, []).append(tensor)
+        self._free.setdefault(shape, []).append(tensor)
 
     def _batch(self, wanted: int | None) -> int:
         if wanted is not None and (not isinstance(wanted, int) or wanted < 1):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,10 +13,10 @@ from ..postprocess.geometry import Float
 
 _BLOCK = 16  # output rows or columns computed by one small matrix product
 _ONE_THREAD = 1 << 18  # multiplications from which on OpenBLAS calls its threads: see masks.py
+_EXACT = 1 << 19  # values of a picture up to which sums are taken in float64
 _UNIT = 1 << 22  # Pillow's weights are whole multiples of 2^-22
 
-Weights = NDArray[np.float64]
-Bands = list[tuple[int, int, slice, Weights]]
+Bands = list[tuple[int, int, slice, NDArray[Any]]]
 
 
 def resample(image: NDArray[np.uint8], resized: tuple[int, int], crop: tuple[int, int, int, int]) -> Float:
@@ -24,8 +25,12 @@ def resample(image: NDArray[np.uint8], resized: tuple[int, int], crop: tuple[int
     A triangle filter as wide as two output pixels on each axis; `cv2.resize` samples without it, which
     costs classification models several points of accuracy. As in Pillow, rows come first and are rounded
     to whole values before the columns: classifiers are so sensitive that leaving that out moves
-    confidences by 0.02. Whole weights in float64 make every sum exact, so that halves round as in
-    Pillow too. Only what the crop needs is computed.
+    confidences by 0.02. (From Pillow 13 on, some tall pictures have their columns done first.) Only what the
+    crop needs is computed.
+
+    Float64 makes every sum exact, so that halves round as in Pillow too: they are frequent where small
+    pictures are enlarged. Large ones are summed in float32, in half the time; one pixel in 10,000
+    then differs by 1, and confidences by less than 0.0005.
 
     Args:
         image: (h, w, channels) uint8.
@@ -36,34 +41,31 @@ def resample(image: NDArray[np.uint8], resized: tuple[int, int], crop: tuple[int
         (channels, height, width) float32 of whole values from 0 to 255.
     """
     left, top, width, height = crop
-    across = _bands(image.shape[1], resized[1], left, width)
-    down = _bands(image.shape[0], resized[0], top, height)
+    dtype = np.float64 if image.size <= _EXACT else np.float32
+    across = _bands(image.shape[1], resized[1], left, width, dtype)
+    down = _bands(image.shape[0], resized[0], top, height, dtype)
     first, last = down[0][0], down[-1][1]
     planes = np.stack(cv2.split(image[first:last])).reshape(-1, image.shape[1])
-    rows = np.empty((len(planes), width))
+    rows = np.empty((len(planes), width), np.uint8)
     step = max(_ONE_THREAD // max(weights.size for *_, weights in across), 1)
+    sums = np.empty((min(step, len(planes)), width), dtype)
     for low in range(0, len(planes), step):
-        part = planes[low : low + step].astype(np.float64)
+        part = planes[low : low + step].astype(dtype)
         for start, stop, pixels, weights in across:
-            np.matmul(part[:, start:stop], weights.T, out=rows[low : low + step, pixels])
-    _round(rows)
+            np.matmul(part[:, start:stop], weights.T, out=sums[: len(part), pixels])
+        sums += 0.5
+        rows[low : low + step] = sums[: len(part)]  # cuts the fraction off: halves are rounded up
     stacked = rows.reshape(image.shape[2], last - first, width)
-    result = np.empty((image.shape[2], height, width))
+    result = np.empty((image.shape[2], height, width), np.float32)
     for start, stop, pixels, weights in down:
-        np.matmul(weights, stacked[:, start - first : stop - first], out=result[:, pixels])
-    _round(result)
-    return result.astype(np.float32)
-
-
-def _round(sums: Weights) -> None:
-    """From sums of whole weights to whole values, halves up."""
-    sums += _UNIT // 2
-    sums /= _UNIT
-    np.floor(sums, out=sums)
+        block = weights @ stacked[:, start - first : stop - first].astype(dtype)
+        block += 0.5
+        np.floor(block, out=result[:, pixels], casting="same_kind")
+    return result
 
 
 @lru_cache(maxsize=64)
-def _bands(size: int, resized: int, start: int, count: int) -> Bands:
+def _bands(size: int, resized: int, start: int, count: int, dtype: type[np.floating[Any]]) -> Bands:
     """Weights of `count` output pixels from `start` on, in blocks.
 
     Returns:
@@ -82,5 +84,6 @@ def _bands(size: int, resized: int, start: int, count: int) -> Bands:
         weights = np.maximum(1 - np.abs(inputs + 0.5 - centres[:, None]) / support, 0)
         weights[(inputs < firsts[:, None]) | (inputs >= lasts[:, None])] = 0
         weights /= weights.sum(axis=1, keepdims=True)
-        bands.append((int(firsts[0]), int(lasts[-1]), pixels, np.floor(weights * _UNIT + 0.5)))
+        exact = np.floor(weights * _UNIT + 0.5) / _UNIT
+        bands.append((int(firsts[0]), int(lasts[-1]), pixels, exact.astype(dtype)))
     return bands

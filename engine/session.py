@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, redirect_stdout
@@ -20,6 +21,8 @@ from .errors import DeviceError, InputError, ModelError, YoleanError
 log = logging.getLogger("yolean")
 
 Array = NDArray[Any]
+
+_FILE_ERRORS = ("InvalidProtobuf", "InvalidGraph", "NoSuchFile", "NotImplemented", "NoModel")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +96,7 @@ class Session:
             ModelError: the graph fails on this tensor.
         """
         if self._owner is None:
-            with _mapped(str(self.provider)):
+            with _mapped(self.provider, tensor.shape):
                 outputs: list[Array] = self._session.run(self._names, {self.inputs[0].name: tensor})
             return outputs
         return self._owner.submit(self._run_bound, tensor).result()
@@ -169,7 +172,7 @@ class Session:
 
     def _run_bound(self, tensor: Array) -> list[Array]:
         """Run on the GPU through buffers that live there; called by the owner thread alone."""
-        with _mapped(self.provider):
+        with _mapped(self.provider, tensor.shape):
             if tensor.shape not in self._bound:
                 if len(self._bound) >= 8:  # a few shapes recur; keeping every shape would fill the GPU
                     self._bound.clear()
@@ -228,19 +231,27 @@ def _quiet(ort: Any, provider: str) -> Iterator[None]:
 
 
 def _checked_file(model: str | Path | bytes) -> Path | bytes:
+    if isinstance(model, (bytearray, memoryview)):
+        model = bytes(model)
     if isinstance(model, bytes):
         if not model:
             raise ModelError("the model is empty: expected the bytes of an .onnx file")
         return model
+    if not isinstance(model, (str, Path)):
+        raise InputError(f"model: expected a path or bytes of an .onnx file, found {type(model).__name__}")
     path = Path(model)
     if path.suffix in (".pt", ".pth"):
         raise ModelError(f"{path} holds PyTorch weights: export them to ONNX first, and load the .onnx file")
-    if path.is_dir():
-        raise ModelError(f"{path} is a folder: expected an .onnx file")
-    if not path.is_file():
-        raise ModelError(f"{path} does not exist: expected an .onnx file")
-    if path.stat().st_size == 0:
-        raise ModelError(f"{path} is empty: expected an .onnx file")
+    try:
+        if path.is_dir():
+            raise ModelError(f"{path} is a folder: expected an .onnx file")
+        with path.open("rb") as file:
+            if not file.read(1):
+                raise ModelError(f"{path} is empty: expected an .onnx file")
+    except FileNotFoundError as exc:
+        raise ModelError(f"{path} does not exist: expected an .onnx file") from exc
+    except OSError as exc:
+        raise ModelError(f"{str(path)[:200]} cannot be read: {exc.strerror}") from exc
     return path
 
 
@@ -255,8 +266,11 @@ def _device_of(providers: list[Provider]) -> Device:
 
 
 @contextmanager
-def _mapped(provider: str) -> Iterator[None]:
-    """Turn ONNX Runtime's exceptions into ours, the only place that knows them."""
+def _mapped(provider: str, shape: tuple[int, ...] | None = None) -> Iterator[None]:
+    """Turn ONNX Runtime's exceptions into ours, the only place that knows them.
+
+    `shape` is that of the input while a model runs, None while it loads.
+    """
     try:
         yield
     except Exception as exc:
@@ -271,13 +285,16 @@ def _mapped(provider: str) -> Iterator[None]:
                 f"the model is newer than ONNX Runtime {onnxruntime.__version__}: {_reason(text)}; "
                 "update ONNX Runtime, or export with a lower opset"
             ) from exc
-        if kind in ("InvalidProtobuf", "InvalidGraph", "NoSuchFile", "NotImplemented", "NoModel"):
-            raise ModelError(f"not a usable ONNX model: {_reason(text)}") from exc
-        if kind == "InvalidArgument":
-            raise ModelError(f"the model refuses its input: {_reason(text)}") from exc
-        if provider != "CPUExecutionProvider":
-            raise DeviceError(f"{provider} failed: {_reason(text)}") from exc
-        raise ModelError(f"ONNX Runtime failed: {_reason(text)}") from exc
+        if "xternal data" in text:
+            raise ModelError(
+                f"the model keeps its weights in a second file: load it by path, with that file beside it "
+                f"({_reason(text)})"
+            ) from exc
+        if shape is not None and (provider == "CPUExecutionProvider" or kind == "InvalidArgument"):
+            raise ModelError(f"the model refuses an input of {shape}: {_reason(text)}") from exc
+        if kind in _FILE_ERRORS or provider == "CPUExecutionProvider":
+            raise ModelError(f"not a usable ONNX model (cut off, or no ONNX?): {_reason(text)}") from exc
+        raise DeviceError(f"{provider} failed: {_reason(text)}") from exc
 
 
 def _is_runtimes(exc: Exception) -> bool:
@@ -287,5 +304,6 @@ def _is_runtimes(exc: Exception) -> bool:
 
 def _reason(text: str) -> str:
     """The part of ONNX Runtime's message that a person can use, in one line."""
-    text = text.split(" : ", 2)[-1]
+    text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", text)
+    text = re.sub(r"/\S*onnxruntime\S* .*?\) ", "", text)  # the place in its source and the C++ signature
     return text if len(text) <= 300 else text[:300] + "…"

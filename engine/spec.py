@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..postprocess.layout import TASKS, Kind, Layout, Task
 from .errors import InputError, ModelError
+from .metadata import integer, literal, pair
 from .session import TensorInfo
 
-_MAX_METADATA = 1_000_000  # characters; ImageNet's 21,000 names need 400,000
 _MAX_NAME = 200
 _DTYPES = {"tensor(float)": "float32", "tensor(float16)": "float16"}
 _MASKS = 32  # prototype masks of every Ultralytics segmentation model, where the graph does not tell
@@ -69,29 +68,31 @@ def read_spec(
         ModelError: not a YOLO export, or metadata and shapes contradict each other.
         InputError: `task` is not a task.
     """
-    shape, dtype = _image_input(inputs)
+    shape, dtype = _image_input(inputs, metadata)
     chosen = _task(metadata, task)
-    points = kpt_shape or _pair(metadata, "kpt_shape") if chosen == "pose" else None
-    labels = _names(names if names is not None else _literal(metadata, "names"))
+    points = _points(kpt_shape or pair(metadata, "kpt_shape")) if chosen == "pose" else None
+    labels = _names(names if names is not None else literal(metadata, "names"))
     layout = _layout(chosen, labels, points, metadata, outputs)
     dynamic = not (isinstance(shape[2], int) and isinstance(shape[3], int))
-    size = _pair(metadata, "imgsz") or ((224, 224) if chosen == "classify" else (640, 640))
+    size = pair(metadata, "imgsz") or ((224, 224) if chosen == "classify" else (640, 640))
     imgsz = tuple(d if isinstance(d, int) else s for d, s in zip(shape[2:], size, strict=True))
     return ModelSpec(
         layout=layout,
         names=labels or {i: f"class {i}" for i in range(layout.nc)},
         imgsz=(imgsz[0], imgsz[1]),
-        stride=_integer(metadata, "stride", 1 if chosen == "classify" else 32),
-        channels=shape[1] if isinstance(shape[1], int) else _integer(metadata, "channels", 3),
-        batch=shape[0] if isinstance(shape[0], int) else None,
+        stride=integer(metadata, "stride", 1 if chosen == "classify" else 32),
+        channels=shape[1] if isinstance(shape[1], int) else integer(metadata, "channels", 3),
+        batch=_batch(shape[0], layout, metadata),
         dynamic=dynamic,
         dtype=dtype,
         family=metadata.get("description", "").strip()[:_MAX_NAME],
     )
 
 
-def _image_input(inputs: Sequence[TensorInfo]) -> tuple[tuple[int | str | None, ...], str]:
-    found = ", ".join(f"{i.name}: {i.dtype} {list(i.shape)}" for i in inputs)
+def _image_input(
+    inputs: Sequence[TensorInfo], metadata: Mapping[str, str]
+) -> tuple[tuple[int | str | None, ...], str]:
+    found = ", ".join(f"{i.name}: {i.dtype} {list(i.shape)}" for i in inputs) or "no input"
     if len(inputs) != 1 or len(inputs[0].shape) != 4:
         raise ModelError(
             f"not a YOLO export: expected one image input (batch, channels, height, width), found {found}"
@@ -100,7 +101,32 @@ def _image_input(inputs: Sequence[TensorInfo]) -> tuple[tuple[int | str | None, 
         raise ModelError(
             f"expected an input of float or float16, found {found}: quantised inputs are unknown"
         )
-    return inputs[0].shape, _DTYPES[inputs[0].dtype]
+    shape = inputs[0].shape
+    if any(isinstance(axis, int) and axis < 1 for axis in shape):
+        raise ModelError(f"not a YOLO export: an axis of its input has no length, found {found}")
+    channels = integer(metadata, "channels", 3)
+    if "channels" in metadata and shape[1] != channels and isinstance(shape[1], int):
+        raise ModelError(f"the metadata tells {channels} channels, the input has another shape: {found}")
+    return shape, _DTYPES[inputs[0].dtype]
+
+
+def _batch(axis: int | str | None, layout: Layout, metadata: Mapping[str, str]) -> int | None:
+    """The fixed batch, or None.
+
+    Exports with nms=True suppress for as many images as they were exported with, also where the axis is
+    free: images beyond come back empty.
+    """
+    if isinstance(axis, int):
+        return axis
+    return integer(metadata, "batch", 1) if layout.kind == "nms" else None
+
+
+def _points(shape: tuple[int, int] | None) -> tuple[int, int] | None:
+    if shape is None:
+        return None
+    if len(shape) != 2 or shape[0] < 1 or shape[1] not in (2, 3):
+        raise ModelError(f"kpt_shape={shape}: expected (keypoints, 2 or 3)")
+    return shape
 
 
 def _task(metadata: Mapping[str, str], given: str | None) -> Task:
@@ -129,9 +155,13 @@ def _names(value: Any) -> dict[int, str]:
     if not isinstance(value, (Mapping, list, tuple)):
         raise ModelError(f"names must be a list, or a dict by class id, found {str(value)[:40]!r}")
     pairs = dict(value) if isinstance(value, Mapping) else dict(enumerate(value))
-    if sorted(map(str, pairs)) != sorted(map(str, range(len(pairs)))):
-        raise ModelError(f"class ids must be 0 to {len(pairs) - 1}, found {str(list(pairs))[:80]}")
-    return {int(i): str(name)[:_MAX_NAME] for i, name in sorted(pairs.items(), key=lambda p: int(p[0]))}
+    try:
+        labels = {int(i): str(name)[:_MAX_NAME] for i, name in pairs.items()}
+    except (TypeError, ValueError) as exc:
+        raise ModelError("class ids must be whole numbers and names text") from exc
+    if not labels or set(labels) != set(range(len(pairs))):
+        raise ModelError(f"class ids must be 0 to {max(len(pairs) - 1, 0)} without a gap")
+    return dict(sorted(labels.items()))
 
 
 def _layout(
@@ -144,11 +174,11 @@ def _layout(
     """The one layout that fits the metadata and the shapes."""
     expected = 2 if task == "segment" else 1
     found = ", ".join(f"{o.name} {list(o.shape)}" for o in outputs)
-    rank = 2 if task == "classify" else 3
-    if len(outputs) < expected or len(outputs[0].shape) != rank:
+    ranks = (2,) if task == "classify" else (3, 4)[:expected]
+    if tuple(len(o.shape) for o in outputs[:expected]) != ranks:
+        axes = " and ".join(map(str, ranks))
         raise ModelError(
-            f"a {task} model has {expected} output(s), the first with {rank} axes; found {found}: "
-            "is the task right?"
+            f"{task} needs {expected} output(s) of {axes} axes, found {found}: is the task right?"
         )
     shape = outputs[0].shape
     if task == "classify":
@@ -157,7 +187,9 @@ def _layout(
     kinds = _kinds(metadata)
     layouts = []
     for kind in kinds:
-        nc = len(names) or (_size(shape[1]) - 4 - extra if kind == "raw" else 0)
+        nc = len(names)
+        if not names and kind == "raw" and _size(shape[1]) < (_size(shape[2]) or 1 << 30):
+            nc = _size(shape[1]) - 4 - extra  # only where it cannot be rows of an end-to-end export
         points = kpt_shape
         if task == "pose" and points is None:
             points = (extra // 3, 3)
@@ -179,8 +211,7 @@ def _fitting(layouts: list[Layout], shape: tuple[int | str | None, ...], task: T
         )
     wanted = "; ".join(_described(one) for one in layouts) or "class names, which are missing: give names="
     raise ModelError(
-        f"metadata and graph contradict each other: the output is {list(shape)}, but a {task} model needs "
-        f"{wanted}"
+        f"classes and graph contradict each other: the output is {list(shape)}, but {task} needs {wanted}"
     )
 
 
@@ -207,11 +238,14 @@ def _kinds(metadata: Mapping[str, str]) -> list[Kind]:
 
     `end2end` says False for exports with nms=True: only the export arguments tell.
     """
-    arguments = _literal(metadata, "args")
-    if isinstance(arguments, Mapping) and arguments.get("nms") is True:
+    try:
+        arguments = literal(metadata, "args")
+    except ModelError:  # export arguments may hold paths and devices, which are no literals
+        arguments = None
+    if isinstance(arguments, Mapping) and arguments.get("nms") in (True, "True"):
         return ["nms"]
     if "end2end" in metadata:
-        return ["end2end"] if metadata["end2end"] == "True" else ["raw"]
+        return ["end2end"] if metadata["end2end"].lower() == "true" else ["raw"]
     return ["raw", "end2end"]
 
 
@@ -234,44 +268,3 @@ def _extra(
                 )
             return extra
     return 0
-
-
-def _literal(metadata: Mapping[str, str], key: str) -> Any:
-    """The Python literal in a metadata entry, or None where there is no such entry.
-
-    Raises:
-        ModelError: it is too long or no literal; nothing in it is ever executed.
-    """
-    text = metadata.get(key)
-    if text is None:
-        return None
-    if len(text) > _MAX_METADATA:
-        raise ModelError(f"the metadata entry {key!r} is too long: {len(text)} of {_MAX_METADATA} characters")
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as exc:
-        raise ModelError(f"the metadata entry {key!r} is no Python literal: {text[:60]!r}") from exc
-
-
-def _pair(metadata: Mapping[str, str], key: str) -> tuple[int, int] | None:
-    value = _literal(metadata, key)
-    if value is None:
-        return None
-    if isinstance(value, int) and key == "imgsz":
-        value = (value, value)
-    if (
-        not isinstance(value, (list, tuple))
-        or len(value) != 2
-        or not all(type(v) is int and 0 < v <= 65536 for v in value)
-    ):
-        raise ModelError(f"the metadata entry {key!r} is {value!r}: expected two whole numbers from 1")
-    return value[0], value[1]
-
-
-def _integer(metadata: Mapping[str, str], key: str, default: int) -> int:
-    text = metadata.get(key)
-    if text is None:
-        return default
-    if not text.isdecimal() or not 0 < int(text[:9]) <= 4096:
-        raise ModelError(f"the metadata entry {key!r} is {text[:40]!r}: expected a number from 1 to 4096")
-    return int(text)

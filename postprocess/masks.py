@@ -119,10 +119,19 @@ def _crop(logits: Float, box: NDArray[np.intp], factors: tuple[int, int]) -> Mas
 
 
 def joined(parts: Sequence[Float]) -> Float:
-    """One outline (P, 2) of a mask in several parts, joined by bridges of no width."""
-    outline, *others = parts
-    for part in others:
-        outline = _bridged(outline, part)
+    """One outline (P, 2) of a mask in several parts, each joined to the next by a bridge of no width.
+
+    A bridge leads from vertex to nearest vertex, there and back, as in Ultralytics' outlines; its cost grows
+    with the points of two neighbouring parts, not with those of the whole mask.
+    """
+    *rest, outline = parts
+    following, at, added = outline, 0, 0  # `outline` is `following` with `added` points put in behind `at`
+    for part in reversed(rest):
+        i, j = _nearest(part, following)
+        entry = j if j <= at else j + added
+        detour = np.concatenate((outline[entry:], outline[: entry + 1]))
+        outline = np.concatenate((part[: i + 1], detour, part[i:]))
+        following, at, added = part, i, len(detour) + 1
     return outline
 
 
@@ -132,10 +141,9 @@ def _contours(mask: Mask) -> list[Float]:
     return [contour.reshape(-1, 2).astype(np.float32) for contour in contours]
 
 
-def _bridged(one: Float, other: Float) -> Float:
-    """Join two outlines at their nearest vertices, there and back, so that the bridge has no area."""
+def _nearest(one: Float, other: Float) -> tuple[int, int]:
+    """Indices of the two vertices of two outlines that are nearest to each other."""
     squared = np.subtract.outer(one[:, 0], other[:, 0]) ** 2
     squared += np.subtract.outer(one[:, 1], other[:, 1]) ** 2
-    i, j = np.unravel_index(int(squared.argmin()), squared.shape)
-    detour = np.concatenate((other[j:], other[: j + 1]))
-    return np.concatenate((one[: i + 1], detour, one[i:]))
+    i, j = divmod(int(squared.argmin()), len(other))
+    return i, j

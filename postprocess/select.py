@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .boxes import xywh_to_xyxy
 from .detections import Int, Options
@@ -53,12 +55,10 @@ def _candidates(output: Float, layout: Layout, options: Options) -> Selection:
     """Anchors of a raw output (4 + nc + extra, anchors) whose best class passes the threshold."""
     scores = output[4 : 4 + layout.nc]
     passing = np.flatnonzero(scores.max(axis=0) > np.float32(options.conf))
-    columns = output[:, passing]
-    classes = columns[4 : 4 + layout.nc].argmax(axis=0)
-    if options.classes is not None:
-        wanted = np.isin(classes, options.classes)
-        columns, classes = columns[:, wanted], classes[wanted]
-    rows = np.ascontiguousarray(columns.T)
+    rows = np.ascontiguousarray(output[:, passing].T)
+    classes = rows[:, 4 : 4 + layout.nc].argmax(axis=1)
+    wanted = _wanted(rows, classes, options)
+    rows, classes = rows[wanted], classes[wanted]
     best = rows[np.arange(len(rows)), 4 + classes]
     extra = rows[:, 4 + layout.nc :]
     boxes = np.hstack((rows[:, :4], extra)) if layout.task == "obb" else xywh_to_xyxy(rows[:, :4])
@@ -68,10 +68,13 @@ def _candidates(output: Float, layout: Layout, options: Options) -> Selection:
 def _rows(output: Float, layout: Layout, options: Options) -> Selection:
     """Rows of an end-to-end output (rows, 6 + extra) that pass the threshold; padding has score 0."""
     rows = output[output[:, 4] > np.float32(options.conf)]
-    classes = rows[:, 5].astype(np.int64)
-    if options.classes is not None:
-        wanted = np.isin(classes, options.classes)
-        rows, classes = rows[wanted], classes[wanted]
+    rows = rows[_wanted(rows, rows[:, 5], options)]
     extra = rows[:, 6:]
     boxes = np.hstack((rows[:, :4], extra)) if layout.task == "obb" else rows[:, :4]
-    return Selection(boxes, rows[:, 4], classes, extra)
+    return Selection(boxes, rows[:, 4], rows[:, 5].astype(np.int64), extra)
+
+
+def _wanted(rows: Float, classes: NDArray[Any], options: Options) -> NDArray[np.bool_]:
+    """(N,): rows of the classes asked for, with finite values: half precision can overflow."""
+    finite = np.asarray(np.isfinite(rows).all(axis=1))
+    return finite if options.classes is None else finite & np.isin(classes, options.classes)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from yolean.engine.errors import InputError
-from yolean.engine.preprocess import check_size, fill, place
+from yolean.engine.preprocess import InputTensor, check_size, place
 from yolean.engine.resample import resample
 from yolean.engine.spec import ModelSpec
 from yolean.postprocess.layout import Layout
@@ -21,9 +21,10 @@ def noise(*shape):
 
 def prepared(image, model, size=None):
     geometry = place(image.shape[:2], size or model.imgsz, model)
-    out = np.full((model.channels, *geometry.tensor), np.nan, model.dtype)
-    fill(image, geometry, model, out)
-    return out
+    tensor = InputTensor((1, model.channels, *geometry.tensor), model.dtype)
+    tensor.array[:] = np.nan
+    tensor.write([image], [geometry], model)
+    return tensor.array[0]
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (30, 64), (64, 31), (200, 123), (5, 7), (1, 1), (1, 300)])
@@ -35,6 +36,16 @@ def test_letterbox_equals_its_definition(shape):
     expected[top : top + height, left : left + width] = cv2.resize(image, (width, height))
     expected = expected[..., ::-1].transpose(2, 0, 1).astype(np.float32) / np.float32(255)
     np.testing.assert_array_equal(prepared(image, model), expected)
+
+
+def test_a_tensor_used_again_is_padded_anew_for_another_shape():
+    model, tensor = spec(), InputTensor((2, 3, 64, 64), "float32")
+    shapes = [(64, 30), (64, 30), (20, 64), (64, 64), (64, 30)]
+    for first, second in zip(shapes, shapes[::-1], strict=True):
+        images = [noise(*first, 3), noise(*second, 3)]
+        tensor.write(images, [place(i.shape[:2], (64, 64), model) for i in images], model)
+        for row, image in zip(tensor.array, images, strict=True):
+            np.testing.assert_array_equal(row, prepared(image, model))
 
 
 def test_dynamic_models_pad_to_the_stride_only():
@@ -57,7 +68,7 @@ def test_grey_and_other_channels_keep_their_order():
 
 
 @pytest.mark.parametrize(
-    "shape", [(300, 200), (200, 300), (224, 224), (37, 91), (500, 224), (64, 1000), (900, 901)]
+    "shape", [(300, 200), (200, 300), (224, 224), (37, 91), (500, 224), (64, 1000), (250, 690)]
 )
 def test_classify_equals_pillow(shape):
     image, model = noise(*shape, 3), spec("classify", imgsz=(224, 224))
@@ -66,6 +77,15 @@ def test_classify_equals_pillow(shape):
     pillow = Image.fromarray(image[..., ::-1].copy()).resize((width, height), Image.Resampling.BILINEAR)
     expected = np.asarray(pillow)[-top : 224 - top, -left : 224 - left].transpose(2, 0, 1)
     np.testing.assert_array_equal(prepared(image, model), expected / np.float32(255))
+
+
+def test_classify_of_a_large_picture_nearly_equals_pillow():
+    image, model = noise(900, 1100, 3), spec("classify", imgsz=(224, 224))
+    pillow = Image.fromarray(image[..., ::-1].copy()).resize((273, 224), Image.Resampling.BILINEAR)
+    expected = np.asarray(pillow)[:, 24:248].transpose(2, 0, 1).astype(int)
+    difference = np.abs(np.rint(prepared(image, model) * 255) - expected)
+    assert difference.max() <= 1
+    assert difference.mean() < 1e-3
 
 
 def test_classify_takes_the_whole_image_where_the_tensor_is_not_square():

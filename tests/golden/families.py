@@ -208,7 +208,8 @@ def answers(model: Path, task: str, imgsz: Any, batch: int, pictures: list[Path]
     paths += paths[: -len(paths) % batch]  # a fixed batch must be full
     groups = [paths[i : i + batch] for i in range(0, len(paths), batch)]
     options = OPTIONS | {"imgsz": imgsz, "batch": batch, "device": "cpu", "verbose": False}
-    found = [result for group in groups for result in yolo.predict(group, **options)]
+    # A list goes through PIL, which decodes grey pictures otherwise than the loader of files.
+    found = [r for group in groups for r in yolo.predict(group if batch > 1 else group[0], **options)]
     images = {Path(result.path).name: answer(result) for result in found}
     return {"model": model.name, "ultralytics": __version__} | OPTIONS | {"imgsz": imgsz, "images": images}
 

@@ -113,7 +113,7 @@ def test_classify_keeps_every_class():
         (segment.decode, Layout("segment", "nms", 3, extra=2), (300, 8), 4),
     ],
 )
-@pytest.mark.parametrize("value", [0.0, np.nan])  # silent, and a graph that overflowed
+@pytest.mark.parametrize("value", [0.0, np.nan, np.inf])  # silent, and a graph that overflowed
 def test_nothing_found_keeps_its_shapes(decode, layout, shape, width, value):
     outputs = [np.full(shape, value, np.float32), np.zeros((2, 80, 80), np.float32)]
     found = decode(outputs, layout, SAME, Options())

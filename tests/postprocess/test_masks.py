@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 from yolean.postprocess.geometry import Geometry
-from yolean.postprocess.masks import InstanceMasks, _bridged, decode_masks, joined
+from yolean.postprocess.masks import InstanceMasks, decode_masks, joined
 
 SQUARE = Geometry.letterbox((160, 160), (160, 160))
 
@@ -87,12 +87,37 @@ def test_outline_leaves_holes_out():
     assert filled_polygon(outline(mask), mask.shape).sum() == 900
 
 
-def test_bridge_goes_there_and_back():
-    one = np.array([[0, 0], [10, 0], [10, 10]], np.float32)
-    other = np.array([[30, 0], [12, 0], [30, 9]], np.float32)
-    joined = _bridged(one, other)
-    expected = [[0, 0], [10, 0], [12, 0], [30, 9], [30, 0], [12, 0], [10, 0], [10, 10]]
-    np.testing.assert_array_equal(joined, expected)
+def test_bridges_lead_from_part_to_next_part_and_back():
+    a = np.array([[0, 0], [10, 0], [10, 10]], np.float32)
+    b = np.array([[30, 0], [12, 0], [30, 9]], np.float32)
+    c = np.array([[60, 0], [33, 0]], np.float32)
+    np.testing.assert_array_equal(joined([a]), a)
+    there = [[0, 0], [10, 0], [12, 0], [30, 9], [30, 0], [12, 0], [10, 0], [10, 10]]
+    np.testing.assert_array_equal(joined([a, b]), there)
+    # The way to c leaves b at (30, 0), which the walk round b comes to last.
+    longer = [*there[:5], [33, 0], [60, 0], [33, 0], [30, 0], *there[5:]]
+    np.testing.assert_array_equal(joined([a, b, c]), longer)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_joined_parts_enclose_the_sum_of_their_areas(seed):
+    rng = np.random.default_rng(seed)
+    parts = [rng.integers(0, 50, (rng.integers(1, 9), 2)).astype(np.float32) for _ in range(6)]
+    both_ways = sum(signed_area(part) for part in parts)
+    assert signed_area(joined(parts)) == pytest.approx(both_ways, abs=1e-3)
+
+
+def signed_area(points):
+    x, y = points.T.astype(float)
+    return float((x * np.roll(y, -1) - y * np.roll(x, -1)).sum() / 2)
+
+
+def test_a_noisy_mask_of_many_parts_is_joined_in_time():
+    mask = (np.random.default_rng(0).random((160, 160)) > 0.7).astype(np.uint8)
+    geometry = Geometry.letterbox(mask.shape, mask.shape)
+    (parts,) = InstanceMasks((mask,), np.array([[0, 0]]), geometry).parts()
+    assert len(parts) > 500
+    assert len(joined(parts)) == sum(map(len, parts)) + 2 * (len(parts) - 1)
 
 
 def test_outlines_are_in_image_pixels_and_clipped():

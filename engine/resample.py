@@ -45,7 +45,8 @@ def resample(image: NDArray[np.uint8], resized: tuple[int, int], crop: tuple[int
     across = _bands(image.shape[1], resized[1], left, width, dtype)
     down = _bands(image.shape[0], resized[0], top, height, dtype)
     first, last = down[0][0], down[-1][1]
-    planes = np.stack(cv2.split(image[first:last])).reshape(-1, image.shape[1])
+    planes = np.empty((image.shape[2] * (last - first), image.shape[1]), np.uint8)
+    cv2.split(image[first:last], list(planes.reshape(image.shape[2], last - first, -1)))
     rows = np.empty((len(planes), width), np.uint8)
     step = max(_ONE_THREAD // max(weights.size for *_, weights in across), 1)
     sums = np.empty((min(step, len(planes)), width), dtype)

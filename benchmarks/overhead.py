@@ -164,11 +164,11 @@ def compare(model: Path, image: Path, threads: int, rounds: int) -> Row:
 
 def preprocess_alone(model: Path, image: Path, repeats: int = 200) -> float:
     """Letterbox of one picture again and again, caches warm: median in milliseconds."""
-    import cv2
     import yolean
+    from yolean.engine.decode import picture_from_bytes
     from yolean.engine.preprocess import InputTensor, place
 
-    spec, picture = yolean.load(model, device="cpu").spec, cv2.imread(str(image))
+    spec, picture = yolean.load(model, device="cpu").spec, picture_from_bytes(image.read_bytes())
     geometry = place(picture.shape[:2], spec.imgsz, spec)
     tensor = InputTensor((1, spec.channels, *geometry.tensor), spec.dtype)
     times = []

@@ -98,8 +98,8 @@ class Engine:
         """
         options = self._options(conf, iou, max_det, classes, agnostic_nms)
         size = check_size(imgsz, self.spec)
-        number = self._batch(batch)
         frames = open_source(source, self.spec.channels)
+        number = self._batch(batch, frames)
         if frames.total == 1:  # nothing to overlap: spare the thread
             return list(self._finish(self._prepare(list(frames), size), options))
         return list(self._run(frames, size, options, number, None))
@@ -128,7 +128,7 @@ class Engine:
         options = self._options(conf, iou, max_det, classes, agnostic_nms)
         size = check_size(imgsz, self.spec)
         frames = source if isinstance(source, Source) else open_source(source, self.spec.channels)
-        return self._run(frames, size, options, self._batch(batch), on_error)
+        return self._run(frames, size, options, self._batch(batch, frames), on_error)
 
     def warmup(self, imgsz: int | tuple[int, int] | None = None) -> None:
         """Run once on a blank picture, so that the first real one finds everything allocated."""
@@ -218,15 +218,16 @@ class Engine:
             self._free.clear()  # a few shapes recur; keeping all would grow with every new one
         self._free.setdefault(shape, []).append(tensor)
 
-    def _batch(self, wanted: int | None) -> int:
+    def _batch(self, wanted: int | None, source: Source) -> int:
+        """Frames a run: as asked, else one where waiting for more would delay a live stream."""
         if wanted is not None and (not isinstance(wanted, int) or wanted < 1):
             raise InputError(f"batch={wanted!r}: expected a whole number from 1")
         fixed = self.spec.batch
         if fixed is None:
-            return wanted or default_batch(self.session)
+            return wanted or (1 if source.total is None else default_batch(self.session))
         if wanted is not None and wanted > fixed:
             raise InputError(f"batch={wanted}: this export takes {fixed} a run; export it with dynamic axes")
-        return wanted or fixed
+        return wanted or (1 if source.total is None else fixed)
 
     def _options(
         self, conf: float, iou: float, max_det: int, classes: int | Sequence[int] | None, agnostic: bool

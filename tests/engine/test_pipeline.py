@@ -78,6 +78,23 @@ def test_gpus_batch_by_default():
     assert [shape[0] for shape in model.session.shapes] == [8, 8, 4]
 
 
+@pytest.mark.parametrize("fixed", [None, 4])
+def test_live_sources_do_not_wait_for_a_batch(fixed):
+    model = engine(batch=fixed)
+    model.session.device = SimpleNamespace(is_gpu=True)
+    taken = []
+
+    def camera():
+        for i in range(20):
+            taken.append(i)
+            yield grey(i)
+
+    stream = model.stream(camera())
+    assert classes([next(stream)]) == [0]
+    assert len(taken) <= 2
+    stream.close()
+
+
 def test_pictures_of_other_shapes_get_the_tensor_they_get_alone():
     model = engine()
     pictures = [grey(1), grey(2, 32, 64), grey(3, 32, 64), grey(4, 64, 32), grey(5)]

@@ -79,6 +79,15 @@ def test_classify_equals_pillow(shape):
     np.testing.assert_array_equal(prepared(image, model), expected / np.float32(255))
 
 
+@pytest.mark.parametrize("channels", [1, 4, 5])
+def test_classify_takes_other_channels_in_their_order(channels):
+    image = noise(50, 90, channels)
+    found = resample(image, (64, 64), (8, 4, 40, 50))
+    for channel in range(channels):
+        pillow = Image.fromarray(image[..., channel]).resize((64, 64), Image.Resampling.BILINEAR)
+        np.testing.assert_array_equal(found[channel], np.asarray(pillow)[4:54, 8:48])
+
+
 def test_classify_of_a_large_picture_nearly_equals_pillow():
     image, model = noise(900, 1100, 3), spec("classify", imgsz=(224, 224))
     pillow = Image.fromarray(image[..., ::-1].copy()).resize((273, 224), Image.Resampling.BILINEAR)

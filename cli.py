@@ -89,7 +89,7 @@ def _size(_ctx: click.Context, _param: click.Parameter, value: str | None) -> in
     if value is None:
         return None
     parts = value.split(",")
-    if len(parts) > 2 or not all(part.strip().isdecimal() for part in parts):
+    if len(parts) > 2 or not all(part.strip().isdecimal() and len(part) < 7 for part in parts):
         raise click.BadParameter(f"{value!r}: expected a whole number such as 640, or two such as 480,640")
     numbers = tuple(map(int, parts))
     return numbers[0] if len(numbers) == 1 else (numbers[0], numbers[1])

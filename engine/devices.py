@@ -27,12 +27,15 @@ PROVIDERS = {
 PRECISIONS = ("fp32", "fp16", "bf16")
 
 _AUTO = ("cuda", "directml", "openvino")  # what someone installed on purpose; TensorRT builds for minutes
-_WHEELS = {
-    "cuda": "onnxruntime-gpu",
-    "tensorrt": "onnxruntime-gpu",
-    "openvino": "onnxruntime-openvino",
-    "directml": "onnxruntime-directml",
-    "coreml": "onnxruntime (on macOS)",
+_WHEELS = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml")
+_GPU_WHEEL = "pip uninstall the ONNX Runtime that is there, then pip install onnxruntime-gpu"
+_CURES = {
+    "cpu": "pip install --force-reinstall onnxruntime",
+    "cuda": _GPU_WHEEL,
+    "tensorrt": _GPU_WHEEL,
+    "openvino": "pip uninstall the ONNX Runtime that is there, then pip install onnxruntime-openvino",
+    "directml": "it exists on Windows, in the wheel onnxruntime-directml",
+    "coreml": "it exists on macOS, in the wheel onnxruntime",
 }
 
 
@@ -69,6 +72,8 @@ def candidates(device: str, available: Sequence[str]) -> list[Device]:
         InputError: no such device.
         DeviceError: the installed ONNX Runtime has no provider for it.
     """
+    if not isinstance(device, str):
+        raise InputError(f"device={device!r}: expected a name such as 'cpu' or 'cuda:0'")
     if device == "auto":
         return [Device(n) for n in _AUTO if PROVIDERS[n] in available] + [Device("cpu")]
     name, _, unit = device.lower().partition(":")
@@ -77,10 +82,8 @@ def candidates(device: str, available: Sequence[str]) -> list[Device]:
     if unit and (name in ("cpu", "coreml") or (name != "openvino" and not unit.isdecimal())):
         raise InputError(f"unknown device {device!r}: only GPUs take a number, as in cuda:0")
     if PROVIDERS[name] not in available:
-        raise DeviceError(
-            f"device {device!r} needs {PROVIDERS[name]}, which the installed ONNX Runtime lacks; it is in "
-            f"the wheel {_WHEELS[name]}: pip uninstall onnxruntime && pip install {_WHEELS[name].split()[0]}"
-        )
+        lacks = f"device {device!r} needs {PROVIDERS[name]}, which the installed ONNX Runtime lacks"
+        raise DeviceError(f"{lacks}: {_CURES[name]}")
     return [Device(name, unit.upper() if name == "openvino" else unit)]
 
 
@@ -135,7 +138,12 @@ def _tensorrt(device: Device, model: bytes | Path, precision: str | None) -> dic
     data = model if isinstance(model, bytes) else model.read_bytes()
     key = f"{hashlib.sha256(data).hexdigest()[:16]}-ort{onnxruntime.__version__}-{precision or 'fp32'}"
     cache = cache_folder() / "tensorrt" / key
-    cache.mkdir(parents=True, exist_ok=True)
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise DeviceError(
+            f"cannot keep engines in {cache}: {exc.strerror}; set YOLEAN_CACHE to a folder"
+        ) from exc
     return {
         "device_id": int(device.unit or 0),
         "trt_engine_cache_enable": True,
@@ -198,8 +206,7 @@ def installed_wheels(runtime: ModuleType) -> list[str]:
     """
     folder = Path(next(iter(runtime.__path__))).parent
     found = (p.name.split("-")[0].replace("_", "-") for p in folder.glob("onnxruntime*.dist-info"))
-    known = {"onnxruntime", *(w.split()[0] for w in _WHEELS.values())}
-    return sorted(name for name in found if name in known)
+    return sorted(name for name in found if name in _WHEELS)
 
 
 def _import_advice(exc: ImportError) -> str:

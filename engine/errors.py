@@ -7,10 +7,17 @@
     └── ServerBusy     the server's queue is full
 
 Every message is one line that says what was expected, what was found and what to do. Exceptions of
-ONNX Runtime are mapped to these in `session.py` and nowhere else.
+ONNX Runtime are mapped to these in `ort_errors.py` and nowhere else.
 """
 
 from __future__ import annotations
+
+from numbers import Integral
+
+
+def is_whole(value: object) -> bool:
+    """Whether an argument is a whole number: Python's or numpy's, and not True or False."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 class YoleanError(Exception):

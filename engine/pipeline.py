@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from ..postprocess import classify, detect, obb, pose, segment
 from ..postprocess.detections import Options
 from ..postprocess.geometry import Geometry, Size
 from .devices import Provider
-from .errors import InputError, ModelError
+from .errors import InputError, ModelError, is_whole
 from .preprocess import InputTensor, check_size, place
 from .results import Results
 from .session import Session
@@ -81,6 +81,8 @@ class Engine:
     ) -> list[Results]:
         """Predict every image of a source and return the results in its order.
 
+        All results are held at once, images included: long videos are for `stream`.
+
         Args:
             source: path of a picture or video, folder, glob pattern, encoded bytes, array (H, W, 3) BGR
                 uint8, grey or BGRA array, PIL image, camera index, stream address, or a list of these.
@@ -95,12 +97,16 @@ class Engine:
 
         Raises:
             InputError: an argument is out of range, or a picture cannot be read.
+            ModelError: the model refuses its input.
+            DeviceError: the GPU fails.
         """
         options = self._options(conf, iou, max_det, classes, agnostic_nms)
         size = check_size(imgsz, self.spec)
         frames = open_source(source, self.spec.channels)
+        if frames.is_live:
+            raise InputError("a camera or stream never ends, and this call would wait for it: use stream()")
         number = self._batch(batch, frames)
-        if frames.total == 1:  # nothing to overlap: spare the thread
+        if frames.is_picture:  # nothing to overlap: spare the thread
             return list(self._finish(self._prepare(list(frames), size), options))
         return list(self._run(frames, size, options, number, None))
 
@@ -119,7 +125,8 @@ class Engine:
         """Like calling the model, but yields results as they come.
 
         The next frames are read and preprocessed while the current ones run. Arguments are checked at
-        the call, not at the first result.
+        the call, not at the first result. Leaving the loop early waits for the frame being read, then
+        releases the source.
 
         Args:
             on_error: is handed the error of a picture that cannot be read, which is then left out;
@@ -131,7 +138,7 @@ class Engine:
         return self._run(frames, size, options, self._batch(batch, frames), on_error)
 
     def warmup(self, imgsz: int | tuple[int, int] | None = None) -> None:
-        """Run once on a blank picture, so that the first real one finds everything allocated."""
+        """Run once on a blank picture, so that the first real one of that shape finds all allocated."""
         height, width = check_size(imgsz, self.spec)
         blank = np.full((height, width, self.spec.channels), 114, np.uint8)
         self(blank, imgsz=imgsz)
@@ -156,24 +163,30 @@ class Engine:
             finally:  # also when the consumer stops early: wait for the thread, then let go of the source
                 pool.shutdown()
                 batches.close()
+                frames.close()
 
-    def _batches(self, frames: Iterator[Frame], size: Size, batch: int) -> Generator[Batch, None, None]:
+    def _batches(self, frames: Iterable[Frame], size: Size, batch: int) -> Generator[Batch, None, None]:
         """Consecutive frames, grouped while they need a tensor of the same shape.
 
         So every image gets the answer that it gets alone, whatever its company.
         """
         group: list[Frame] = []
         shape: Size | None = None
-        for frame in frames:
-            wanted = place(frame.image.shape[:2], size, self.spec).tensor
-            if group and (wanted != shape or len(group) == batch):
+        try:
+            for frame in frames:
+                wanted = place(frame.image.shape[:2], size, self.spec).tensor
+                if group and wanted != shape:
+                    yield self._prepare(group, size)
+                    group = []
+                shape = wanted
+                group.append(frame)
+                if len(group) == batch:
+                    yield self._prepare(group, size)
+                    group = []
+        except InputError:
+            if group:  # what was read before the bad picture is answered before its error
                 yield self._prepare(group, size)
-                group = []
-            shape = wanted
-            group.append(frame)
-            if len(group) == batch:
-                yield self._prepare(group, size)
-                group = []
+            raise
         if group:
             yield self._prepare(group, size)
 
@@ -220,7 +233,7 @@ class Engine:
 
     def _batch(self, wanted: int | None, source: Source) -> int:
         """Frames a run: as asked, else one where waiting for more would delay a live stream."""
-        if wanted is not None and (not isinstance(wanted, int) or wanted < 1):
+        if wanted is not None and (not is_whole(wanted) or wanted < 1):
             raise InputError(f"batch={wanted!r}: expected a whole number from 1")
         fixed = self.spec.batch
         if fixed is None:
@@ -234,27 +247,26 @@ class Engine:
     ) -> Options:
         """Check what the caller asked for, once."""
         for name, value in (("conf", conf), ("iou", iou)):
-            if not isinstance(value, (int, float, np.number)) or not 0 <= value <= 1:
+            if not isinstance(value, (int, float, np.integer, np.floating)) or not 0 <= value <= 1:
                 raise InputError(f"{name}={value!r}: expected a number from 0 to 1")
-        if not isinstance(max_det, int) or max_det < 1:
+        if not is_whole(max_det) or max_det < 1:
             raise InputError(f"max_det={max_det!r}: expected a whole number from 1")
         if self.spec.layout.kind == "nms" and conf < BAKED_CONF:
             raise InputError(
                 f"conf={conf}: this model was exported with nms=True, which bakes a confidence "
                 f"of {BAKED_CONF} into the graph; ask for that or more, or export without nms"
             )
-        return Options(float(conf), float(iou), max_det, self._class_ids(classes), bool(agnostic))
+        return Options(float(conf), float(iou), int(max_det), self._class_ids(classes), bool(agnostic))
 
     def _class_ids(self, classes: int | Sequence[int] | None) -> tuple[int, ...] | None:
         if classes is None:
             return None
-        ids = np.atleast_1d(np.asarray(classes))
-        unknown = [c for c in ids.tolist() if c not in self.names]
-        if unknown or ids.ndim != 1:
-            raise InputError(
-                f"classes={unknown or classes}: this model has the ids 0 to {len(self.names) - 1}"
-            )
-        return tuple(int(c) for c in ids)
+        several = isinstance(classes, Iterable) and not isinstance(classes, str)
+        wanted: list[Any] = list(classes) if several else [classes]  # type: ignore[arg-type]
+        unknown = [c for c in wanted if not is_whole(c) or int(c) not in self.names]
+        if unknown:
+            raise InputError(f"classes={unknown}: this model has the ids 0 to {len(self.names) - 1}")
+        return tuple(int(c) for c in wanted)
 
 
 def default_batch(session: Session) -> int:
@@ -304,9 +316,13 @@ def load(
             session.metadata, session.inputs, session.outputs, task=task, names=names, kpt_shape=kpt_shape
         )
     except (ModelError, InputError) as exc:
-        if isinstance(model, bytes) or isinstance(exc, InputError):
+        if not isinstance(model, (str, Path)) or isinstance(exc, InputError):
             raise
         raise ModelError(f"{model}: {exc}") from exc
+    if cuda_graph and (spec.dynamic or spec.batch is None):
+        raise InputError(
+            "cuda_graph: a graph replays one shape, and this export has free axes: export it static"
+        )
     return Engine(session, spec)
 
 

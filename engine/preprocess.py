@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..postprocess.geometry import Geometry, Size
-from .errors import InputError
+from .errors import InputError, is_whole
 from .metadata import MAX_SIDE
 from .resample import resample
 from .spec import ModelSpec
@@ -32,7 +32,7 @@ def check_size(imgsz: int | tuple[int, int] | None, spec: ModelSpec) -> Size:
     if imgsz is None:
         return spec.imgsz
     sides = tuple(imgsz) if isinstance(imgsz, (tuple, list)) else (imgsz, imgsz)
-    if len(sides) != 2 or not all(type(s) is int and 1 <= s <= MAX_SIDE for s in sides):
+    if len(sides) != 2 or not all(is_whole(s) and 1 <= s <= MAX_SIDE for s in sides):
         raise InputError(f"imgsz={imgsz!r}: expected a whole number to {MAX_SIDE}, or (height, width)")
     if spec.dynamic:
         height, width = (-(-side // spec.stride) * spec.stride for side in sides)

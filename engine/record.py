@@ -169,7 +169,7 @@ class JsonLines:
 
     def clear(self) -> None:
         """Drop what the file held before; a pipe or the standard output has nothing to drop."""
-        if self._file is not None and self._file.seekable():
+        if self._file is not None and os.path.isfile(self._target):
             self._file.truncate(0)
 
     def write(self, result: Results) -> None:

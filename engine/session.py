@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
-import re
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, redirect_stdout
@@ -16,13 +16,15 @@ from numpy.typing import NDArray
 
 from .cores import usable_cores
 from .devices import PROVIDERS, Device, Provider, candidates, import_runtime, provider_options
-from .errors import DeviceError, InputError, ModelError, YoleanError
+from .errors import DeviceError, InputError, ModelError, is_whole
+from .ort_errors import mapped
 
 log = logging.getLogger("yolean")
 
 Array = NDArray[Any]
 
-_FILE_ERRORS = ("InvalidProtobuf", "InvalidGraph", "NoSuchFile", "NotImplemented", "NoModel")
+_MAX_THREADS = 1024
+_REDIRECTING = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +78,19 @@ class Session:
             InputError: an argument is out of range.
         """
         self._ort = import_runtime()
-        if threads is not None and threads < 1:
-            raise InputError(f"threads={threads}: expected a whole number from 1")
+        if threads is not None and not (is_whole(threads) and 1 <= threads <= _MAX_THREADS):
+            raise InputError(f"threads={threads!r}: expected a whole number from 1 to {_MAX_THREADS}")
         self.threads = threads or usable_cores()
-        self._model = _checked_file(model)
-        self._session, self.device = self._open(device, precision, providers, cuda_graph)
+        data = _checked_file(model)
+        if providers is None:
+            self._session, self.device = self._open(data, device, precision, cuda_graph)
+        elif precision is not None:
+            raise InputError("precision= belongs to device=; with providers=, say it in their options")
+        else:
+            wanted = self._listed(providers)
+            self._session, self.device = self._create(data, wanted), _device_of(wanted)
+        if cuda_graph and self.device.name != "cuda":
+            raise InputError(f"cuda_graph: only cuda replays graphs, and this model runs on {self.device}")
         self.provider: str = self._session.get_providers()[0]
         self.inputs = tuple(map(_info, self._session.get_inputs()))
         self.outputs = tuple(map(_info, self._session.get_outputs()))
@@ -93,10 +103,11 @@ class Session:
         """Run the model on one input; returns its outputs in the file's order.
 
         Raises:
-            ModelError: the graph fails on this tensor.
+            ModelError: the graph refuses this tensor.
+            DeviceError: the GPU fails, or is out of memory.
         """
         if self._owner is None:
-            with _mapped(self.provider, tensor.shape):
+            with mapped(self.provider, tensor.shape):
                 outputs: list[Array] = self._session.run(self._names, {self.inputs[0].name: tensor})
             return outputs
         return self._owner.submit(self._run_bound, tensor).result()
@@ -106,31 +117,42 @@ class Session:
         if self._owner is not None:
             self._owner.shutdown()
 
+    def _listed(self, providers: Sequence[str | Provider]) -> list[Provider]:
+        """Check a provider list that the caller made."""
+        listed = [providers] if isinstance(providers, str) else list(providers)
+        wanted: list[Provider] = []
+        for entry in listed:
+            match entry:
+                case str():
+                    wanted.append((entry, {}))
+                case [str() as name, dict() as options]:
+                    wanted.append((name, options))
+                case _:
+                    raise InputError(
+                        f"providers: expected names, or pairs of name and options, found {entry!r}"
+                    )
+        available = self._ort.get_available_providers()
+        unknown = [name for name, _ in wanted if name not in available]
+        if unknown or not wanted:
+            raise DeviceError(f"providers={unknown}: the installed ONNX Runtime has {', '.join(available)}")
+        return wanted
+
     def _open(
-        self, device: str, precision: str | None, providers: Sequence[str | Provider] | None, cuda_graph: bool
+        self, model: Path | bytes, device: str, precision: str | None, cuda_graph: bool
     ) -> tuple[Any, Device]:
         """The first candidate that really comes up, or the error of the only one."""
-        if providers is not None:
-            wanted: list[Provider] = [(p, {}) if isinstance(p, str) else (p[0], p[1]) for p in providers]
-            available = self._ort.get_available_providers()
-            unknown = [name for name, _ in wanted if name not in available]
-            if unknown or not wanted:
-                raise DeviceError(
-                    f"providers={unknown}: the installed ONNX Runtime has {', '.join(available)}"
-                )
-            return self._create(wanted), _device_of(wanted)
         choices = candidates(device, self._ort.get_available_providers())
         for choice in choices:
-            wanted = provider_options(choice, self._model, self.threads, precision, cuda_graph)
+            wanted = provider_options(choice, model, self.threads, precision, cuda_graph)
             try:
-                return self._create(wanted), choice
+                return self._create(model, wanted), choice
             except DeviceError as exc:
                 if choice is choices[-1]:
                     raise
                 log.warning("%s is not usable, falling back to %s: %s", choice, choices[-1], exc)
         raise AssertionError("the CPU is always a candidate")
 
-    def _create(self, providers: list[Provider]) -> Any:
+    def _create(self, model: Path | bytes, providers: list[Provider]) -> Any:
         """A session on exactly the first provider of the list.
 
         Raises:
@@ -139,10 +161,9 @@ class Session:
         name = providers[0][0]
         if "CUDA" in name or "Tensorrt" in name:
             _find_cuda(self._ort)
-        model = self._model if isinstance(self._model, bytes) else str(self._model)
-        with _mapped(name), _quiet(self._ort, name):
+        with mapped(name), _quiet(self._ort, name):
             session = self._ort.InferenceSession(
-                model,
+                model if isinstance(model, bytes) else str(model),
                 self._session_options(name),
                 providers=[p for p, _ in providers],
                 provider_options=[o for _, o in providers],
@@ -172,10 +193,10 @@ class Session:
 
     def _run_bound(self, tensor: Array) -> list[Array]:
         """Run on the GPU through buffers that live there; called by the owner thread alone."""
-        with _mapped(self.provider, tensor.shape):
+        with mapped(self.provider, tensor.shape):
             if tensor.shape not in self._bound:
                 if len(self._bound) >= 8:  # a few shapes recur; keeping every shape would fill the GPU
-                    self._bound.clear()
+                    del self._bound[next(iter(self._bound))]
                 kind = "dml" if self.device.name == "directml" else "cuda"
                 unit = int(self.device.unit or 0)
                 self._bound[tensor.shape] = Binding(self._ort, self._session, tensor, kind, unit)
@@ -194,27 +215,31 @@ class Binding:
         self._input = ort.OrtValue.ortvalue_from_numpy(tensor, kind, unit)
         self._binding = session.io_binding()
         self._binding.bind_ortvalue_input(session.get_inputs()[0].name, self._input)
-        names = [output.name for output in session.get_outputs()]
-        for name in names:
+        self._fresh = [output.name for output in session.get_outputs()]
+        for name in self._fresh:
             self._binding.bind_output(name, kind, unit)
-        session.run_with_iobinding(self._binding)  # its outputs tell the shapes, and stay as buffers
-        for name, value in zip(names, self._binding.get_outputs(), strict=True):
-            self._binding.bind_ortvalue_output(name, value)
 
     def run(self, tensor: Array) -> list[Array]:
         """Copy `tensor` in, run, copy the outputs out."""
         self._input.update_inplace(tensor)
         self._session.run_with_iobinding(self._binding)
         outputs: list[Array] = self._binding.copy_outputs_to_cpu()
+        # The first run tells the outputs' shapes; what it wrote to stays bound from then on.
+        for name, value in zip(self._fresh, self._binding.get_outputs(), strict=False):
+            self._binding.bind_ortvalue_output(name, value)
+        self._fresh = []
         return outputs
 
 
 def _find_cuda(ort: Any) -> None:
     """Load the CUDA libraries of NVIDIA's pip wheels, which otherwise only torch would do."""
     preload = getattr(ort, "preload_dlls", None)
-    if preload is not None:
-        with redirect_stdout(io.StringIO()):  # it prints what it misses, amid a caller's own output
-            preload(directory="")
+    # It prints what it misses, amid a caller's own output. The lock: of two overlapping redirections, the
+    # one that ends last would leave standard output redirected for good.
+    with _REDIRECTING:
+        if preload is not None:
+            with redirect_stdout(io.StringIO()):
+                preload(directory="")
 
 
 @contextmanager
@@ -250,8 +275,9 @@ def _checked_file(model: str | Path | bytes) -> Path | bytes:
                 raise ModelError(f"{path} is empty: expected an .onnx file")
     except FileNotFoundError as exc:
         raise ModelError(f"{path} does not exist: expected an .onnx file") from exc
-    except OSError as exc:
-        raise ModelError(f"{str(path)[:200]} cannot be read: {exc.strerror}") from exc
+    except (OSError, ValueError) as exc:
+        reason = getattr(exc, "strerror", None) or exc
+        raise ModelError(f"{str(path)[:200]!r} cannot be read: {reason}") from exc
     return path
 
 
@@ -261,49 +287,5 @@ def _info(argument: Any) -> TensorInfo:
 
 def _device_of(providers: list[Provider]) -> Device:
     name, options = providers[0]
-    short = next((key for key, value in PROVIDERS.items() if value == name), "cpu")
-    return Device(short, str(options.get("device_id", "")))
-
-
-@contextmanager
-def _mapped(provider: str, shape: tuple[int, ...] | None = None) -> Iterator[None]:
-    """Turn ONNX Runtime's exceptions into ours, the only place that knows them.
-
-    `shape` is that of the input while a model runs, None while it loads.
-    """
-    try:
-        yield
-    except Exception as exc:
-        if isinstance(exc, YoleanError) or not _is_runtimes(exc):
-            raise
-        text = " ".join(str(exc).split())
-        kind = type(exc).__name__
-        if "IR version" in text or ("opset" in text.lower() and "support" in text.lower()):
-            import onnxruntime
-
-            raise ModelError(
-                f"the model is newer than ONNX Runtime {onnxruntime.__version__}: {_reason(text)}; "
-                "update ONNX Runtime, or export with a lower opset"
-            ) from exc
-        if "xternal data" in text:
-            raise ModelError(
-                f"the model keeps its weights in a second file: load it by path, with that file beside it "
-                f"({_reason(text)})"
-            ) from exc
-        if shape is not None and (provider == "CPUExecutionProvider" or kind == "InvalidArgument"):
-            raise ModelError(f"the model refuses an input of {shape}: {_reason(text)}") from exc
-        if kind in _FILE_ERRORS or provider == "CPUExecutionProvider":
-            raise ModelError(f"not a usable ONNX model (cut off, or no ONNX?): {_reason(text)}") from exc
-        raise DeviceError(f"{provider} failed: {_reason(text)}") from exc
-
-
-def _is_runtimes(exc: Exception) -> bool:
-    """Whether ONNX Runtime raised it: its own classes, and plain ones from the binding."""
-    return type(exc).__module__.startswith("onnxruntime") or isinstance(exc, (RuntimeError, ValueError))
-
-
-def _reason(text: str) -> str:
-    """The part of ONNX Runtime's message that a person can use, in one line."""
-    text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", text)
-    text = re.sub(r"/\S*onnxruntime\S* .*?\) ", "", text)  # the place in its source and the C++ signature
-    return text if len(text) <= 300 else text[:300] + "…"
+    short = next((key for key, value in PROVIDERS.items() if value == name), None)
+    return Device(short or name.removesuffix("ExecutionProvider").lower(), str(options.get("device_id", "")))

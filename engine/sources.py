@@ -6,7 +6,7 @@ import glob
 import math
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -71,11 +71,21 @@ class Source:
         self._items = items
         self._channels = channels
 
+    @property
+    def is_picture(self) -> bool:
+        """Whether it is one picture, for certain: the header of a video may miscount its frames."""
+        return isinstance(self._items, list) and [i.kind in ("file", "data") for i in self._items] == [True]
+
+    @property
+    def is_live(self) -> bool:
+        """Whether a camera or stream is in it, which has no end."""
+        return isinstance(self._items, list) and any(i.kind == "live" for i in self._items)
+
     def __iter__(self) -> Iterator[Frame]:
         """The frames in order; raises `InputError` at the first that cannot be read."""
         return self.frames()
 
-    def frames(self, on_error: Callable[[InputError], None] | None = None) -> Iterator[Frame]:
+    def frames(self, on_error: Callable[[InputError], None] | None = None) -> Generator[Frame, None, None]:
         """The frames in order. With `on_error`, what cannot be read is handed to it and skipped."""
         for position, item in enumerate(self._items):
             try:

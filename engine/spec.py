@@ -73,7 +73,7 @@ def read_spec(
     points = _points(kpt_shape or pair(metadata, "kpt_shape")) if chosen == "pose" else None
     labels = _names(names if names is not None else literal(metadata, "names"))
     layout = _layout(chosen, labels, points, metadata, outputs)
-    dynamic = not (isinstance(shape[2], int) and isinstance(shape[3], int))
+    dynamic = not (isinstance(shape[2], int) or isinstance(shape[3], int))
     size = pair(metadata, "imgsz") or ((224, 224) if chosen == "classify" else (640, 640))
     imgsz = tuple(d if isinstance(d, int) else s for d, s in zip(shape[2:], size, strict=True))
     return ModelSpec(
@@ -182,7 +182,8 @@ def _layout(
         )
     shape = outputs[0].shape
     if task == "classify":
-        return _fitting([Layout(task, "raw", len(names) or _size(shape[1]))], shape, task)
+        nc = len(names) or _size(shape[1])
+        return _fitting([Layout(task, "raw", nc)] if nc else [], shape, task)
     extra = _extra(task, names, kpt_shape, outputs)
     kinds = _kinds(metadata)
     layouts = []

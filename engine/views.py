@@ -227,6 +227,14 @@ class Probs:
     def __init__(self, data: Float) -> None:
         self.data = data
 
+    def cpu(self) -> Self:
+        """The same object: kept so that code written for torch tensors goes on working."""
+        return self
+
+    def numpy(self) -> Self:
+        """The same object: everything here is numpy already."""
+        return self
+
     @property
     def top1(self) -> int:
         """The most probable class."""

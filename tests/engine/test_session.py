@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +13,7 @@ import pytest
 from onnxruntime.datasets import get_example
 from yolean.engine import session as module
 from yolean.engine.errors import DeviceError, InputError, ModelError
+from yolean.engine.ort_errors import mapped
 from yolean.engine.session import Binding, Session
 from yolean.models import demo_model
 
@@ -79,7 +81,7 @@ def test_weights_and_empty_bytes_are_refused(tmp_path):
 def test_a_named_device_is_used_or_refused(device):
     if {"CUDAExecutionProvider", "DmlExecutionProvider"} & set(onnxruntime.get_available_providers()):
         pytest.skip("this machine's ONNX Runtime has GPU providers")
-    with pytest.raises(DeviceError, match="pip install onnxruntime-"):
+    with pytest.raises(DeviceError, match=r"which the installed ONNX Runtime lacks: .*onnxruntime-"):
         Session(MODEL, device)
 
 
@@ -115,6 +117,50 @@ def test_providers_replace_what_the_device_implies():
 def test_threads_out_of_range(threads):
     with pytest.raises(InputError, match="from 1"):
         Session(MODEL, "cpu", threads=threads)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"device": 0}, "device=0: expected a name"),
+        ({"device": None}, "device=None"),
+        ({"threads": "2"}, "threads='2'"),
+        ({"threads": 10**12}, "to 1024"),
+        ({"providers": [None]}, "expected names, or pairs"),
+        ({"providers": [("CPUExecutionProvider",)]}, "expected names, or pairs"),
+        ({"providers": ["CPUExecutionProvider"], "precision": "fp32"}, "belongs to device="),
+        ({"device": "cpu", "cuda_graph": True}, "only cuda replays graphs"),
+    ],
+)
+def test_wrong_arguments_are_input_errors(options, message):
+    with pytest.raises(InputError, match=message):
+        Session(MODEL, **options)
+
+
+def raised(error, *arguments):
+    with mapped(*arguments):
+        raise error
+
+
+def test_errors_of_a_device_and_of_weights_in_a_second_file():
+    memory = RuntimeError("[ONNXRuntimeError] : 1 : FAIL : out of memory")
+    with pytest.raises(DeviceError, match="CUDAExecutionProvider failed: out of memory"):
+        raised(memory, "CUDAExecutionProvider", (1, 3, 8, 8))
+    data = RuntimeError("[ONNXRuntimeError] : 1 : FAIL : External data path does not exist")
+    with pytest.raises(ModelError, match="second file"):
+        raised(data, "CPUExecutionProvider")
+    with pytest.raises(KeyError):
+        raised(KeyError("ours"), "CPUExecutionProvider")
+
+
+def test_searching_cuda_prints_nothing_and_gives_standard_output_back(capsys):
+    """It redirects, process-wide: two threads at once must not leave the output redirected."""
+    runtime = SimpleNamespace(preload_dlls=lambda directory: (time.sleep(0.01), print("Failed to load")))
+    before = sys.stdout
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: module._find_cuda(runtime), range(4)))
+    assert sys.stdout is before
+    assert capsys.readouterr().out == ""
 
 
 def test_a_tensor_that_does_not_fit_is_a_model_error(picture):

@@ -36,7 +36,8 @@ _HOMES = {"Engine": ".engine.pipeline", "load": ".engine.pipeline", "Results": "
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used: `yolean --help` needs neither OpenCV nor a runtime."""
     if name not in __all__:
-        raise AttributeError(f"module 'yolean' has no attribute {name!r}")
+        hint = '; write model = yolean.load("yolov8n.onnx")' if name == "YOLO" else ""
+        raise AttributeError(f"module 'yolean' has no attribute {name!r}{hint}")
     value = getattr(import_module(_HOMES.get(name, ".engine.errors"), __name__), name)
     globals()[name] = value
     return value

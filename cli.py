@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -57,6 +58,10 @@ class _Shell(click.Group):
             raise _Refusal(
                 f"something that yolean needs does not start: {reason}; run `yolean doctor`"
             ) from exc
+        except BrokenPipeError:
+            raise  # click ends quietly: `yolean predict ... | head`
+        except OSError as exc:
+            raise _Refusal(f"cannot write the output: {exc.strerror or exc}") from exc
         except KeyboardInterrupt:
             return ctx.exit(128 + signal.SIGINT)
 
@@ -72,6 +77,8 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line; the entry point of `yolean`."""
+    # FFmpeg's own lines about a broken video, beside ours. Read when OpenCV is imported.
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     # `kill` and `docker stop` end a run as Ctrl-C does: files are finished on the way out.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     if hasattr(
@@ -187,6 +194,10 @@ def predict(
     A line an image tells its number, file, width x height, time and what was found. The exit status is 0 when
     all is well, 1 when some pictures could not be read, 2 when nothing could be done, 130 after Ctrl-C.
     """
+    for word in sources:
+        if re.match(r"(conf|iou|imgsz|model|source|device|classes|save|max_det)=", word):
+            name, _, value = word.partition("=")
+            raise _Refusal(f"{word}: options are written --{name.replace('_', '-')} {value} here")
     demo = not sources
     if demo:
         model, sources, save = *_demo(model), save or _DEMO_FOLDER
@@ -215,7 +226,7 @@ def predict(
     if not finished:
         sys.exit(128 + signal.SIGINT)
     if report.failed:
-        sys.exit(2 if len(sources) == 1 and not report.done else 1)
+        sys.exit(1 if report.done else 2)
 
 
 @cli.command()

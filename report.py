@@ -225,10 +225,10 @@ def print_findings(findings: Iterable[Finding]) -> bool:
     count = dict.fromkeys(_LEVELS, 0)
     for finding in findings:
         count[finding.level] += 1
-        line = Text.assemble((f"{finding.level:<4}", _LEVELS[finding.level]), f"  {finding.about:<14}")
+        line = Text.assemble((f"{finding.level:<4}", _LEVELS[finding.level]), f"  {finding.about:<15} ")
         console.print(line.append(printable(finding.what)), soft_wrap=True)
         if finding.advice:
-            console.print(Text(f"{'':6}{'do:':<14}{printable(finding.advice)}", "bold"), soft_wrap=True)
+            console.print(Text(f"{'':6}{'do:':<16}{printable(finding.advice)}", "bold"), soft_wrap=True)
     healthy = not count["fail"]
     worse = [f"{n} {what}" for n, what in ((count["fail"], "failed"), (count["warn"], "to look at")) if n]
     console.print(Text(", ".join(worse) or "All is well.", "green" if healthy else "bold red"))

@@ -29,6 +29,7 @@ PRECISIONS = ("fp32", "fp16", "bf16")
 _AUTO = ("cuda", "directml", "openvino")  # what someone installed on purpose; TensorRT builds for minutes
 _WHEELS = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml")
 _GPU_WHEEL = "pip uninstall the ONNX Runtime that is there, then pip install onnxruntime-gpu"
+_MEANT = {"gpu": "cuda", "mps": "coreml", "trt": "tensorrt", "intel": "openvino"}
 _CURES = {
     "cpu": "pip install --force-reinstall onnxruntime",
     "cuda": _GPU_WHEEL,
@@ -74,6 +75,8 @@ def candidates(device: str, available: Sequence[str]) -> list[Device]:
     """
     if not isinstance(device, str):
         raise InputError(f"device={device!r}: expected a name such as 'cpu' or 'cuda:0'")
+    if meant := _MEANT.get(device.lower(), device.isdecimal() and f"cuda:{device}"):
+        raise InputError(f"unknown device {device!r}: did you mean {meant}?")
     if device == "auto":
         return [Device(n) for n in _AUTO if PROVIDERS[n] in available] + [Device("cpu")]
     name, _, unit = device.lower().partition(":")

@@ -68,6 +68,9 @@ class Engine:
         # operations, which threads may share.
         self._free: dict[tuple[int, ...], list[InputTensor]] = {}
 
+    def __repr__(self) -> str:
+        return f"<Engine {self.task}, {len(self.names)} classes, on {self.session.device}>"
+
     def __call__(
         self,
         source: Any,
@@ -91,7 +94,7 @@ class Engine:
                 and exports with nms=True have settled it in the graph.
             imgsz: size to run at, for models with free height and width; one number or (height, width).
             max_det: most objects an image, from 1.
-            classes: keep only these class ids.
+            classes: keep only these class ids; [] keeps none.
             agnostic_nms: let boxes of different classes suppress each other.
             batch: images a run, for models with a free batch. Default 1: see `default_batch`.
 
@@ -308,15 +311,15 @@ def load(
         DeviceError: the device is not usable here.
         InputError: an argument is out of range.
     """
-    session = Session(
-        model, device, threads=threads, precision=precision, providers=providers, cuda_graph=cuda_graph
-    )
     try:
+        session = Session(
+            model, device, threads=threads, precision=precision, providers=providers, cuda_graph=cuda_graph
+        )
         spec = read_spec(
             session.metadata, session.inputs, session.outputs, task=task, names=names, kpt_shape=kpt_shape
         )
     except (ModelError, InputError) as exc:
-        if not isinstance(model, (str, Path)) or isinstance(exc, InputError):
+        if not isinstance(model, (str, Path)) or isinstance(exc, InputError) or str(model)[:200] in str(exc):
             raise
         raise ModelError(f"{model}: {exc}") from exc
     if cuda_graph and (spec.dynamic or spec.batch is None):

@@ -133,7 +133,8 @@ class Results:
         """Write the annotated image and return the file's name.
 
         Args:
-            filename: its suffix decides the format; default: `results_` and the image's own name.
+            filename: its suffix decides the format; default: `results_`, the image's own name, and the
+                number of a video's frame.
             options: those of `plot`.
 
         Raises:
@@ -141,7 +142,8 @@ class Results:
         """
         own = Path(self.path)
         suffix = own.suffix if cv2.haveImageWriter(own.name) else ".jpg"
-        target = Path(filename or f"results_{own.stem}{suffix}")
+        frame = "" if self.fps is None else f"_{self.frame}"
+        target = Path(filename or f"results_{own.stem}{frame}{suffix}")
         write_image(target, self.plot(**options))
         return str(target)
 

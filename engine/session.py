@@ -266,7 +266,10 @@ def _checked_file(model: str | Path | bytes) -> Path | bytes:
         raise InputError(f"model: expected a path or bytes of an .onnx file, found {type(model).__name__}")
     path = Path(model)
     if path.suffix in (".pt", ".pth"):
-        raise ModelError(f"{path} holds PyTorch weights: export them to ONNX first, and load the .onnx file")
+        raise ModelError(
+            f"{path} holds PyTorch weights: export them once, with yolo export model={path.name} format=onnx "
+            "dynamic=True, and load the .onnx file"
+        )
     try:
         if path.is_dir():
             raise ModelError(f"{path} is a folder: expected an .onnx file")

@@ -52,6 +52,10 @@ class Frame:
     decode_ms: float
 
 
+class _CutShort(InputError):
+    """A video that ends long before the end that its header tells."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Item:
     """One entry of a source before it is read."""
@@ -90,6 +94,9 @@ class Source:
         for position, item in enumerate(self._items):
             try:
                 yield from _read(item, item.name or f"image{position}", self._channels)
+            except _CutShort as error:  # the frames before are good: not worth losing them
+                if on_error is not None:
+                    on_error(error)
             except InputError as error:
                 if on_error is None:
                     raise
@@ -276,6 +283,9 @@ def _read_video(item: _Item, name: str, channels: int) -> Iterator[Frame]:
             index += 1
         if index == 0:
             raise InputError(f"{name}: not one frame of this video can be decoded; check that it plays")
+        announced = capture.get(cv2.CAP_PROP_FRAME_COUNT) if item.kind == "video" else 0
+        if math.isfinite(announced) and index < announced * 0.9 - 5:  # headers miscount by a few
+            raise _CutShort(f"{name}: ends after {index} of about {announced:.0f} frames; copy it again")
     finally:
         capture.release()
 

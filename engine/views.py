@@ -26,6 +26,9 @@ class _View:
     def __getitem__(self, index: Any) -> Self:
         raise NotImplementedError
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {len(self)}>"
+
     def __iter__(self) -> Iterator[Self]:
         return (self[i] for i in range(len(self)))
 

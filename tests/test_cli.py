@@ -337,8 +337,25 @@ def test_one_bad_picture_among_several_does_not_stop_the_others(picture: Path, b
 def test_nothing_but_bad_pictures(broken: Path) -> None:
     assert "broken.jpg" in error_of(run("predict", broken, "-m", SHAPES))
     several = run("predict", broken, broken, "-m", SHAPES)
-    assert several.exit_code == 1
+    assert several.exit_code == 2
     assert len(several.stderr.splitlines()) == 2
+
+
+@pytest.mark.parametrize("word", ["conf=0.5", "source=bus.jpg", "max_det=3"])
+def test_options_as_ultralytics_writes_them_are_pointed_out(picture: Path, word: str) -> None:
+    name, _, value = word.partition("=")
+    message = error_of(run("predict", picture, "-m", SHAPES, word))
+    assert f"--{name.replace('_', '-')} {value}" in message
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a file that is always full exists on Linux only")
+def test_a_full_disk_behind_the_standard_output_is_one_line(picture: Path) -> None:
+    command = [sys.executable, "-m", "yolean", "predict", str(picture), "-m", "shapes"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert "cannot write the output" in done.stderr
 
 
 def test_a_bug_keeps_its_traceback(picture: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,6 +34,12 @@ def test_unknown_devices_are_named(device):
         candidates(device, EVERYTHING)
 
 
+@pytest.mark.parametrize(("device", "meant"), [("gpu", "cuda"), ("0", "cuda:0"), ("MPS", "coreml")])
+def test_words_of_other_frameworks_are_understood(device, meant):
+    with pytest.raises(InputError, match=f"did you mean {meant}"):
+        candidates(device, EVERYTHING)
+
+
 def test_a_device_without_its_provider_names_the_wheel():
     with pytest.raises(DeviceError, match="pip install onnxruntime-gpu"):
         candidates("cuda", ["CPUExecutionProvider"])

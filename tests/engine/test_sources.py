@@ -184,6 +184,20 @@ def test_a_video(tmp_path: Path, name: str, fourcc: str) -> None:
     assert not np.shares_memory(frames[0].image, frames[1].image)
 
 
+def test_a_video_that_is_cut_off_keeps_its_frames_and_is_reported(tmp_path: Path) -> None:
+    path = tmp_path / "film.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 48))
+    for value in range(60):
+        writer.write(np.full((48, 64, 3), value, np.uint8))
+    writer.release()
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    errors: list[InputError] = []
+    frames = list(open_source(path).frames(errors.append))
+    assert 10 < len(frames) < 40
+    assert [f"ends after {len(frames)} of about 60 frames" in str(error) for error in errors] == [True]
+    assert len(list(open_source(path))) == len(frames)  # nobody to tell: the frames are worth more
+
+
 def test_a_gif_is_a_video(tmp_path: Path) -> None:
     images = [Image.new("RGB", (32, 24), (80 * n, 0, 0)) for n in range(3)]
     images[0].save(tmp_path / "a.gif", save_all=True, append_images=images[1:], duration=100)

@@ -146,7 +146,7 @@ def test_save_writes_the_drawing(tmp_path, monkeypatch):
     assert found.save(target) == str(target)
     assert target.read_bytes()[:4] == b"\x89PNG"
     monkeypatch.chdir(tmp_path)
-    assert found.save() == "results_film.jpg"  # a video's frame becomes a picture
+    assert found.save() == "results_film_7.jpg"  # a video's frame becomes a picture
 
 
 @pytest.mark.parametrize(

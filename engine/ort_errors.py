@@ -52,4 +52,5 @@ def _reason(text: str) -> str:
     """The part of ONNX Runtime's message that a person can use, in one line."""
     text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", text)
     text = re.sub(r"/\S*onnxruntime\S* .*?\) ", "", text)  # the place in its source and the C++ signature
-    return text if len(text) <= 300 else text[:300] + "…"
+    text = re.sub(r"^.*\[OpenVINO-EP\] ", "", text)
+    return text if len(text) <= 300 else f"{text[:80]} … {text[-220:]}"  # the cause stands last

@@ -242,7 +242,7 @@ class Engine:
         if fixed is None:
             return wanted or (1 if source.total is None else default_batch(self.session))
         if wanted is not None and wanted > fixed:
-            raise InputError(f"batch={wanted}: this export takes {fixed} a run; export it with dynamic axes")
+            raise InputError(f"batch={wanted}: this export takes {fixed} a run; export it for more")
         return wanted or (1 if source.total is None else fixed)
 
     def _options(

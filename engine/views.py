@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..postprocess.boxes import xywhr_to_corners, xyxy_to_xywh
 from ..postprocess.detections import Int
 from ..postprocess.geometry import Float, Size
-from ..postprocess.masks import InstanceMasks, joined
+from ..postprocess.masks import InstanceMasks
 
 
 class _View:
@@ -211,8 +211,8 @@ class Masks(_View):
 
     @cached_property
     def xy(self) -> list[Float]:
-        """N outlines (P, 2) in pixels of the image: `parts`, joined into one where there are several."""
-        return [joined(parts) for parts in self.parts]
+        """N outlines (P, 2) in pixels of the image, clipped to it; the parts of a mask are joined."""
+        return self._masks.outlines()
 
     @property
     def xyn(self) -> list[Float]:

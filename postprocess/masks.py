@@ -43,16 +43,26 @@ class InstanceMasks:
 
     def parts(self) -> list[list[Float]]:
         """N lists, one a mask, of the outer contours (P, 2) of its parts, in image pixels, clipped to it."""
-        contours = [_contours(crop) for crop in self.crops]
-        if not contours:
+        return self._in_image([_contours(crop) for crop in self.crops])
+
+    def outlines(self) -> list[Float]:
+        """N outlines (P, 2) in image pixels, clipped to it: the parts of each mask, joined into one.
+
+        They are joined before they are clipped, as Ultralytics does it: at the image's border, many points
+        fall together, and other vertices would be the nearest.
+        """
+        return [outline for (outline,) in self._in_image([[joined(_contours(crop))] for crop in self.crops])]
+
+    def _in_image(self, outlines: list[list[Float]]) -> list[list[Float]]:
+        """From each crop's own pixels; one inverse for all, since N small ones took a third of the time."""
+        if not outlines:
             return []
-        # One inverse for all points of all masks: N small ones took a third of the time.
-        points = np.concatenate([part for mask in contours for part in mask])
-        lengths = [sum(map(len, mask)) for mask in contours]
+        points = np.concatenate([part for mask in outlines for part in mask])
+        lengths = [sum(map(len, mask)) for mask in outlines]
         points += np.repeat(self.corners, lengths, axis=0).astype(np.float32)
-        ends = np.cumsum([len(part) for mask in contours for part in mask])
+        ends = np.cumsum([len(part) for mask in outlines for part in mask])
         pieces = iter(np.split(self.geometry.inverse(points), ends[:-1]))
-        return [[next(pieces) for _ in mask] for mask in contours]
+        return [[next(pieces) for _ in mask] for mask in outlines]
 
 
 def decode_masks(

@@ -65,8 +65,20 @@ def filled_polygon(points, shape):
 def outline(mask):
     """Of one mask at the size of its image."""
     geometry = Geometry.letterbox(mask.shape, mask.shape)
-    (parts,) = InstanceMasks((mask,), np.array([[0, 0]]), geometry).parts()
-    return joined(parts)
+    (joint,) = InstanceMasks((mask,), np.array([[0, 0]]), geometry).outlines()
+    return joint
+
+
+def test_parts_are_joined_before_they_are_clipped():
+    # All three parts reach beyond the picture; clipped first, their nearest vertices would be others.
+    geometry = Geometry((40, 40), (40, 60), (40, 40), (0, 0))
+    mask = np.zeros((40, 60), np.uint8)
+    mask[2:8, 30:58], mask[14:20, 36:59], mask[30:34, 20:50] = 1, 1, 1
+    masks = InstanceMasks((mask,), np.array([[0, 0]]), geometry)
+    wide = Geometry((40, 60), (40, 60), (40, 60), (0, 0))
+    (unclipped,) = InstanceMasks((mask,), np.array([[0, 0]]), wide).outlines()
+    np.testing.assert_array_equal(masks.outlines()[0], np.minimum(unclipped, (40, 40)))
+    assert [len(part) for part in masks.parts()[0]] == [4, 4, 4]
 
 
 def test_outline_of_several_parts_fills_to_the_mask():

@@ -198,6 +198,8 @@ def predict(
         if re.match(r"(conf|iou|imgsz|model|source|device|classes|save|max_det)=", word):
             name, _, value = word.partition("=")
             raise _Refusal(f"{word}: options are written --{name.replace('_', '-')} {value} here")
+    if json_to in ("/dev/stdout", "/dev/fd/1"):  # opened by name, it would lose what was printed before
+        json_to = "-"
     demo = not sources
     if demo:
         model, sources, save = *_demo(model), save or _DEMO_FOLDER

@@ -174,7 +174,7 @@ def preprocess_alone(model: Path, image: Path, repeats: int = 200) -> float:
     times = []
     for _ in range(repeats):
         started = perf_counter()
-        tensor.write([picture], [geometry], spec)
+        tensor.write([(picture, geometry)], spec)
         times.append((perf_counter() - started) * 1e3)
     return statistics.median(times)
 

@@ -161,11 +161,10 @@ def _openvino(device: Device, threads: int, precision: str | None) -> dict[str, 
     unit = device.unit or "CPU"
     hints: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
     if unit == "CPU":
-        native = has_cpu_flag("avx512_bf16", "amx_bf16", "bf16")
-        names = {"fp32": "f32", "fp16": "f16", "bf16": "bf16", None: "bf16" if native else "f32"}
-        hints["INFERENCE_PRECISION_HINT"] = names[precision]
         hints["INFERENCE_NUM_THREADS"] = threads
-    elif precision is not None:
+        native = has_cpu_flag("avx512_bf16", "amx_bf16", "bf16")
+        precision = precision or ("bf16" if native else "fp32")
+    if precision is not None:
         hints["INFERENCE_PRECISION_HINT"] = {"fp32": "f32", "fp16": "f16", "bf16": "bf16"}[precision]
     return {"device_type": unit, "load_config": json.dumps({unit: hints})}
 

@@ -29,6 +29,8 @@ DECODERS = {
     "obb": obb.decode,
     "classify": classify.decode,
 }
+Placed = tuple[Frame, Geometry]
+
 BAKED_CONF = 0.25
 """Confidence that Ultralytics bakes into exports with nms=True; the file does not record another."""
 
@@ -38,13 +40,12 @@ class Batch:
     """Frames that share one input tensor.
 
     Attributes:
-        frames, geometries: one a frame.
+        placed: frames, each with its place in the tensor.
         tensor: what the model gets; rows beyond the frames are filling.
         preprocess_ms: time spent on the tensor, whole batch.
     """
 
-    frames: list[Frame]
-    geometries: list[Geometry]
+    placed: list[Placed]
     tensor: InputTensor
     preprocess_ms: float
 
@@ -88,7 +89,8 @@ class Engine:
 
         Args:
             source: path of a picture or video, folder, glob pattern, encoded bytes, array (H, W, 3) BGR
-                uint8, grey or BGRA array, PIL image, camera index, stream address, or a list of these.
+                uint8, grey or BGRA array, PIL image, or a list of these. What never ends, a camera or
+                stream, goes through `stream`.
             conf: objects need a score above this, 0 to 1.
             iou: of two boxes that overlap by more than this, 0 to 1, the better stays. End-to-end models
                 and exports with nms=True have settled it in the graph.
@@ -110,7 +112,7 @@ class Engine:
             raise InputError("a camera or stream never ends, and this call would wait for it: use stream()")
         number = self._batch(batch, frames)
         if frames.is_picture:  # nothing to overlap: spare the thread
-            return list(self._finish(self._prepare(list(frames), size), options))
+            return list(self._finish(self._prepare([self._place(f, size) for f in frames]), options))
         return list(self._run(frames, size, options, number, None))
 
     def stream(
@@ -132,6 +134,7 @@ class Engine:
         releases the source.
 
         Args:
+            source: as for a call, or a camera number, or the address of a stream.
             on_error: is handed the error of a picture that cannot be read, which is then left out;
                 without it the error is raised.
         """
@@ -173,34 +176,34 @@ class Engine:
 
         So every image gets the answer that it gets alone, whatever its company.
         """
-        group: list[Frame] = []
-        shape: Size | None = None
+        group: list[Placed] = []
         try:
             for frame in frames:
-                wanted = place(frame.image.shape[:2], size, self.spec).tensor
-                if group and wanted != shape:
-                    yield self._prepare(group, size)
+                placed = self._place(frame, size)
+                if group and placed[1].tensor != group[0][1].tensor:
+                    yield self._prepare(group)
                     group = []
-                shape = wanted
-                group.append(frame)
+                group.append(placed)
                 if len(group) == batch:
-                    yield self._prepare(group, size)
+                    yield self._prepare(group)
                     group = []
         except InputError:
             if group:  # what was read before the bad picture is answered before its error
-                yield self._prepare(group, size)
+                yield self._prepare(group)
             raise
         if group:
-            yield self._prepare(group, size)
+            yield self._prepare(group)
 
-    def _prepare(self, frames: list[Frame], size: Size) -> Batch:
+    def _place(self, frame: Frame, size: Size) -> Placed:
+        return frame, place(frame.image.shape[:2], size, self.spec)
+
+    def _prepare(self, placed: list[Placed]) -> Batch:
         """Letterbox frames of one tensor shape into one tensor."""
         started = perf_counter()
-        geometries = [place(f.image.shape[:2], size, self.spec) for f in frames]
-        shape = (self.spec.batch or len(frames), self.spec.channels, *geometries[0].tensor)
+        shape = (self.spec.batch or len(placed), self.spec.channels, *placed[0][1].tensor)
         tensor = self._borrow(shape)
-        tensor.write([frame.image for frame in frames], geometries, self.spec)
-        return Batch(frames, geometries, tensor, _ms_since(started))
+        tensor.write([(frame.image, geometry) for frame, geometry in placed], self.spec)
+        return Batch(placed, tensor, _ms_since(started))
 
     def _finish(self, ready: Batch, options: Options) -> Iterator[Results]:
         """Run a batch and decode each image."""
@@ -209,8 +212,8 @@ class Engine:
             outputs = self.session.run(ready.tensor.array)
         finally:
             self._give_back(ready.tensor)
-        inference_ms, count = _ms_since(started), len(ready.frames)
-        for i, (frame, geometry) in enumerate(zip(ready.frames, ready.geometries, strict=True)):
+        inference_ms, count = _ms_since(started), len(ready.placed)
+        for i, (frame, geometry) in enumerate(ready.placed):
             started = perf_counter()
             own = [np.asarray(o[i], np.float32) for o in outputs]
             found = self._decode(own, self.spec.layout, geometry, options)
@@ -240,10 +243,10 @@ class Engine:
             raise InputError(f"batch={wanted!r}: expected a whole number from 1")
         fixed = self.spec.batch
         if fixed is None:
-            return wanted or (1 if source.total is None else default_batch(self.session))
+            return wanted or (1 if source.is_open else default_batch(self.session))
         if wanted is not None and wanted > fixed:
             raise InputError(f"batch={wanted}: this export takes {fixed} a run; export it for more")
-        return wanted or (1 if source.total is None else fixed)
+        return wanted or (1 if source.is_open else fixed)
 
     def _options(
         self, conf: float, iou: float, max_det: int, classes: int | Sequence[int] | None, agnostic: bool

@@ -69,9 +69,9 @@ class InputTensor:
         self.array = np.zeros(shape, dtype)
         self._padded: list[Geometry | None] = [None] * shape[0]
 
-    def write(self, images: list[Image], geometries: list[Geometry], spec: ModelSpec) -> None:
+    def write(self, images: list[tuple[Image, Geometry]], spec: ModelSpec) -> None:
         """Fill the first rows with images; what a longer batch left in the others is of no account."""
-        for row, (image, geometry) in enumerate(zip(images, geometries, strict=True)):
+        for row, (image, geometry) in enumerate(images):
             # A video's frames have the same padding: painting it anew is a quarter of all writing.
             if self._padded[row] != geometry:
                 self.array[row] = _PAD

@@ -151,7 +151,7 @@ class JsonLines:
         """
         self._target = target
         self._file: TextIO | None = None
-        if target in ("-", "/dev/stdout", "/dev/fd/1"):
+        if target == "-":
             return
         if target.lower().endswith((*PICTURE_SUFFIXES, *VIDEO_SUFFIXES, ".onnx")):
             raise InputError(f"cannot write JSON to {target}: expected a name such as results.jsonl, or -")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,10 +17,10 @@ from ..postprocess.layout import Task
 from .decode import quiet_opencv
 from .errors import InputError
 from .sources import Frame
-from .views import OBB, Boxes, Keypoints, Masks, Probs, sides
+from .views import OBB, Arrays, Boxes, Keypoints, Masks, Probs, sides
 
 
-class Results:
+class Results(Arrays):
     """What a model found in one image.
 
     The view that belongs to the task is set, the others are None: `boxes` for detect, segment and pose,
@@ -60,26 +60,17 @@ class Results:
 
     def __len__(self) -> int:
         """Number of objects; 1 for a classification."""
-        objects = self.obb if self.boxes is None else self.boxes
-        return 1 if objects is None else len(objects)
+        return 1 if self._objects is None else len(self._objects)
 
     def __repr__(self) -> str:
         return f"<Results {self.task} {self.path}: {self.verbose()}>"
-
-    def cpu(self) -> Self:
-        """The same object: kept so that code written for torch tensors goes on working."""
-        return self
-
-    def numpy(self) -> Self:
-        """The same object: everything here is numpy already."""
-        return self
 
     def verbose(self) -> str:
         """What was found, in one line: "4 persons, 1 bus", or the classes of a classification."""
         if self.probs is not None:
             pairs = zip(self.probs.top5, self.probs.top5conf, strict=True)
             return ", ".join(f"{self._name(i)} {conf:.2f}" for i, conf in pairs)
-        objects = self.boxes if self.boxes is not None else self.obb
+        objects = self._objects
         if objects is None or not len(objects):
             return "nothing found"
         ids, counts = np.unique(objects.cls, return_counts=True)
@@ -101,7 +92,7 @@ class Results:
             pairs = zip(self.probs.top5, self.probs.top5conf, strict=True)
             return [self._item(i, conf, decimals) for i, conf in pairs]
         scale = sides(self.orig_shape) if normalize else np.ones(2, np.float32)
-        objects = self.boxes if self.boxes is not None else self.obb
+        objects = self._objects
         if objects is None:
             return []
         corners = objects.xyxyxyxy if isinstance(objects, OBB) else objects.xyxy.reshape(-1, 2, 2)
@@ -146,6 +137,11 @@ class Results:
         target = Path(filename or f"results_{own.stem}{frame}{suffix}")
         write_image(target, self.plot(**options))
         return str(target)
+
+    @property
+    def _objects(self) -> Boxes | OBB | None:
+        """The view that holds the objects, None for a classification."""
+        return self.obb if self.boxes is None else self.boxes
 
     def _name(self, class_id: int) -> str:
         """A class' name; end-to-end models can give ids beyond the names that a caller gave."""

@@ -85,6 +85,11 @@ class Source:
         """Whether a camera or stream is in it, which has no end."""
         return isinstance(self._items, list) and any(i.kind == "live" for i in self._items)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether frames come as they are made, so that waiting for several delays the first."""
+        return not isinstance(self._items, list) or self.is_live
+
     def __iter__(self) -> Iterator[Frame]:
         """The frames in order; raises `InputError` at the first that cannot be read."""
         return self.frames()

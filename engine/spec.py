@@ -185,15 +185,12 @@ def _layout(
         nc = len(names) or _size(shape[1])
         return _fitting([Layout(task, "raw", nc)] if nc else [], shape, task)
     extra = _extra(task, names, kpt_shape, outputs)
-    kinds = _kinds(metadata)
+    points = (extra // 3, 3) if task == "pose" and kpt_shape is None else kpt_shape
     layouts = []
-    for kind in kinds:
+    for kind in _kinds(metadata):
         nc = len(names)
         if not names and kind == "raw" and _size(shape[1]) < (_size(shape[2]) or 1 << 30):
             nc = _size(shape[1]) - 4 - extra  # only where it cannot be rows of an end-to-end export
-        points = kpt_shape
-        if task == "pose" and points is None:
-            points = (extra // 3, 3)
         if nc > 0:
             layouts.append(Layout(task, kind, nc, extra, points))
     return _fitting(layouts, shape, task)
@@ -203,7 +200,7 @@ def _fitting(layouts: list[Layout], shape: tuple[int | str | None, ...], task: T
     """The only layout whose width agrees with the first output's shape; a free axis agrees with any."""
     exact = [one for one in layouts if _width(one, shape) == one.width]
     fits = exact or [one for one in layouts if _width(one, shape) == 0]
-    if len({one.kind == "raw" for one in fits}) == 1 and fits[0].nc > 0:
+    if len({one.kind == "raw" for one in fits}) == 1:
         return fits[0]
     if fits:
         raise ModelError(

@@ -15,7 +15,19 @@ from ..postprocess.geometry import Float, Size
 from ..postprocess.masks import InstanceMasks
 
 
-class _View:
+class Arrays:
+    """What holds numpy arrays only, and answers what torch's users ask of tensors."""
+
+    def cpu(self) -> Self:
+        """The same object: kept so that code written for torch tensors goes on working."""
+        return self
+
+    def numpy(self) -> Self:
+        """The same object: everything here is numpy already."""
+        return self
+
+
+class _View(Arrays):
     """Common to the views: they hold N objects of one image and can be indexed like an array."""
 
     orig_shape: Size
@@ -32,14 +44,6 @@ class _View:
     def __iter__(self) -> Iterator[Self]:
         return (self[i] for i in range(len(self)))
 
-    def cpu(self) -> Self:
-        """The same object: kept so that code written for torch tensors goes on working."""
-        return self
-
-    def numpy(self) -> Self:
-        """The same object: everything here is numpy already."""
-        return self
-
 
 def _rows(array: NDArray[Any], index: Any) -> NDArray[Any]:
     """Index the first axis and keep it, also for a single integer."""
@@ -51,28 +55,41 @@ def _rows(array: NDArray[Any], index: Any) -> NDArray[Any]:
     return rows
 
 
-class Boxes(_View):
+class _Scored(_View):
+    """N boxes, (N, 4) or (N, 5), with their scores and classes."""
+
+    id = None
+    is_track = False
+
+    def __init__(self, boxes: Float, conf: Float, cls: Int, orig_shape: Size) -> None:
+        self._boxes, self.conf, self.cls, self.orig_shape = boxes, conf, cls, orig_shape
+
+    def __len__(self) -> int:
+        return len(self._boxes)
+
+    def __getitem__(self, index: Any) -> Self:
+        boxes, conf, cls = (_rows(a, index) for a in (self._boxes, self.conf, self.cls))
+        return type(self)(boxes, conf, cls, self.orig_shape)
+
+    @property
+    def data(self) -> Float:
+        """(N, 6) or (N, 7) float32: the boxes as they are held, conf, cls."""
+        return np.column_stack((self._boxes, self.conf, self.cls)).astype(np.float32)
+
+
+class Boxes(_Scored):
     """N axis-aligned boxes, score-descending.
 
     Attributes:
-        xyxy: (N, 4) float32 x1, y1, x2, y2 in pixels, within [0, width] and [0, height].
         conf: (N,) float32, 0 to 1.
         cls: (N,) int64 class ids.
         orig_shape: (height, width) of the image.
     """
 
-    id = None
-    is_track = False
-
-    def __init__(self, xyxy: Float, conf: Float, cls: Int, orig_shape: Size) -> None:
-        self.xyxy, self.conf, self.cls, self.orig_shape = xyxy, conf, cls, orig_shape
-
-    def __len__(self) -> int:
-        return len(self.xyxy)
-
-    def __getitem__(self, index: Any) -> Self:
-        xyxy, conf, cls = (_rows(a, index) for a in (self.xyxy, self.conf, self.cls))
-        return type(self)(xyxy, conf, cls, self.orig_shape)
+    @property
+    def xyxy(self) -> Float:
+        """(N, 4) x1, y1, x2, y2 in pixels, within [0, width] and [0, height]."""
+        return self._boxes
 
     @property
     def xywh(self) -> Float:
@@ -89,35 +106,23 @@ class Boxes(_View):
         """`xywh` divided by width and height: 0 to 1."""
         return self.xywh / sides(self.orig_shape, 2)
 
-    @property
-    def data(self) -> Float:
-        """(N, 6) float32: x1, y1, x2, y2, conf, cls."""
-        return np.column_stack((self.xyxy, self.conf, self.cls)).astype(np.float32)
 
-
-class OBB(_View):
+class OBB(_Scored):
     """N oriented boxes, score-descending; corners may lie outside the image.
 
     Attributes:
-        xywhr: (N, 5) float32 centre x, centre y, width, height in pixels, and rotation in radians as
-            the model gives it (-pi/4 to 3pi/4 for most families).
         conf: (N,) float32, 0 to 1.
         cls: (N,) int64 class ids.
         orig_shape: (height, width) of the image.
     """
 
-    id = None
-    is_track = False
+    @property
+    def xywhr(self) -> Float:
+        """(N, 5) centre x, centre y, width, height in pixels, and rotation in radians as the model gives it.
 
-    def __init__(self, xywhr: Float, conf: Float, cls: Int, orig_shape: Size) -> None:
-        self.xywhr, self.conf, self.cls, self.orig_shape = xywhr, conf, cls, orig_shape
-
-    def __len__(self) -> int:
-        return len(self.xywhr)
-
-    def __getitem__(self, index: Any) -> Self:
-        xywhr, conf, cls = (_rows(a, index) for a in (self.xywhr, self.conf, self.cls))
-        return type(self)(xywhr, conf, cls, self.orig_shape)
+        Rotations lie between -pi/4 and 3pi/4 for most families.
+        """
+        return self._boxes
 
     @cached_property
     def xyxyxyxy(self) -> Float:
@@ -134,11 +139,6 @@ class OBB(_View):
         """(N, 4) the axis-aligned boxes around the corners."""
         corners = self.xyxyxyxy
         return np.concatenate((corners.min(axis=1), corners.max(axis=1)), axis=1)
-
-    @property
-    def data(self) -> Float:
-        """(N, 7) float32: cx, cy, w, h, rotation, conf, cls."""
-        return np.column_stack((self.xywhr, self.conf, self.cls)).astype(np.float32)
 
 
 class Keypoints(_View):
@@ -220,7 +220,7 @@ class Masks(_View):
         return [outline / sides(self.orig_shape) for outline in self.xy]
 
 
-class Probs:
+class Probs(Arrays):
     """Class probabilities of one image.
 
     Attributes:
@@ -229,14 +229,6 @@ class Probs:
 
     def __init__(self, data: Float) -> None:
         self.data = data
-
-    def cpu(self) -> Self:
-        """The same object: kept so that code written for torch tensors goes on working."""
-        return self
-
-    def numpy(self) -> Self:
-        """The same object: everything here is numpy already."""
-        return self
 
     @property
     def top1(self) -> int:

@@ -23,7 +23,7 @@ def prepared(image, model, size=None):
     geometry = place(image.shape[:2], size or model.imgsz, model)
     tensor = InputTensor((1, model.channels, *geometry.tensor), model.dtype)
     tensor.array[:] = np.nan
-    tensor.write([image], [geometry], model)
+    tensor.write([(image, geometry)], model)
     return tensor.array[0]
 
 
@@ -43,7 +43,7 @@ def test_a_tensor_used_again_is_padded_anew_for_another_shape():
     shapes = [(64, 30), (64, 30), (20, 64), (64, 64), (64, 30)]
     for first, second in zip(shapes, shapes[::-1], strict=True):
         images = [noise(*first, 3), noise(*second, 3)]
-        tensor.write(images, [place(i.shape[:2], (64, 64), model) for i in images], model)
+        tensor.write([(i, place(i.shape[:2], (64, 64), model)) for i in images], model)
         for row, image in zip(tensor.array, images, strict=True):
             np.testing.assert_array_equal(row, prepared(image, model))
 

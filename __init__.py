@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .engine.errors import DeviceError, InputError, ModelError, ServerBusy, YoleanError
-    from .engine.pipeline import Engine, load
+    from .engine.loading import load
+    from .engine.pipeline import Engine
     from .engine.results import Results
 
 __version__ = "0.1.0"
@@ -30,7 +31,7 @@ __all__ = [
     "load",
 ]
 
-_HOMES = {"Engine": ".engine.pipeline", "load": ".engine.pipeline", "Results": ".engine.results"}
+_HOMES = {"Engine": ".engine.pipeline", "load": ".engine.loading", "Results": ".engine.results"}
 
 
 def __getattr__(name: str) -> Any:

@@ -296,7 +296,7 @@ def _model_file(model: str) -> str:
 
 def _load(model: str, options: dict[str, Any]) -> Engine:
     """Load with those of the options that are for loading, which are taken out."""
-    from .engine.pipeline import load
+    from .engine.loading import load
 
     return load(_model_file(model), **{name: options.pop(name) for name in _LOADING})
 

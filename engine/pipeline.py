@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..postprocess import classify, detect, obb, pose, segment
 from ..postprocess.detections import Options
 from ..postprocess.geometry import Geometry, Size
-from .devices import Provider
-from .errors import InputError, ModelError, is_whole
+from .errors import InputError, is_whole
 from .preprocess import InputTensor, check_size, place
 from .results import Results
 from .session import Session
 from .sources import Frame, Source, open_source
-from .spec import ModelSpec, read_spec
+from .spec import ModelSpec
 
 DECODERS = {
     "detect": detect.decode,
@@ -50,6 +49,21 @@ class Batch:
     preprocess_ms: float
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Outputs:
+    """What the model gave for a batch.
+
+    Attributes:
+        batch: the batch; its tensor is no longer its own.
+        arrays: the model's outputs, a row an image.
+        inference_ms: time of the run, whole batch.
+    """
+
+    batch: Batch
+    arrays: list[NDArray[Any]]
+    inference_ms: float
+
+
 class Engine:
     """A loaded model. Calls may come from several threads.
 
@@ -61,7 +75,7 @@ class Engine:
     """
 
     def __init__(self, session: Session, spec: ModelSpec) -> None:
-        """Join a session and its spec; `load` does it from a file."""
+        """Join a session and its spec; `loading.load` does it from a file."""
         self.session, self.spec = session, spec
         self.names, self.task = spec.names, spec.task
         self._decode = DECODERS[spec.task]
@@ -105,14 +119,14 @@ class Engine:
             ModelError: the model refuses its input.
             DeviceError: the GPU fails.
         """
-        options = self._options(conf, iou, max_det, classes, agnostic_nms)
+        options = self.options(conf, iou, max_det, classes, agnostic_nms)
         size = check_size(imgsz, self.spec)
         frames = open_source(source, self.spec.channels)
         if frames.is_live:
             raise InputError("a camera or stream never ends, and this call would wait for it: use stream()")
         number = self._batch(batch, frames)
         if frames.is_picture:  # nothing to overlap: spare the thread
-            return list(self._finish(self._prepare([self._place(f, size) for f in frames]), options))
+            return list(self._finish(self.prepare([self.place(f, size) for f in frames]), options))
         return list(self._run(frames, size, options, number, None))
 
     def stream(
@@ -138,7 +152,7 @@ class Engine:
             on_error: is handed the error of a picture that cannot be read, which is then left out;
                 without it the error is raised.
         """
-        options = self._options(conf, iou, max_det, classes, agnostic_nms)
+        options = self.options(conf, iou, max_det, classes, agnostic_nms)
         size = check_size(imgsz, self.spec)
         frames = source if isinstance(source, Source) else open_source(source, self.spec.channels)
         return self._run(frames, size, options, self._batch(batch, frames), on_error)
@@ -179,51 +193,70 @@ class Engine:
         group: list[Placed] = []
         try:
             for frame in frames:
-                placed = self._place(frame, size)
+                placed = self.place(frame, size)
                 if group and placed[1].tensor != group[0][1].tensor:
-                    yield self._prepare(group)
+                    yield self.prepare(group)
                     group = []
                 group.append(placed)
                 if len(group) == batch:
-                    yield self._prepare(group)
+                    yield self.prepare(group)
                     group = []
         except InputError:
             if group:  # what was read before the bad picture is answered before its error
-                yield self._prepare(group)
+                yield self.prepare(group)
             raise
         if group:
-            yield self._prepare(group)
+            yield self.prepare(group)
 
-    def _place(self, frame: Frame, size: Size) -> Placed:
+    def size(self, imgsz: int | tuple[int, int] | None = None) -> Size:
+        """The (height, width) that a call with this `imgsz` runs at; see `check_size`."""
+        return check_size(imgsz, self.spec)
+
+    def place(self, frame: Frame, size: Size) -> Placed:
+        """Settle where a frame goes in the tensor for `size`: the first of the steps that a call takes.
+
+        `place`, `prepare`, `infer` and `result` are for those who schedule the steps themselves, as the
+        server does.
+        """
         return frame, place(frame.image.shape[:2], size, self.spec)
 
-    def _prepare(self, placed: list[Placed]) -> Batch:
-        """Letterbox frames of one tensor shape into one tensor."""
+    def prepare(self, placed: list[Placed]) -> Batch:
+        """Write frames of one tensor shape into one tensor, at most `spec.batch` of them if it is fixed."""
         started = perf_counter()
         shape = (self.spec.batch or len(placed), self.spec.channels, *placed[0][1].tensor)
         tensor = self._borrow(shape)
         tensor.write([(frame.image, geometry) for frame, geometry in placed], self.spec)
         return Batch(placed, tensor, _ms_since(started))
 
-    def _finish(self, ready: Batch, options: Options) -> Iterator[Results]:
-        """Run a batch and decode each image."""
+    def infer(self, ready: Batch) -> Outputs:
+        """Run a batch. Its tensor is used again for others: a batch runs once."""
         started = perf_counter()
         try:
             outputs = self.session.run(ready.tensor.array)
         finally:
             self._give_back(ready.tensor)
-        inference_ms, count = _ms_since(started), len(ready.placed)
-        for i, (frame, geometry) in enumerate(ready.placed):
-            started = perf_counter()
-            own = [np.asarray(o[i], np.float32) for o in outputs]
-            found = self._decode(own, self.spec.layout, geometry, options)
-            speed = {
-                "decode": frame.decode_ms,
-                "preprocess": ready.preprocess_ms / count,
-                "inference": inference_ms / count,
-                "postprocess": _ms_since(started),
-            }
-            yield Results(frame, self.names, self.task, found, speed, geometry.tensor)
+        return Outputs(ready, outputs, _ms_since(started))
+
+    def result(self, outputs: Outputs, row: int, options: Options) -> Results:
+        """Decode the image in one row of a batch."""
+        started = perf_counter()
+        count = len(outputs.batch.placed)
+        frame, geometry = outputs.batch.placed[row]
+        own = [np.asarray(o[row], np.float32) for o in outputs.arrays]
+        found = self._decode(own, self.spec.layout, geometry, options)
+        speed = {
+            "decode": frame.decode_ms,
+            "preprocess": outputs.batch.preprocess_ms / count,
+            "inference": outputs.inference_ms / count,
+            "postprocess": _ms_since(started),
+        }
+        return Results(frame, self.names, self.task, found, speed, geometry.tensor)
+
+    def _finish(self, ready: Batch, options: Options) -> Iterator[Results]:
+        """Run a batch and decode each image."""
+        outputs = self.infer(ready)
+        for row in range(len(ready.placed)):
+            yield self.result(outputs, row, options)
 
     def _borrow(self, shape: tuple[int, ...]) -> InputTensor:
         try:
@@ -248,10 +281,19 @@ class Engine:
             raise InputError(f"batch={wanted}: this export takes {fixed} a run; export it for more")
         return wanted or (1 if source.is_open else fixed)
 
-    def _options(
-        self, conf: float, iou: float, max_det: int, classes: int | Sequence[int] | None, agnostic: bool
+    def options(
+        self,
+        conf: float = 0.25,
+        iou: float = 0.45,
+        max_det: int = 300,
+        classes: int | Sequence[int] | None = None,
+        agnostic: bool = False,
     ) -> Options:
-        """Check what the caller asked for, once."""
+        """Check what a call asks for, once.
+
+        Raises:
+            InputError: an argument is out of range.
+        """
         for name, value in (("conf", conf), ("iou", iou)):
             if not isinstance(value, (int, float, np.integer, np.floating)) or not 0 <= value <= 1:
                 raise InputError(f"{name}={value!r}: expected a number from 0 to 1")
@@ -283,53 +325,6 @@ def default_batch(session: Session) -> int:
     360 MB.
     """
     return 8 if session.device.is_gpu else 1
-
-
-def load(
-    model: str | Path | bytes,
-    device: str = "auto",
-    *,
-    task: str | None = None,
-    names: Mapping[int, str] | Sequence[str] | None = None,
-    kpt_shape: tuple[int, int] | None = None,
-    threads: int | None = None,
-    precision: str | None = None,
-    providers: Sequence[str | Provider] | None = None,
-    cuda_graph: bool = False,
-) -> Engine:
-    """Load an ONNX file that Ultralytics exported.
-
-    Args:
-        model: the .onnx file, or its bytes.
-        device: `auto`, `cpu`, `cuda[:N]`, `tensorrt[:N]`, `openvino[:CPU|GPU|NPU]`, `coreml` or
-            `directml[:N]`. A named device is used or refused; only `auto` may fall back to the CPU.
-        task, names, kpt_shape: for files without Ultralytics' metadata.
-        threads: threads of one run on the CPU; default: the cores that this process may use.
-        precision: `fp32`, `fp16` or `bf16`, where the device offers it.
-        providers: ONNX Runtime's provider list, in place of what `device` implies.
-        cuda_graph: replay runs as a CUDA graph; for static exports.
-
-    Raises:
-        ModelError: the file is missing, not a YOLO export, or contradicts itself.
-        DeviceError: the device is not usable here.
-        InputError: an argument is out of range.
-    """
-    try:
-        session = Session(
-            model, device, threads=threads, precision=precision, providers=providers, cuda_graph=cuda_graph
-        )
-        spec = read_spec(
-            session.metadata, session.inputs, session.outputs, task=task, names=names, kpt_shape=kpt_shape
-        )
-    except (ModelError, InputError) as exc:
-        if not isinstance(model, (str, Path)) or isinstance(exc, InputError) or str(model)[:200] in str(exc):
-            raise
-        raise ModelError(f"{model}: {exc}") from exc
-    if cuda_graph and (spec.dynamic or spec.batch is None):
-        raise InputError(
-            "cuda_graph: a graph replays one shape, and this export has free axes: export it static"
-        )
-    return Engine(session, spec)
 
 
 def _ms_since(started: float) -> float:

@@ -114,7 +114,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         seen.update(options)
         return stream(self, source, **options)
 
-    monkeypatch.setattr("yolean.engine.pipeline.load", spy_load)
+    monkeypatch.setattr("yolean.engine.loading.load", spy_load)
     monkeypatch.setattr(Engine, "stream", spy_stream)
     return seen
 

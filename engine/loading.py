@@ -1,0 +1,59 @@
+"""From a model file to an engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from .devices import Provider
+from .errors import InputError, ModelError
+from .pipeline import Engine
+from .session import Session
+from .spec import read_spec
+
+
+def load(
+    model: str | Path | bytes,
+    device: str = "auto",
+    *,
+    task: str | None = None,
+    names: Mapping[int, str] | Sequence[str] | None = None,
+    kpt_shape: tuple[int, int] | None = None,
+    threads: int | None = None,
+    precision: str | None = None,
+    providers: Sequence[str | Provider] | None = None,
+    cuda_graph: bool = False,
+) -> Engine:
+    """Load an ONNX file that Ultralytics exported.
+
+    Args:
+        model: the .onnx file, or its bytes.
+        device: `auto`, `cpu`, `cuda[:N]`, `tensorrt[:N]`, `openvino[:CPU|GPU|NPU]`, `coreml` or
+            `directml[:N]`. A named device is used or refused; only `auto` may fall back to the CPU.
+        task, names, kpt_shape: for files without Ultralytics' metadata.
+        threads: threads of one run on the CPU; default: the cores that this process may use.
+        precision: `fp32`, `fp16` or `bf16`, where the device offers it.
+        providers: ONNX Runtime's provider list, in place of what `device` implies.
+        cuda_graph: replay runs as a CUDA graph; for static exports.
+
+    Raises:
+        ModelError: the file is missing, not a YOLO export, or contradicts itself.
+        DeviceError: the device is not usable here.
+        InputError: an argument is out of range.
+    """
+    try:
+        session = Session(
+            model, device, threads=threads, precision=precision, providers=providers, cuda_graph=cuda_graph
+        )
+        spec = read_spec(
+            session.metadata, session.inputs, session.outputs, task=task, names=names, kpt_shape=kpt_shape
+        )
+    except (ModelError, InputError) as exc:
+        if not isinstance(model, (str, Path)) or isinstance(exc, InputError) or str(model)[:200] in str(exc):
+            raise
+        raise ModelError(f"{model}: {exc}") from exc
+    if cuda_graph and (spec.dynamic or spec.batch is None):
+        raise InputError(
+            "cuda_graph: a graph replays one shape, and this export has free axes: export it static"
+        )
+    return Engine(session, spec)

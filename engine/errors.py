@@ -37,4 +37,12 @@ class InputError(YoleanError, ValueError):
 
 
 class ServerBusy(YoleanError):
-    """The server's queue is full; the request may be sent again later."""
+    """The server cannot take the request now; it may be sent again later.
+
+    Attributes:
+        retry_after: seconds after which that is worth trying.
+    """
+
+    def __init__(self, message: str, retry_after: int = 1) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after

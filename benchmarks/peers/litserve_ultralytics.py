@@ -1,0 +1,37 @@
+"""LitServe in front of Ultralytics' own ONNX predictor: `python litserve_ultralytics.py MODEL PORT`.
+
+Run by an environment that has both; yolean is not needed there.
+"""
+
+import sys
+
+import cv2
+import litserve
+import numpy as np
+from ultralytics import YOLO
+
+
+class Predict(litserve.LitAPI):
+    """One model, one request a time, as LitServe's examples have it."""
+
+    def setup(self, device):
+        """Load and warm."""
+        self.model = YOLO(sys.argv[1], task="detect")
+        self.model(np.zeros((640, 640, 3), np.uint8), verbose=False)
+
+    def decode_request(self, request):
+        """The uploaded picture."""
+        return cv2.imdecode(np.frombuffer(request["image"].file.read(), np.uint8), cv2.IMREAD_COLOR)
+
+    def predict(self, image):
+        """The thresholds of the HUB API."""
+        return self.model(image, imgsz=640, conf=0.25, iou=0.45, verbose=False)[0]
+
+    def encode_response(self, result):
+        """As JSON."""
+        return {"data": result.summary()}
+
+
+if __name__ == "__main__":
+    server = litserve.LitServer(Predict(api_path="/v1/predict/yolov8n"), accelerator="cpu", timeout=120)
+    server.run(host="127.0.0.1", port=int(sys.argv[2]), generate_client_file=False, log_level="warning")

@@ -1,0 +1,39 @@
+"""Starlette in front of Ultralytics' own ONNX predictor: `python starlette_ultralytics.py MODEL PORT`.
+
+Run by an environment that has both; yolean is not needed there. One thread predicts, because the predictor
+keeps state between calls.
+"""
+
+import asyncio
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import cv2
+import numpy as np
+import uvicorn
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+from ultralytics import YOLO
+
+model = YOLO(sys.argv[1], task="detect")
+one = ThreadPoolExecutor(1)
+
+
+def predict(data):
+    """Decode and predict with the thresholds of the HUB API."""
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    return model(image, imgsz=640, conf=0.25, iou=0.45, verbose=False)[0].summary()
+
+
+async def endpoint(request):
+    """The uploaded picture in, JSON out."""
+    async with request.form() as form:
+        data = await form["image"].read()
+    return JSONResponse({"data": await asyncio.get_running_loop().run_in_executor(one, predict, data)})
+
+
+if __name__ == "__main__":
+    model(np.zeros((640, 640, 3), np.uint8), verbose=False)
+    app = Starlette(routes=[Route("/v1/predict/yolov8n", endpoint, methods=["POST"])])
+    uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[2]), log_level="warning", access_log=False)

@@ -1,0 +1,82 @@
+"""The HTTP server, as an ASGI application: routes and nothing else.
+
+`yolean serve` runs it. Under another ASGI server, `yolean.server:app` reads its settings from the
+environment: `YOLEAN_MODELS=yolov8n.onnx uvicorn yolean.server:app`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import Route
+
+from .serving.settings import Settings
+
+
+def create_app(settings: Settings) -> Starlette:
+    """A server with these settings; it loads its models when it starts.
+
+    Raises:
+        InputError: the keys cannot be read.
+    """
+    # A second fence behind our own look at the header of a picture. OpenCV reads it when it is imported,
+    # which the modules below do.
+    os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(settings.max_pixels))
+    from .serving.access import Access
+    from .serving.api import Api
+    from .serving.service import Service
+
+    service = Service(settings)
+    api = Api(service)
+    access: list[Access] = []
+
+    def inside(app: Any) -> Access:
+        access.append(Access(app, lambda: service.drain.is_draining))
+        return access[0]
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with service.running(lambda: access[0].inside):
+            yield
+
+    cors = Middleware(
+        CORSMiddleware,
+        allow_origins=settings.cors,
+        allow_methods=["GET", "POST"],
+        allow_headers=["x-api-key", "x-request-id", "content-type"],
+        expose_headers=["x-request-id", "server-timing", "retry-after"],
+    )
+    return Starlette(
+        routes=[
+            Route("/v1/predict/{model_id}", api.predict, methods=["POST"]),
+            Route("/", api.predict_by_field, methods=["POST"]),
+            Route("/", api.page),
+            Route("/demo.jpg", api.demo),
+            Route("/v1/models", api.models),
+            Route("/v1/models/reload", api.reload, methods=["POST"]),
+            Route("/v1/models/{model_id}", api.model),
+            Route("/livez", api.livez),
+            Route("/readyz", api.readyz),
+            Route("/health", api.health),
+            Route("/metrics", api.metrics),
+            Route("/openapi.json", api.openapi),
+        ],
+        middleware=[*([cors] if settings.cors else []), Middleware(inside)],
+        exception_handlers={HTTPException: api.refuse},
+        lifespan=lifespan,
+    )
+
+
+def __getattr__(name: str) -> Any:
+    """`app`, made when it is first asked for: importing this module starts nothing."""
+    if name != "app":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()["app"] = create_app(Settings.from_environment())
+    return globals()["app"]

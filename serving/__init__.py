@@ -1,0 +1,1 @@
+"""The HTTP server: requests in, the answers of a model out."""

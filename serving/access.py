@@ -1,0 +1,111 @@
+"""Around every request: its id, its line in the log, and an answer to whatever goes wrong."""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+from collections.abc import Callable, MutableMapping
+from time import perf_counter
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from .failures import reply_to
+from .scheduler import ClientGone
+
+log = logging.getLogger("yolean.access")
+server_log = logging.getLogger("yolean.server")
+
+_ID = re.compile(rb"[\w.:=+/-]{1,128}")
+
+
+class Access:
+    """ASGI middleware, outside of everything else.
+
+    Endpoints find `request_id` and `notes` in the request's state; what they write into the notes stands in
+    the log line.
+
+    Attributes:
+        inside: requests that have not been answered to the end.
+    """
+
+    def __init__(self, app: ASGIApp, is_draining: Callable[[], bool]) -> None:
+        """Wrap an app; while the server drains, connections end with their answer."""
+        self._app, self._is_draining = app, is_draining
+        self.inside = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = _request_id(scope)
+        state: MutableMapping[str, Any] = scope.setdefault("state", {})
+        notes: dict[str, Any] = {}
+        state["request_id"], state["notes"] = request_id, notes
+        started, status = perf_counter(), 0
+
+        async def send_on(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                own = [(b"x-request-id", request_id.encode("latin-1"))]
+                if self._is_draining():
+                    own.append((b"connection", b"close"))
+                message = {**message, "headers": [*message["headers"], *own]}
+            await send(message)
+
+        self.inside += 1
+        try:
+            await self._app(scope, receive, send_on)
+        except ClientGone:
+            notes["left"] = True
+        except Exception as exc:
+            if status:  # half an answer is out: nothing can be said to the client any more
+                server_log.exception("request %s broke off", request_id)
+                raise
+            await _answer(exc, request_id, send_on)
+        finally:
+            self.inside -= 1
+            milliseconds = (perf_counter() - started) * 1e3
+            log.info("", extra={"request": _line(scope, request_id, status, milliseconds, notes)})
+
+
+async def _answer(error: Exception, request_id: str, send: Send) -> None:
+    status, body, headers = reply_to(error, request_id)
+    if status == 500:
+        server_log.error("request %s failed", request_id, exc_info=error)
+    own = [
+        ("content-type", "application/json"),
+        ("content-length", str(len(body))),
+        ("x-content-type-options", "nosniff"),
+    ]
+    encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in [*own, *headers]]
+    await send({"type": "http.response.start", "status": status, "headers": encoded})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _request_id(scope: Scope) -> str:
+    """The client's own id if it is harmless in a log, else a new one."""
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and _ID.fullmatch(value):
+            found: str = value.decode("latin-1")
+            return found
+    return secrets.token_hex(8)
+
+
+def _line(
+    scope: Scope, request_id: str, status: int, milliseconds: float, notes: dict[str, Any]
+) -> dict[str, Any]:
+    """What is logged of a request: no header, and of its address only the path."""
+    client = scope.get("client")
+    return {
+        "id": request_id,
+        "client": client[0] if client else "",
+        "method": scope["method"],
+        "path": scope["path"][:200],
+        "status": status,
+        "ms": round(milliseconds, 1),
+        **notes,
+    }

@@ -1,0 +1,293 @@
+"""The endpoints."""
+
+from __future__ import annotations
+
+import platform
+from time import perf_counter, time
+from typing import Any
+from urllib.parse import urlsplit
+
+import cv2
+import numpy as np
+import onnxruntime
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+
+from .. import __version__
+from ..engine.errors import InputError, ServerBusy
+from ..engine.results import Results
+from . import openapi
+from .arguments import FILES, Arguments, Form, read_arguments
+from .auth import is_loopback
+from .bodies import Submission, read_submission
+from .failures import NotAllowed, NotFound, reply_to
+from .fetch import FetchError
+from .hub import answer, encode
+from .metrics import CONTENT_TYPE
+from .pages import demo_picture, read_page
+from .registry import Served
+from .scheduler import ClientGone, Job
+from .service import Service
+
+_UPLOADS_A_PLACE = 4
+"""Bodies that may be on their way for each place in the queue: uploads are slow, and cost only memory."""
+
+
+class Api:
+    """The endpoints of one server; each takes a request and gives a response, or raises."""
+
+    def __init__(self, service: Service) -> None:
+        """Serve what `service` has."""
+        self._service = service
+        self._page = read_page()
+        self._openapi = encode(openapi.document())
+        self._uploads = 0
+
+    # ---- predicting ---------------------------------------------------------------------------------------
+
+    async def predict(self, request: Request) -> Response:
+        """`POST /v1/predict/{model_id}`."""
+        return await self._counted(request, request.path_params["model_id"], "first")
+
+    async def predict_by_field(self, request: Request) -> Response:
+        """`POST /`, where a field names the model."""
+        return await self._counted(request, None, "second")
+
+    async def _counted(self, request: Request, model_id: str | None, form: Form) -> Response:
+        """Predict, and count the outcome."""
+        started, metrics = perf_counter(), self._service.metrics
+        notes = request.state.notes
+        try:
+            response = await self._predict(request, model_id, form)
+        except ClientGone:
+            raise
+        except Exception as exc:
+            status, *_ = reply_to(exc, "")
+            metrics.requests.labels(notes.get("model", "unknown"), status).inc()
+            raise
+        metrics.requests.labels(notes["model"], response.status_code).inc()
+        metrics.seconds.labels(notes["model"]).observe(perf_counter() - started)
+        return response
+
+    async def _predict(self, request: Request, model_id: str | None, form: Form) -> Response:
+        service, notes = self._service, request.state.notes
+        self._check_key(request)
+        if service.drain.is_draining:
+            service.metrics.shed.labels("drain").inc()
+            raise ServerBusy("this server is shutting down, send it again", 1)
+        served = None if model_id is None else self._find(model_id, notes)
+        service.scheduler.check_room()  # before the body: it costs the client nothing yet
+        submission = await self._receive(request)
+        files = submission.files
+        arguments = read_arguments(submission.fields, files, form)
+        if model_id is None and arguments.form == "first":
+            raise InputError("POST / takes file, source, imgsz, conf, iou and model; image, url, size and "
+                             "confidence go to /v1/predict/MODEL_ID")  # fmt: skip
+        if served is None:
+            served = self._find(_last_part(arguments.model), notes)
+        elif arguments.model is not None and _last_part(arguments.model) != served.id:
+            raise InputError(f"model={arguments.model[:60]!r}: the path names {served.id!r}")
+        job = self._job(served, arguments)
+        name, job.data = await self._picture(submission, arguments, job)
+        job.name = name
+        body = await service.scheduler.run(job, lambda: _left(request))
+        service.metrics.observe(served.id, job.stages)
+        service.metrics.objects.labels(served.id).inc(job.objects)
+        notes |= {"objects": job.objects} | {s: round(ms, 1) for s, ms in job.stages.items()}
+        timing = ", ".join(f"{stage};dur={value:.2f}" for stage, value in job.stages.items())
+        return Response(body, media_type="application/json", headers={"server-timing": timing})
+
+    async def _receive(self, request: Request) -> Submission:
+        """Read the body; only so many at a time, as each is held in memory."""
+        if self._uploads >= _UPLOADS_A_PLACE * self._service.settings.max_queue:
+            self._service.metrics.shed.labels("uploads").inc()
+            raise ServerBusy(f"{self._uploads} uploads are on their way already, send it again", 1)
+        self._uploads += 1
+        try:
+            return await read_submission(request, self._service.settings.max_body)
+        finally:
+            self._uploads -= 1
+
+    def _job(self, served: Served, arguments: Arguments) -> Job:
+        """Check what depends on the model, and put the job together; it has no picture yet."""
+        engine, settings = served.engine, self._service.settings
+        try:
+            size = engine.size(arguments.size)
+        except InputError as exc:  # speaks of imgsz, whatever the client called it
+            raise InputError(str(exc).replace("imgsz", arguments.size_field)) from exc
+
+        def render(results: Results) -> bytes:
+            return answer(results, arguments, served)
+
+        options = engine.options(arguments.conf, arguments.iou)
+        deadline = perf_counter() + settings.timeout
+        return Job(served, b"", "image", size, options, render, deadline)
+
+    async def _picture(self, submission: Submission, arguments: Arguments, job: Job) -> tuple[str, bytes]:
+        """The encoded picture of a request, and the field that it came in."""
+        name = FILES[arguments.form]
+        given = [n for n, there in ((name, name in submission.files), (arguments.url_field, arguments.url),
+                                    ("the body", submission.raw is not None)) if there]  # fmt: skip
+        if len(given) != 1:
+            found = " and ".join(given) or "neither"
+            raise InputError(
+                f"expected one picture, as file {name!r} or address {arguments.url_field!r}, found {found}"
+            )
+        if arguments.url is None:
+            data = submission.files[name] if submission.raw is None else submission.raw
+            if not data:
+                raise InputError(f"{given[0]}: expected a picture, found 0 bytes")
+            return given[0], data
+        if not self._service.settings.url_fetch:
+            raise FetchError(
+                f"{arguments.url_field}: this server fetches no addresses; send the picture itself, or start "
+                "the server with --url-fetch"
+            )
+        started = perf_counter()
+        try:
+            data = await self._service.fetcher.fetch(arguments.url)
+        except FetchError as exc:
+            raise FetchError(f"{arguments.url_field}: {exc}") from exc
+        job.stages["fetch"] = (perf_counter() - started) * 1e3
+        return arguments.url_field, data
+
+    def _find(self, model_id: str | None, notes: dict[str, Any]) -> Served:
+        models = self._service.registry.models
+        if model_id is None:
+            raise InputError(f"model is needed: one of {', '.join(models)}")
+        served = models.get(model_id)
+        if served is None:
+            if not self._service.registry.is_ready:
+                raise ServerBusy("the models are being loaded, send it again", 1)
+            known = ", ".join(list(models)[:20]) or "none at all"
+            raise NotFound(f"no model is called {model_id[:100]!r}; there are {known}")
+        notes["model"] = served.id
+        return served
+
+    def _check_key(self, request: Request) -> None:
+        keys = self._service.keys
+        if keys:
+            given = request.headers.get("x-api-key")
+            if not keys.accept(given):
+                raise NotAllowed(
+                    f"the header x-api-key is {'missing' if given is None else 'not a key of this server'}"
+                )
+        elif not self._service.settings.no_auth:
+            # `yolean serve` does not start like this; another ASGI server cannot know.
+            server = request.scope.get("server")
+            if server and server[1] is not None and not is_loopback(server[0]):
+                raise NotAllowed(
+                    "this server has no keys and answers its own machine only: give it YOLEAN_API_KEYS, or "
+                    "YOLEAN_NO_AUTH=1 to let everyone in"
+                )
+
+    # ---- telling ------------------------------------------------------------------------------------------
+
+    async def models(self, request: Request) -> Response:
+        """`GET /v1/models`."""
+        service = self._service
+        found = [_model(served) for served in service.registry.models.values()]
+        demo = not service.settings.models
+        return _json({"models": found, "key_required": bool(service.keys), "demo": demo})
+
+    async def model(self, request: Request) -> Response:
+        """`GET /v1/models/{model_id}`."""
+        return _json(_model(self._find(request.path_params["model_id"], {})))
+
+    async def reload(self, request: Request) -> Response:
+        """`POST /v1/models/reload`."""
+        if not self._service.keys:
+            raise NotAllowed("this server has no keys, so nobody may do this from afar: send it SIGHUP")
+        self._check_key(request)
+        changed = await self._service.reload()
+        registry = self._service.registry
+        return _json({"changed": changed, "models": list(registry.models), "failures": registry.failures})
+
+    async def livez(self, request: Request) -> Response:
+        """`GET /livez`: that this answers is all that it tells."""
+        return _json({"status": "ok"})
+
+    async def readyz(self, request: Request) -> Response:
+        """`GET /readyz`: 200 when requests can be answered, else 503."""
+        ready = self._service.is_ready
+        return _json({"status": "ok" if ready else self._service.describe()}, 200 if ready else 503)
+
+    async def health(self, request: Request) -> Response:
+        """`GET /health`."""
+        service, scheduler = self._service, self._service.scheduler
+        models = {
+            served.id: _model(served) | {"sha256": served.digest, "loaded_at": served.loaded_at}
+            for served in service.registry.models.values()
+        }
+        return _json({
+            "status": service.describe(),
+            "uptime": round(time() - service.started_at, 1),
+            "cores": service.cores,
+            "queue": {"waiting": scheduler.waiting, "inside": scheduler.inside,
+                      "max": service.settings.max_queue},
+            "versions": {"yolean": __version__, "onnxruntime": onnxruntime.__version__,
+                         "opencv": cv2.__version__, "numpy": np.__version__,
+                         "python": platform.python_version()},
+            "models": models,
+            "failures": service.registry.failures,
+        })  # fmt: skip
+
+    async def metrics(self, request: Request) -> Response:
+        """`GET /metrics`."""
+        service = self._service
+        service.metrics.queued.set(service.scheduler.waiting)
+        service.metrics.running.set(max(0, service.scheduler.inside - service.scheduler.waiting))
+        return Response(service.metrics.text(), headers={"content-type": CONTENT_TYPE})
+
+    async def openapi(self, request: Request) -> Response:
+        """`GET /openapi.json`."""
+        return Response(self._openapi, media_type="application/json")
+
+    async def page(self, request: Request) -> Response:
+        """`GET /`."""
+        headers = self._page.headers
+        if request.headers.get("if-none-match") == headers["etag"]:
+            return Response(status_code=304, headers=headers)
+        return Response(self._page.html, media_type="text/html", headers=headers)
+
+    async def refuse(self, request: Request, error: Exception) -> Response:
+        """What Starlette refuses by itself: unknown paths, wrong methods."""
+        status, body, headers = reply_to(error, request.state.request_id)
+        return Response(body, status, dict(headers), "application/json")
+
+    async def demo(self, request: Request) -> Response:
+        """`GET /demo.jpg`: a picture for the page to begin with."""
+        return FileResponse(demo_picture(request.query_params.get("model", "")))
+
+
+def _model(served: Served) -> dict[str, Any]:
+    spec, session = served.engine.spec, served.engine.session
+    return {
+        "id": served.id,
+        "task": spec.task,
+        "names": {str(i): name for i, name in spec.names.items()},
+        "imgsz": list(spec.imgsz),
+        "dynamic": spec.dynamic,
+        "stride": spec.stride,
+        "batch": spec.batch,
+        "kpt_shape": spec.layout.kpt_shape,
+        "device": str(session.device),
+        "provider": session.provider,
+    }
+
+
+def _json(value: Any, status: int = 200) -> Response:
+    return Response(encode(value), status, media_type="application/json")
+
+
+def _last_part(model: str | None) -> str | None:
+    """The id in a model field: itself, or the last part of an address."""
+    if model is None or "/" not in model:
+        return model
+    return urlsplit(model).path.rstrip("/").rpartition("/")[2]
+
+
+async def _left(request: Request) -> None:
+    """Returns when the client has closed its connection."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

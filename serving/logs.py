@@ -1,0 +1,56 @@
+"""The server's log, on standard error: a line an event, as text or as JSON."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+
+def set_up(log_format: str) -> None:
+    """Let yolean's and uvicorn's records go to standard error in `text` or `json`."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Json() if log_format == "json" else _Text())
+    for name in ("yolean", "uvicorn"):
+        logger = logging.getLogger(name)
+        logger.handlers, logger.propagate = [handler], False
+        logger.setLevel(logging.INFO if name == "yolean" else logging.WARNING)
+
+
+def _time(record: logging.LogRecord) -> str:
+    return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+
+
+class _Json(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        entry: dict[str, Any] = {"time": _time(record), "level": record.levelname.lower()}
+        request = getattr(record, "request", None)
+        if request is None:
+            entry["message"] = record.getMessage()
+        else:
+            entry |= {"message": "request", **request}
+        if record.exc_info:
+            entry["exception"] = self.formatException(record.exc_info)
+        return msgspec.json.encode(entry).decode()
+
+
+class _Text(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        request = getattr(record, "request", None)
+        if request is None:
+            text = record.getMessage()
+            if record.levelno > logging.INFO:
+                text = f"{record.levelname.lower()}: {text}"
+        else:
+            text = " ".join(f"{name}={_word(value)}" for name, value in request.items())
+        if record.exc_info:
+            text += "\n" + self.formatException(record.exc_info)
+        return f"{_time(record)} {text}"
+
+
+def _word(value: Any) -> str:
+    """A value in a text line: quoted where it could be mistaken for more than one."""
+    text = str(value)
+    return text if text and text.isprintable() and not set(text) & set(' "=') else repr(text)

@@ -1,0 +1,90 @@
+"""What Prometheus may know of a server."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+
+SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+"""Variable with the folder through which several processes give one set of figures."""
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+
+class Metrics:
+    """The figures of one server; every server of a process has its own.
+
+    A label is a status, a stage or the id of a model that is served: what clients write never becomes one.
+    """
+
+    def __init__(self) -> None:
+        """Begin at zero."""
+        own = self._registry = CollectorRegistry()
+        self._shared = os.environ.get(SHARED_FOLDER)
+        self.requests = Counter(
+            "yolean_requests", "Prediction requests answered", ("model", "status"), registry=own
+        )
+        self.seconds = Histogram(
+            "yolean_request_seconds",
+            "From the head of a prediction request to its answer",
+            ("model",),
+            registry=own,
+            buckets=_SECONDS,
+        )
+        self.stages = Histogram(
+            "yolean_stage_seconds",
+            "Time of a stage: fetch, decode, queue, preprocess, inference, postprocess (JSON included)",
+            ("model", "stage"),
+            registry=own,
+            buckets=_SECONDS,
+        )
+        self.objects = Counter("yolean_objects", "Objects found", ("model",), registry=own)
+        self.batches = Histogram(
+            "yolean_batch_size", "Images a run", ("model",), registry=own, buckets=(1, 2, 4, 8, 16, 32)
+        )
+        self.shed = Counter(
+            "yolean_shed", "Requests turned away", ("reason",), registry=own
+        )  # queue, uploads, deadline, drain
+        self.left = Counter("yolean_clients_left", "Clients gone before their answer", registry=own)
+        self.queued = Gauge(
+            "yolean_queue_depth", "Requests that wait", registry=own, multiprocess_mode="livesum"
+        )
+        self.running = Gauge("yolean_running", "Requests at work", registry=own, multiprocess_mode="livesum")
+        self.models = Gauge("yolean_models", "Models served", registry=own, multiprocess_mode="livemin")
+        self.failed_models = Gauge(
+            "yolean_models_failed",
+            "Model files that could not be loaded",
+            registry=own,
+            multiprocess_mode="livemax",
+        )
+        self.loads = Counter("yolean_model_loads", "Model files loaded", ("result",), registry=own)
+        if self._shared:
+            _forget_dead(Path(self._shared))
+
+    def observe(self, model: str, milliseconds: Mapping[str, float]) -> None:
+        """Count the stages of one request."""
+        for stage, value in milliseconds.items():
+            self.stages.labels(model, stage).observe(value / 1e3)
+
+    def text(self) -> bytes:
+        """All figures in Prometheus' text format."""
+        registry = self._registry
+        if self._shared:
+            registry = CollectorRegistry()
+            MultiProcessCollector(registry, self._shared)  # type: ignore[no-untyped-call]
+        return generate_latest(registry)
+
+
+def _forget_dead(folder: Path) -> None:
+    """Take the depth of a killed process' queue out of the sum."""
+    for file in folder.glob("gauge_live*_*.db"):
+        number = re.search(r"_(\d+)\.db$", file.name)
+        if number and not Path("/proc", number[1]).exists() and Path("/proc").exists():
+            mark_process_dead(int(number[1]), str(folder))  # type: ignore[no-untyped-call]

@@ -1,0 +1,201 @@
+"""What a server is told: `Settings`, read from the options of `yolean serve` or from the environment.
+
+The options are declared once, as click options. Each has an environment variable, `--max-queue` is
+YOLEAN_MAX_QUEUE and so on, so a server under plain uvicorn and the processes of `--workers` read the same
+settings from the environment alone.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..engine.errors import InputError
+
+PREFIX = "YOLEAN"
+Network = IPv4Network | IPv6Network
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where models are: one .onnx file, or a folder that is watched for them.
+
+    Attributes:
+        path: the file or folder.
+        id: what clients call the model of a file; None for its stem, and for folders.
+    """
+
+    path: Path
+    id: str | None = None
+
+    def __str__(self) -> str:
+        return str(self.path) if self.id is None else f"{self.id}={self.path}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything that a server is told; the options of `yolean serve` say what each means."""
+
+    models: tuple[Place, ...] = ()
+    host: str = "127.0.0.1"
+    port: int = 8000
+    device: str = "auto"
+    max_queue: int = 64
+    timeout: float = 10.0
+    max_body: int = 32 * 2**20
+    max_pixels: int = 50_000_000
+    url_fetch: bool = False
+    trusted_fetch: tuple[Network, ...] = ()
+    api_keys: Path | None = None
+    no_auth: bool = False
+    cors: tuple[str, ...] = ()
+    workers: int = 1
+    batch_window: float = 0.0
+    drain: float = 30.0
+    log_format: str = "text"
+
+    @classmethod
+    def from_environment(cls) -> Settings:
+        """The settings that the YOLEAN_ variables give.
+
+        Raises:
+            InputError: one of them is not valid.
+        """
+        command = click.Command("serve", params=list(serve_options(lambda: None).__click_params__))  # type: ignore[attr-defined]
+        try:
+            with command.make_context("serve", [], auto_envvar_prefix=PREFIX) as context:
+                return cls(**context.params)
+        except click.UsageError as exc:
+            raise InputError(exc.format_message()) from exc
+
+    def to_environment(self) -> dict[str, str]:
+        """The variables from which `from_environment` makes these settings again."""
+        found: dict[str, str] = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value is None or value == ():
+                continue
+            if isinstance(value, tuple):
+                value = (os.pathsep if field.name == "models" else " ").join(map(str, value))
+            found[f"{PREFIX}_{field.name.upper()}"] = str(value)
+        return found
+
+
+class _Amount(click.ParamType[int]):
+    """A whole number with an optional K, M or G: of bytes (1024) or of pixels (1000)."""
+
+    name = "amount"
+
+    def __init__(self, base: int) -> None:
+        self.base = base
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        match = re.fullmatch(r"(\d{1,15}(?:\.\d{1,3})?)([KMG]?)", value.strip().upper())
+        amount = float(match[1]) * self.base ** " KMG".index(match[2] or " ") if match else 0
+        if amount < 1:
+            self.fail(f"{value!r}: expected a whole number from 1, or one with K, M or G, such as 32M")
+        return int(amount)
+
+
+class _Models(click.ParamType[Place]):
+    name = "models"
+    envvar_list_splitter = os.pathsep
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Place:
+        if isinstance(value, Place):
+            return value
+        model_id, found, path = value.partition("=")
+        if not found or os.path.exists(value):
+            model_id, path = None, value
+        place = Place(Path(path).expanduser(), model_id)
+        if not place.path.exists():
+            self.fail(f"{path!r} does not exist: expected an .onnx file or a folder of them")
+        if place.path.is_dir() and model_id is not None:
+            self.fail(f"{value!r}: {path} is a folder, whose models are called as their files are")
+        if model_id is not None and not re.fullmatch(r"[\w.-]{1,100}", model_id):
+            self.fail(f"{value!r}: an id is made of letters, digits, '.', '_' and '-'")
+        return place
+
+
+class _Cidr(click.ParamType[Network]):
+    name = "cidr"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Network:
+        try:
+            return ipaddress.ip_network(value)
+        except ValueError:
+            self.fail(f"{value!r}: expected a network such as 10.1.0.0/16")
+
+
+class _Origin(click.ParamType[str]):
+    name = "origin"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if value != "*" and not re.fullmatch(r"https?://[^/\s]+", value):
+            self.fail(f"{value!r}: expected an origin such as https://example.org, or *")
+        return str(value)
+
+
+class _KeyFile(click.ParamType[Path]):
+    name = "file"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        if not os.path.isfile(value):
+            # The value is not repeated: whoever put the keys themselves here must not find them in a log.
+            self.fail(
+                "there is no such file: it holds one key a line; keys themselves go into YOLEAN_API_KEY"
+            )
+        return Path(value)
+
+
+def serve_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of `yolean serve`."""
+    default = Settings()
+    options = (
+        click.option("--models", type=_Models(), multiple=True, metavar="FILE|FOLDER|ID=FILE",
+                     help="What to serve: an .onnx file, called by its stem or ID, or a folder that is "
+                          "watched for them; may be repeated.  [default: the five demo models]"),
+        click.option("--host", default=default.host, metavar="ADDRESS", help="Address to listen on."),
+        click.option("--port", type=click.IntRange(0, 65535), default=default.port, metavar="N",
+                     help="Port to listen on; 0 takes a free one."),
+        click.option("--device", default=default.device, metavar="NAME", help="As for `yolean predict`."),
+        click.option("--max-queue", type=click.IntRange(1, 100_000), default=default.max_queue, metavar="N",
+                     help="Requests that may wait; more are answered 503 at once."),
+        click.option("--timeout", type=click.FloatRange(0.05, 3600), default=default.timeout,
+                     metavar="SECONDS", help="A request that waits longer is answered 504 and not run."),
+        click.option("--max-body", type=_Amount(1024), default="32M", metavar="BYTES",
+                     help="Largest request body."),
+        click.option("--max-pixels", type=_Amount(1000), default="50M", metavar="PIXELS",
+                     help="Largest picture, width times height."),
+        click.option("--url-fetch/--no-url-fetch", default=default.url_fetch,
+                     help="Fetch pictures that requests name by url, from public addresses."),
+        click.option("--trusted-fetch", type=_Cidr(), multiple=True, metavar="CIDR",
+                     help="A private network from which urls are fetched as well; may be repeated."),
+        click.option("--api-keys", type=_KeyFile(), metavar="FILE",
+                     help="Keys, one a line, of which requests need one; or YOLEAN_API_KEY has them."),
+        click.option("--no-auth", is_flag=True, default=default.no_auth,
+                     help="Let everyone in who reaches the server, beyond this machine too."),
+        click.option("--cors", type=_Origin(), multiple=True, metavar="ORIGIN",
+                     help="Web origin whose pages may call the server; may be repeated."),
+        click.option("--workers", type=click.IntRange(1, 256), default=default.workers, metavar="N",
+                     help="Processes, which share the cores."),
+        click.option("--batch-window", type=click.FloatRange(0, 1000), default=default.batch_window,
+                     metavar="MS", help="On GPUs: how long a batch waits for more."),
+        click.option("--drain", type=click.FloatRange(1, 3600), default=default.drain, metavar="SECONDS",
+                     help="After SIGTERM: how long running and waiting requests may take."),
+        click.option("--log-format", type=click.Choice(["text", "json"]), default=default.log_format,
+                     help="A line a request, on standard error."),
+    )  # fmt: skip
+    for option in reversed(options):
+        command = option(command)
+    return command

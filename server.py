@@ -43,7 +43,7 @@ def create_app(settings: Settings) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with service.running(lambda: access[0].inside):
+        async with service.running(access[0]):
             yield
 
     cors = Middleware(
@@ -78,5 +78,9 @@ def __getattr__(name: str) -> Any:
     """`app`, made when it is first asked for: importing this module starts nothing."""
     if name != "app":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    globals()["app"] = create_app(Settings.from_environment())
+    from .serving.logs import log_to_stderr
+
+    settings = Settings.from_environment()
+    log_to_stderr(settings.log_format)
+    globals()["app"] = create_app(settings)
     return globals()["app"]

@@ -28,12 +28,13 @@ class Access:
 
     Attributes:
         inside: requests that have not been answered to the end.
+        latest: when the last one came or was answered, on the clock of `perf_counter`.
     """
 
     def __init__(self, app: ASGIApp, is_draining: Callable[[], bool]) -> None:
         """Wrap an app; while the server drains, connections end with their answer."""
         self._app, self._is_draining = app, is_draining
-        self.inside = 0
+        self.inside, self.latest = 0, 0.0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -57,6 +58,7 @@ class Access:
             await send(message)
 
         self.inside += 1
+        self.latest = started
         try:
             await self._app(scope, receive, send_on)
         except ClientGone:
@@ -68,7 +70,8 @@ class Access:
             await _answer(exc, request_id, send_on)
         finally:
             self.inside -= 1
-            milliseconds = (perf_counter() - started) * 1e3
+            self.latest = perf_counter()
+            milliseconds = (self.latest - started) * 1e3
             log.info("", extra={"request": _line(scope, request_id, status, milliseconds, notes)})
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 
-def set_up(log_format: str) -> None:
+def log_to_stderr(log_format: str) -> None:
     """Let yolean's and uvicorn's records go to standard error in `text` or `json`."""
     handler = logging.StreamHandler()
     handler.setFormatter(_Json() if log_format == "json" else _Text())

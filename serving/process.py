@@ -7,16 +7,18 @@ import signal
 import socket
 import tempfile
 from contextlib import ExitStack
+from types import FrameType
 
 import click
 import uvicorn
+from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
 from .. import __version__
 from ..engine.errors import DeviceError, InputError
 from .auth import VARIABLE, is_loopback, read_keys
 from .draining import CUT_SECONDS
-from .logs import set_up
+from .logs import log_to_stderr
 from .metrics import SHARED_FOLDER
 from .settings import Settings
 
@@ -46,7 +48,7 @@ def serve(settings: Settings) -> int:
         host, port = listener.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
         click.echo(f"yolean {__version__} serves on http://{shown}:{port} (Ctrl-C stops it)", err=True)
-        set_up(settings.log_format)
+        log_to_stderr(settings.log_format)
         return _run(_config(settings), listener)
 
 
@@ -76,17 +78,36 @@ def _run(config: uvicorn.Config, listener: socket.socket) -> int:
         return 0 if server.started else 2
     workers = _Workers(config, [listener])
     workers.run()
-    return 2 if any(process.exitcode for process in workers.processes) else 0
+    return 2 if any(process.exitcode == STARTUP_FAILURE for process in workers.processes) else 0
 
 
 class _Workers(Multiprocess):
-    """uvicorn's supervisor, which starts a process again that died, except in what SIGHUP means."""
+    """uvicorn's supervisor, which starts a process again that died, with our signals."""
+
+    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]) -> None:
+        super().__init__(config, sockets)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._end)
+
+    def _end(self, number: int, frame: FrameType | None) -> None:
+        """Tell the processes at once; the supervisor looks at its signals twice a second.
+
+        Our copy of their socket is closed first: who connected after the last of them has closed its own
+        would wait for nobody.
+        """
+        for listener in self.sockets:
+            listener.close()
+        self._tell(signal.SIGTERM)
+        self.signal_queue.append(number)
 
     def handle_hup(self) -> None:
         """Let the processes look for new models; uvicorn would start them again."""
+        self._tell(signal.SIGHUP)
+
+    def _tell(self, number: int) -> None:
         for process in self.processes:
-            if process.pid is not None:
-                os.kill(process.pid, signal.SIGHUP)
+            if process.pid is not None and process.exitcode is None:
+                os.kill(process.pid, number)
 
 
 def _listen(host: str, port: int) -> socket.socket:

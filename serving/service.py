@@ -9,13 +9,12 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from time import time
-from typing import Any
 
 from ..engine.cores import usable_cores
 from ..engine.errors import InputError, YoleanError
 from ..models import DEMO_MODELS, demo_model
 from .auth import read_keys
-from .draining import Drain
+from .draining import Drain, Traffic
 from .fetch import Fetcher
 from .metrics import Metrics
 from .registry import Registry
@@ -28,7 +27,7 @@ LOOK_SECONDS = 2.0
 """Between two looks at the files of the models. A change is loaded at the look after the one that saw it."""
 
 CANNOT_START = 3
-"""Exit status of a process that would fail again however often it is started; uvicorn's own."""
+"""Exit status of a process that would fail again however often it is started, as uvicorn has it."""
 
 
 class Service:
@@ -64,15 +63,15 @@ class Service:
         self.started_at = time()
 
     @asynccontextmanager
-    async def running(self, inside: Any) -> AsyncIterator[None]:
+    async def running(self, traffic: Traffic) -> AsyncIterator[None]:
         """Load the models and watch their files while the context lasts.
 
         The server listens meanwhile: it is alive, but not ready.
 
         Args:
-            inside: tells how many requests are not answered yet.
+            traffic: what has to be over before the server ends.
         """
-        self.drain.install(inside)
+        self.drain.install(traffic)
         loop = asyncio.get_running_loop()
         with suppress(NotImplementedError, RuntimeError, AttributeError):  # Windows; not the main thread
             loop.add_signal_handler(signal.SIGHUP, lambda: reloads.append(loop.create_task(self.reload())))
@@ -84,7 +83,6 @@ class Service:
             for task in (life, *reloads):
                 task.cancel()
             await asyncio.gather(life, *reloads, return_exceptions=True)
-            await self.fetcher.close()
             self.scheduler.close()
 
     async def reload(self) -> bool:

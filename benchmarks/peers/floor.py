@@ -13,6 +13,7 @@ import numpy as np
 import onnxruntime
 import uvicorn
 from starlette.applications import Starlette
+from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
@@ -21,17 +22,18 @@ name = session.get_inputs()[0].name
 pool = ThreadPoolExecutor(2)
 
 
-def predict(data):
+def predict(data: bytes) -> float:
     """Decode and run."""
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    assert image is not None
     tensor = cv2.resize(image, (640, 640)).transpose(2, 0, 1)[None].astype(np.float32) / 255
     return float(session.run(None, {name: tensor})[0][0, 4:].max())
 
 
-async def endpoint(request):
+async def endpoint(request: Request) -> JSONResponse:
     """The uploaded picture in, one number out."""
     async with request.form() as form:
-        data = await form["image"].read()
+        data = await form["image"].read()  # type: ignore[union-attr]
     return JSONResponse({"best": await asyncio.get_running_loop().run_in_executor(pool, predict, data)})
 
 

@@ -4,6 +4,7 @@ Run by an environment that has both; yolean is not needed there.
 """
 
 import sys
+from typing import Any
 
 import cv2
 import litserve
@@ -11,23 +12,23 @@ import numpy as np
 from ultralytics import YOLO
 
 
-class Predict(litserve.LitAPI):
+class Predict(litserve.LitAPI):  # type: ignore[misc]
     """One model, one request a time, as LitServe's examples have it."""
 
-    def setup(self, device):
+    def setup(self, device: str) -> None:
         """Load and warm."""
         self.model = YOLO(sys.argv[1], task="detect")
         self.model(np.zeros((640, 640, 3), np.uint8), verbose=False)
 
-    def decode_request(self, request):
+    def decode_request(self, request: Any) -> Any:
         """The uploaded picture."""
         return cv2.imdecode(np.frombuffer(request["image"].file.read(), np.uint8), cv2.IMREAD_COLOR)
 
-    def predict(self, image):
+    def predict(self, image: Any) -> Any:
         """The thresholds of the HUB API."""
         return self.model(image, imgsz=640, conf=0.25, iou=0.45, verbose=False)[0]
 
-    def encode_response(self, result):
+    def encode_response(self, result: Any) -> dict[str, Any]:
         """As JSON."""
         return {"data": result.summary()}
 

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import uvicorn
 from starlette.applications import Starlette
+from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 from ultralytics import YOLO
@@ -20,16 +21,17 @@ model = YOLO(sys.argv[1], task="detect")
 one = ThreadPoolExecutor(1)
 
 
-def predict(data):
+def predict(data: bytes) -> list[dict[str, object]]:
     """Decode and predict with the thresholds of the HUB API."""
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    return model(image, imgsz=640, conf=0.25, iou=0.45, verbose=False)[0].summary()
+    found: list[dict[str, object]] = model(image, imgsz=640, conf=0.25, iou=0.45, verbose=False)[0].summary()
+    return found
 
 
-async def endpoint(request):
+async def endpoint(request: Request) -> JSONResponse:
     """The uploaded picture in, JSON out."""
     async with request.form() as form:
-        data = await form["image"].read()
+        data = await form["image"].read()  # type: ignore[union-attr]
     return JSONResponse({"data": await asyncio.get_running_loop().run_in_executor(one, predict, data)})
 
 

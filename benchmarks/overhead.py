@@ -10,8 +10,6 @@ the table shows medians and the quarter and three-quarter marks. Cold start and 
 from __future__ import annotations
 
 import json
-import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -24,6 +22,8 @@ from time import perf_counter, sleep
 from typing import Any
 
 import click
+
+from .machine import machine
 
 GROUP = 6  # runs a side has before it is the other's turn
 PAUSE = 0.05  # seconds for the other side's threads to stop spinning
@@ -223,30 +223,6 @@ def installed_mb() -> float:
     distributions = [d for d in metadata.distributions() if d.name not in ("pip", "setuptools")]
     files = [Path(str(d.locate_file(f))) for d in distributions for f in d.files or ()]
     return sum(p.stat().st_size for p in files if p.is_file()) / 1e6
-
-
-def machine() -> dict[str, str]:
-    """What makes the figures comparable."""
-    import cv2
-    import numpy
-    import onnxruntime
-
-    return {
-        "processor": _processor(),
-        "cores": str(os.cpu_count()),
-        "python": platform.python_version(),
-        "onnxruntime": onnxruntime.__version__,
-        "numpy": numpy.__version__,
-        "opencv": cv2.__version__,
-    }
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
 
 
 def show(rows: list[Row]) -> None:

@@ -68,7 +68,7 @@ class Server:
 
     def memory(self) -> float:
         """Resident megabytes of the process and everything below it; shared pages count each time."""
-        return sum(_resident(pid) for pid in _tree(self.process.pid))
+        return sum(_resident(pid) for pid in process_tree(self.process.pid))
 
 
 def free_port() -> int:
@@ -157,7 +157,8 @@ def yolean_command(models: list[Path], port: int, *options: str) -> list[str]:
     return [sys.executable, "-m", "yolean", "serve", "--port", str(port), *named, *options]
 
 
-def _tree(pid: int) -> list[int]:
+def process_tree(pid: int) -> list[int]:
+    """A process and everything that it started, itself first."""
     found = [pid]
     for tasks in Path(f"/proc/{pid}/task").glob("*/children"):
         try:
@@ -165,7 +166,7 @@ def _tree(pid: int) -> list[int]:
         except OSError:
             continue
         for child in children:
-            found += _tree(int(child))
+            found += process_tree(int(child))
     return found
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import secrets
 from collections.abc import Callable, MutableMapping
+from contextlib import suppress
 from time import perf_counter
 from typing import Any
 
@@ -16,6 +18,10 @@ from .scheduler import ClientGone
 
 log = logging.getLogger("yolean.access")
 server_log = logging.getLogger("yolean.server")
+
+LINGER_SECONDS = 5.0
+LINGER_BYTES = 256 * 2**20
+"""What is read at most of a request that has its answer already."""
 
 _ID = re.compile(rb"[\w.:=+/-]{1,128}")
 
@@ -45,34 +51,74 @@ class Access:
         state: MutableMapping[str, Any] = scope.setdefault("state", {})
         notes: dict[str, Any] = {}
         state["request_id"], state["notes"] = request_id, notes
-        started, status = perf_counter(), 0
-
-        async def send_on(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                own = [(b"x-request-id", request_id.encode("latin-1"))]
-                if self._is_draining():
-                    own.append((b"connection", b"close"))
-                message = {**message, "headers": [*message["headers"], *own]}
-            await send(message)
-
+        exchange = _Exchange(scope, receive, send, self._extra_headers(request_id))
         self.inside += 1
-        self.latest = started
+        self.latest = started = perf_counter()
         try:
-            await self._app(scope, receive, send_on)
+            await self._app(scope, exchange.receive, exchange.send)
         except ClientGone:
             notes["left"] = True
         except Exception as exc:
-            if status:  # half an answer is out: nothing can be said to the client any more
+            if exchange.status:  # half an answer is out: nothing can be said to the client any more
                 server_log.exception("request %s broke off", request_id)
                 raise
-            await _answer(exc, request_id, send_on)
+            await _answer(exc, request_id, exchange.send)
         finally:
+            milliseconds = (perf_counter() - started) * 1e3
+            log.info("", extra={"request": _line(scope, request_id, exchange.status, milliseconds, notes)})
+            await exchange.linger()
             self.inside -= 1
             self.latest = perf_counter()
-            milliseconds = (self.latest - started) * 1e3
-            log.info("", extra={"request": _line(scope, request_id, status, milliseconds, notes)})
+
+    def _extra_headers(self, request_id: str) -> Callable[[], list[tuple[bytes, bytes]]]:
+        def headers() -> list[tuple[bytes, bytes]]:
+            own = [(b"x-request-id", request_id.encode("latin-1"))]
+            return [*own, (b"connection", b"close")] if self._is_draining() else own
+
+        return headers
+
+
+class _Exchange:
+    """One request and its answer, where the answer may be complete before the request is.
+
+    A connection that is closed while its client still sends is reset, and the client may never see the
+    answer that was there for it. So such an answer goes out at once, but its end is held back until the
+    rest of the request has been read and dropped.
+    """
+
+    def __init__(
+        self, scope: Scope, receive: Receive, send: Send, headers: Callable[[], list[tuple[bytes, bytes]]]
+    ) -> None:
+        self._receive, self._send, self._headers = receive, send, headers
+        names = {name for name, _ in scope["headers"]}
+        self._read = not names & {b"content-length", b"transfer-encoding"}
+        self._held = False
+        self.status = 0
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self._read |= not message.get("more_body", False)
+        return message
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            message = {**message, "headers": [*message["headers"], *self._headers()]}
+        elif not self._read and not message.get("more_body", False):
+            self._held = True
+            message = {**message, "more_body": True}
+        await self._send(message)
+
+    async def linger(self) -> None:
+        """Read what is still coming, within limits, and end the answer."""
+        if not self._held:
+            return
+        left = LINGER_BYTES
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LINGER_SECONDS):
+                while not self._read and left > 0:
+                    left -= len((await self.receive()).get("body", b""))
+        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 async def _answer(error: Exception, request_id: str, send: Send) -> None:

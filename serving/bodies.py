@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
@@ -88,26 +88,17 @@ async def read_submission(request: Request, limit: int) -> Submission:
 
 
 async def _read(request: Request, limit: int) -> bytes:
-    declared = request.headers.get("content-length", "")
-    length = int(declared) if declared.isdecimal() else 0
     complaint = f"the body is larger than the {limit:,} bytes that this server takes"
-    if length > limit and (length > 8 * limit or "expect" in request.headers):
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared) > limit:
         raise BodyTooLarge(complaint)
-    # What is too large is read to its end and dropped, up to a point: a client that is cut off while it
-    # sends sees a broken connection instead of the answer.
     chunks: list[bytes] = []
     size = 0
-    stream: AsyncIterator[bytes] = request.stream()
-    async for chunk in stream:
+    async for chunk in request.stream():
         size += len(chunk)
-        if size > 8 * limit:
-            break
         if size > limit:
-            chunks.clear()
-        else:
-            chunks.append(chunk)
-    if size > limit:
-        raise BodyTooLarge(complaint)
+            raise BodyTooLarge(complaint)
+        chunks.append(chunk)
     return b"".join(chunks)
 
 

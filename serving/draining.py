@@ -15,6 +15,10 @@ log = logging.getLogger("yolean.server")
 QUIET_SECONDS = 0.3
 """Connections on which nobody has spoken for so long, after the socket was closed, are idle."""
 
+LISTEN_SECONDS = 0.5
+"""How long newcomers are turned away with a 503 at least. What connects in the moment in which the socket is
+closed is reset, so clients must have heard that they should wait."""
+
 CUT_SECONDS = 1.0
 """What the web server gets, of the drain time, to end connections that will not end."""
 
@@ -72,8 +76,9 @@ class Drain:
 
     async def _drain(self, number: int, end: Any, traffic: Traffic) -> None:
         log.info("%s: no new requests, %d to answer", signal.Signals(number).name, traffic.inside)
-        limit = perf_counter() + max(0.0, self._seconds - CUT_SECONDS)
-        while traffic.inside and perf_counter() < limit:
+        begun = perf_counter()
+        limit = begun + max(0.0, self._seconds - CUT_SECONDS)
+        while (traffic.inside or perf_counter() < begun + LISTEN_SECONDS) and perf_counter() < limit:
             await asyncio.sleep(0.02)
         # The handler that we replaced is a method of uvicorn's server, which has the sockets.
         for listener in getattr(getattr(end, "__self__", None), "servers", []):

@@ -1,6 +1,6 @@
 """The server under load, beside others: requests a second, latencies, memory.
 
-    python -m yolean.benchmarks.serve --model yolov8n.onnx --picture bus.jpg [--peers-python PYTHON]
+    python -m yolean.benchmarks.serve [--model yolov8n.onnx] [--picture bus.jpg] [--peers-python PYTHON]
         [--concurrency 8] [--seconds 15] [--rounds 5] [--soak 10000] [--json FILE]
 
 Every server is a process of its own, `wrk` another. Rounds go through all servers in turn, so that whatever
@@ -20,6 +20,7 @@ from typing import Any
 
 import click
 
+from ..models import demo_model, demo_pictures
 from .machine import machine
 from .servers import PEERS, Load, free_port, running, wrk, yolean_command
 
@@ -123,8 +124,10 @@ def summary(loads: dict[str, list[Load]]) -> dict[str, dict[str, Any]]:
 
 
 @click.command()
-@click.option("--model", type=click.Path(exists=True, path_type=Path), required=True, help="An .onnx file.")
-@click.option("--picture", type=click.Path(exists=True, path_type=Path), required=True, help="What is sent.")
+@click.option("--model", type=click.Path(exists=True, path_type=Path), help="An .onnx file; default: a demo.")
+@click.option(
+    "--picture", type=click.Path(exists=True, path_type=Path), help="What is sent; default: a demo."
+)
 @click.option("--peers-python", help="Interpreter that has ultralytics, litserve, starlette and uvicorn.")
 @click.option("--concurrency", default=8, show_default=True, help="Connections at once.")
 @click.option("--seconds", default=15.0, show_default=True, help="Of load, each time.")
@@ -132,8 +135,8 @@ def summary(loads: dict[str, list[Load]]) -> dict[str, dict[str, Any]]:
 @click.option("--soak", "soak_requests", default=0, help="Also: memory after so many requests.")
 @click.option("--json", "json_to", type=click.Path(path_type=Path), help="Write everything into this file.")
 def main(
-    model: Path,
-    picture: Path,
+    model: Path | None,
+    picture: Path | None,
     peers_python: str | None,
     concurrency: int,
     seconds: float,
@@ -142,6 +145,7 @@ def main(
     json_to: Path | None,
 ) -> None:
     """Measure `yolean serve` beside other servers."""
+    model, picture = model or demo_model(), picture or demo_pictures()[0]
     servers = commands(model, peers_python)
     data = picture.read_bytes()
     loads = side_by_side(servers, model, data, concurrency, seconds, rounds)

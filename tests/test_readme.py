@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 from yolean.models import demo_model, demo_pictures
@@ -40,12 +43,14 @@ def test_python(number, folder):
     assert done.returncode == 0, done.stderr
 
 
-def commands():
-    lines = "\n".join(blocks("sh")).splitlines()
-    return [line for line in lines if line.startswith("yolean ")]
+def lines(start):
+    return [line for line in "\n".join(blocks("sh")).splitlines() if line.startswith(start)]
 
 
-@pytest.mark.parametrize("command", commands())
+COMMANDS = [line for line in lines("yolean ") if not line.startswith("yolean serve")]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_shell(command, folder):
     words = command.split("#")[0].split()[1:]
     done = subprocess.run(
@@ -54,8 +59,41 @@ def test_shell(command, folder):
     assert done.returncode == 0, done.stderr
 
 
+@contextmanager
+def serving(words):
+    """A server as a line of the README starts it, on a free port; gives its address once it is ready."""
+    command = [sys.executable, "-m", "yolean", "serve", *words, "--port", "0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
+        try:
+            address = re.search(r"http://[\d.:]+", server.stderr.readline())[0]
+            assert any("ready: " in line for line in server.stderr)
+            yield address
+        finally:
+            server.terminate()
+            server.communicate()
+        assert server.returncode == 0
+
+
+@pytest.mark.parametrize("command", lines("yolean serve"))
+def test_serve(command, folder):
+    shutil.copy(demo_model(), "pictures/in-a-folder.onnx")
+    with serving(command.split()[2:]) as address, urlopen(f"{address}/readyz") as answer:
+        assert answer.status == 200
+
+
+def test_curl(folder):
+    with serving(["--models", "yolov8n.onnx"]) as address:
+        for line in lines("curl "):
+            words = shlex.split(line.replace("http://127.0.0.1:8000", address))
+            done = subprocess.run(
+                [*words, "--fail-with-body", "-sS"], capture_output=True, text=True, check=False
+            )
+            assert done.returncode == 0, f"{line}: {done.stdout}{done.stderr}"
+
+
 def test_every_shell_line_is_tried_or_installs():
-    lines = [line for line in "\n".join(blocks("sh")).splitlines() if line and not line.startswith("#")]
-    assert all(line in commands() or line.startswith(INSTALLS) for line in lines)
+    found = [line for line in "\n".join(blocks("sh")).splitlines() if line and not line.startswith("#")]
+    assert all(line.startswith(("yolean ", "curl ", *INSTALLS)) for line in found)
     assert len(blocks("python")) >= 2
-    assert len(commands()) >= 5
+    assert len(COMMANDS) >= 5
+    assert len(lines("curl ")) >= 3

@@ -5,7 +5,8 @@
 
 Every server is a process of its own, `wrk` another. Rounds go through all servers in turn, so that whatever
 else the machine does falls on all of them, and a ratio is taken round by round. LitServe and Ultralytics run
-in an environment of their own, named by --peers-python; without it they are listed as not measured.
+in an environment of their own, named by --peers-python; without it they are listed as not measured. Without a
+model and a picture, the demo's are taken.
 """
 
 from __future__ import annotations
@@ -124,7 +125,7 @@ def summary(loads: dict[str, list[Load]]) -> dict[str, dict[str, Any]]:
 
 
 @click.command()
-@click.option("--model", type=click.Path(exists=True, path_type=Path), help="An .onnx file; default: a demo.")
+@click.option("--model", type=click.Path(exists=True, path_type=Path), help="An .onnx file.")
 @click.option(
     "--picture", type=click.Path(exists=True, path_type=Path), help="What is sent; default: a demo."
 )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from time import perf_counter, time
 from typing import Any
 from urllib.parse import urlsplit
@@ -77,7 +79,8 @@ class Api:
             raise ServerBusy("this server is shutting down, send it again", 1)
         served = None if model_id is None else self._find(model_id, notes)
         service.scheduler.check_room()  # before the body: it costs the client nothing yet
-        submission = await self._receive(request)
+        async with self._one_upload():
+            submission = await read_submission(request, service.settings.max_body)
         files = submission.files
         arguments = read_arguments(submission.fields, files, form)
         if model_id is None and arguments.form == "first":
@@ -88,8 +91,8 @@ class Api:
         elif arguments.model is not None and _last_part(arguments.model) != served.id:
             raise InputError(f"model={arguments.model[:60]!r}: the path names {served.id!r}")
         job = self._job(served, arguments)
-        name, job.data = await self._picture(submission, arguments, job)
-        job.name = name
+        async with self._one_upload():
+            job.name, job.data = await self._picture(submission, arguments, job)
         body = await service.scheduler.run(job, lambda: _left(request))
         service.metrics.observe(served.id, job.stages)
         service.metrics.objects.labels(served.id).inc(job.objects)
@@ -97,14 +100,15 @@ class Api:
         timing = ", ".join(f"{stage};dur={value:.2f}" for stage, value in job.stages.items())
         return Response(body, media_type="application/json", headers={"server-timing": timing})
 
-    async def _receive(self, request: Request) -> Submission:
-        """Read the body; only so many at a time, as each is held in memory."""
+    @asynccontextmanager
+    async def _one_upload(self) -> AsyncIterator[None]:
+        """A body or a picture on its way here; only so many at a time, as each is held in memory."""
         if self._uploads >= _UPLOADS_A_PLACE * self._service.settings.max_queue:
             self._service.metrics.shed.labels("uploads").inc()
             raise ServerBusy(f"{self._uploads} uploads are on their way already, send it again", 1)
         self._uploads += 1
         try:
-            return await read_submission(request, self._service.settings.max_body)
+            yield
         finally:
             self._uploads -= 1
 

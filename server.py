@@ -56,8 +56,7 @@ def create_app(settings: Settings) -> Starlette:
     return Starlette(
         routes=[
             Route("/v1/predict/{model_id}", api.predict, methods=["POST"]),
-            Route("/", api.predict_by_field, methods=["POST"]),
-            Route("/", api.page),
+            Route("/", api.root, methods=["GET", "POST"]),
             Route("/demo.jpg", api.demo),
             Route("/v1/models", api.models),
             Route("/v1/models/reload", api.reload, methods=["POST"]),

@@ -13,6 +13,7 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ..engine.errors import ServerBusy
 from .failures import reply_to
 from .scheduler import ClientGone
 
@@ -58,6 +59,11 @@ class Access:
             await self._app(scope, exchange.receive, exchange.send)
         except ClientGone:
             notes["left"] = True
+        except asyncio.CancelledError:  # the web server ends and waits no longer
+            if not exchange.status:
+                await _answer(
+                    ServerBusy("this server has shut down, send it again", 1), request_id, exchange.send
+                )
         except Exception as exc:
             if exchange.status:  # half an answer is out: nothing can be said to the client any more
                 server_log.exception("request %s broke off", request_id)

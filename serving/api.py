@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import platform
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from time import perf_counter, time
 from typing import Any
-from urllib.parse import urlsplit
 
 import cv2
 import numpy as np
@@ -51,9 +51,11 @@ class Api:
         """`POST /v1/predict/{model_id}`."""
         return await self._counted(request, request.path_params["model_id"], "first")
 
-    async def predict_by_field(self, request: Request) -> Response:
-        """`POST /`, where a field names the model."""
-        return await self._counted(request, None, "second")
+    async def root(self, request: Request) -> Response:
+        """`GET /`, the page, and `POST /`, where a field names the model."""
+        if request.method == "POST":
+            return await self._counted(request, None, "second")
+        return self._page_for(request)
 
     async def _counted(self, request: Request, model_id: str | None, form: Form) -> Response:
         """Predict, and count the outcome."""
@@ -247,10 +249,10 @@ class Api:
         """`GET /openapi.json`."""
         return Response(self._openapi, media_type="application/json")
 
-    async def page(self, request: Request) -> Response:
-        """`GET /`."""
+    def _page_for(self, request: Request) -> Response:
         headers = self._page.headers
-        if request.headers.get("if-none-match") == headers["etag"]:
+        known = re.split(r"\s*,\s*", request.headers.get("if-none-match", ""))
+        if {"*", headers["etag"], "W/" + headers["etag"]} & set(known):
             return Response(status_code=304, headers=headers)
         return Response(self._page.html, media_type="text/html", headers=headers)
 
@@ -288,7 +290,7 @@ def _last_part(model: str | None) -> str | None:
     """The id in a model field: itself, or the last part of an address."""
     if model is None or "/" not in model:
         return model
-    return urlsplit(model).path.rstrip("/").rpartition("/")[2]
+    return re.split(r"[?#]", model)[0].rstrip("/").rpartition("/")[2]
 
 
 async def _left(request: Request) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from ..engine.errors import InputError
 
@@ -46,8 +46,8 @@ ModelId = Annotated[
 class First(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
     """The first form: the file is `image`; the answer has coordinates from 0 to 1."""
 
-    url: Url | None = None
-    size: Size | None = None
+    url: Url | UnsetType = UNSET
+    size: Size | UnsetType = UNSET
     confidence: Confidence = 0.25
     iou: Iou = 0.45
 
@@ -55,11 +55,11 @@ class First(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=Tru
 class Second(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
     """The second form: the file is `file`; the answer has coordinates in pixels."""
 
-    source: Url | None = None
-    imgsz: Size | None = None
+    source: Url | UnsetType = UNSET
+    imgsz: Size | UnsetType = UNSET
     conf: Confidence = 0.25
     iou: Iou = 0.45
-    model: ModelId | None = None
+    model: ModelId | UnsetType = UNSET
 
 
 FORMS: dict[Form, type[First] | type[Second]] = {"first": First, "second": Second}
@@ -120,8 +120,11 @@ def read_arguments(
     except msgspec.ValidationError as exc:
         raise InputError(_complaint(struct, fields, str(exc))) from None
     if isinstance(found, First):
-        return Arguments(form, found.url, "url", found.size, "size", found.confidence, found.iou, None)
-    return Arguments(form, found.source, "source", found.imgsz, "imgsz", found.conf, found.iou, found.model)
+        url, size, conf, model = found.url, found.size, found.confidence, None
+    else:
+        url, size, conf, model = found.source, found.imgsz, found.conf, found.model or None
+    names = ("url", "size") if form == "first" else ("source", "imgsz")
+    return Arguments(form, url or None, names[0], size or None, names[1], conf, found.iou, model)
 
 
 def _form(names: list[str], default: Form) -> Form:
@@ -163,7 +166,7 @@ def _expected(hint: Any) -> str:
 
 
 def _annotated(hint: Any) -> tuple[type, Meta]:
-    """The type and its limits, out of `Annotated[type, Meta(...)]` or that or None."""
+    """The type and its limits, out of `Annotated[type, Meta(...)]` or that or unset."""
     parts = get_args(hint)
     if any(isinstance(part, Meta) for part in parts):
         return parts[0], next(part for part in parts if isinstance(part, Meta))

@@ -45,7 +45,7 @@ def read_keys(file: Path | None) -> Keys:
     keys = _lines(os.environ.get(VARIABLE, ""), VARIABLE)
     if file is not None:
         try:
-            found = _lines(file.read_text(encoding="utf-8"), "the file of --api-keys")
+            found = _lines(file.read_text(encoding="utf-8-sig"), "the file of --api-keys")
         except (OSError, UnicodeDecodeError) as exc:
             reason = getattr(exc, "strerror", None) or "it is not text"
             raise InputError(f"--api-keys: the file cannot be read ({reason})") from exc

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from threading import Lock
+from threading import Condition
 from time import sleep
 
 from ..engine.errors import YoleanError
@@ -48,12 +48,17 @@ class Batches:
             window: milliseconds that a batch which is not full waits for more.
         """
         self._engine, self._most, self._window = engine, most, window
-        self._lock = Lock()
+        self._changed = Condition()
         self._waiting: deque[Item] = deque()
         self._going = False
 
     def __len__(self) -> int:
         return len(self._waiting)
+
+    def wait_for_room(self) -> None:
+        """Wait while two batches' worth of images waits: decoded pictures must not fill the memory."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._going or len(self._waiting) < 2 * self._most)
 
     def add(
         self,
@@ -68,21 +73,27 @@ class Batches:
             on_run: is told the size of every run.
             turn: makes a context in which a run may go, such as one that holds the cores.
         """
-        with self._lock:
+        with self._changed:
             self._waiting.append(item)
             if self._going:
                 return
             self._going = True
-        while batch := self._take():
-            on_run(len(batch))
-            with turn():
-                self._run(batch)
+        try:
+            while batch := self._take():
+                on_run(len(batch))
+                with turn():
+                    self._run(batch)
+        except BaseException:
+            with self._changed:  # a bug around the run; the next image must not find it going for ever
+                self._going = False
+                self._changed.notify_all()
+            raise
 
     def _take(self) -> list[Item]:
         """The next images of one tensor shape; when there are none, this thread's turn is over."""
-        if self._window and len(self._waiting) < self._most:
+        if self._window and 0 < len(self._waiting) < self._most:
             sleep(self._window / 1e3)
-        with self._lock:
+        with self._changed:
             batch: list[Item] = []
             while self._waiting and len(batch) < self._most:
                 if not self._waiting[0].still_wanted():
@@ -92,6 +103,7 @@ class Batches:
                 else:
                     break
             self._going = bool(batch)
+            self._changed.notify_all()
             return batch
 
     def _run(self, batch: list[Item]) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
 
-import msgspec
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect, Request
@@ -53,7 +53,7 @@ class Submission:
         """
         for name, value in pairs:
             if name in self.fields or name in self.files:
-                raise InputError(f"{name[:60]}: expected once, found twice")
+                raise InputError(f"{_shown(name)}: expected once, found twice")
             self.fields[name] = value
 
 
@@ -118,16 +118,23 @@ def _urlencoded(body: bytes, where: str = "the form") -> Submission:
     return submission
 
 
+class _Pairs(list[tuple[str, Any]]):
+    """A JSON object with every key that was written: a dict would keep the last of two and say nothing."""
+
+
 def _json(body: bytes) -> Submission:
     if len(body) > _MAX_TEXT:
         raise InputError(f"the JSON has {len(body)} bytes: expected at most {_MAX_TEXT}")
     try:
-        fields = msgspec.json.decode(body, type=dict[str, str | int | float | bool | None])
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+        fields = json.loads(body.decode(), object_pairs_hook=_Pairs)
+        str(fields).encode()  # half a surrogate pair is JSON, but no text
+    except (ValueError, RecursionError) as exc:
         reason = str(exc).splitlines()[0][:120]
-        raise InputError(f"the JSON cannot be read: expected an object of plain values ({reason})") from exc
+        raise InputError(f"the JSON cannot be read ({reason})") from exc
+    if not isinstance(fields, _Pairs) or any(isinstance(value, list) for _, value in fields):
+        raise InputError('the JSON: expected an object of plain values, such as {"url": "..."}')
     submission = Submission()
-    submission.add(fields.items())
+    submission.add(fields)
     return submission
 
 
@@ -177,7 +184,7 @@ class _Parts:
             self._count_text(len(content))
             self.submission.add([(name, _text(content, name))])
         elif name in self.submission.files or name in self.submission.fields:
-            raise InputError(f"{name[:60]}: expected once, found twice")
+            raise InputError(f"{_shown(name)}: expected once, found twice")
         else:
             self.submission.files[name] = content
 
@@ -211,7 +218,12 @@ def _text(value: bytes, name: str) -> str:
     try:
         return value.decode()
     except UnicodeDecodeError as exc:
-        raise InputError(f"{name[:60]}: expected UTF-8 text") from exc
+        raise InputError(f"{_shown(name)}: expected UTF-8 text") from exc
+
+
+def _shown(name: str) -> str:
+    """A field's name in a message: as it is where that is one short line."""
+    return name if name.isprintable() and len(name) <= 60 else f"{name[:60]!r}"
 
 
 _READERS: dict[str, Callable[[bytes, Mapping[bytes, bytes]], Submission]] = {

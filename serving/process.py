@@ -71,10 +71,7 @@ def _run(config: uvicorn.Config, listener: socket.socket) -> int:
         signal.signal(number, lambda *_: None)
     if config.workers == 1:
         server = uvicorn.Server(config)
-        try:
-            server.run([listener])
-        except SystemExit:
-            return 2
+        server.run([listener])
         return 0 if server.started else 2
     workers = _Workers(config, [listener])
     workers.run()

@@ -19,6 +19,7 @@ from .settings import Place
 log = logging.getLogger("yolean.server")
 
 Signature = tuple[int, int, int]
+_NO_FILE: Signature = (0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,7 +100,7 @@ class Registry:
         with self._refreshing:
             found = self._look()
             steady = {i for i, (_, s) in found.items() if at_once or self._seen.get(i) == s}
-            gone = [i for i in self.models if i not in found and (at_once or i not in self._seen)]
+            gone = [i for i in self._loaded if i not in found and (at_once or i not in self._seen)]
             self._seen = {i: signature for i, (_, signature) in found.items()}
             retried = self.failures if at_once else {}
             changed = [
@@ -129,9 +130,9 @@ class Registry:
                 try:
                     state = path.stat()
                 except OSError:
-                    # Gone since it was named, or between two looks. A file that was named stays served.
-                    if not folder and model_id in self._loaded:
-                        found[model_id] = (path, self._loaded[model_id])
+                    # Gone between two looks, or since it was named: that stays served, or is missed.
+                    if not folder:
+                        found[model_id] = (path, self._loaded.get(model_id, _NO_FILE))
                     continue
                 if model_id in found and found[model_id][0] != path:
                     raise InputError(
@@ -163,9 +164,10 @@ class Registry:
         self._on_load(True)
 
     def _drop(self, model_id: str) -> None:
-        self.models = {i: served for i, served in self.models.items() if i != model_id}
-        self._loaded.pop(model_id, None)
-        log.info("model %s: its file is gone, it is not served any more", model_id)
+        del self._loaded[model_id]
+        if model_id in self.models:
+            self.models = {i: served for i, served in self.models.items() if i != model_id}
+            log.info("model %s: its file is gone, it is not served any more", model_id)
 
     def _load(self, model_id: str, path: Path) -> Served:
         try:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from threading import Condition, Thread
 from time import perf_counter
+from weakref import WeakSet
 
 import cv2
 
@@ -28,12 +29,13 @@ from ..engine.results import Results
 from ..engine.sources import Frame
 from ..postprocess.detections import Options
 from ..postprocess.geometry import Size
-from .batches import Item
+from .batches import Batches, Item
 from .cores import Cores, width_for, widths
 from .metrics import Metrics
 from .registry import Served
 
 _STUCK_SECONDS = 60.0
+_WAITED_SECONDS = 0.02
 
 
 class DeadlineError(YoleanError):
@@ -94,6 +96,7 @@ class Scheduler:
         self._lent = Cores(cores)
         self._queue: deque[Callable[[], None]] = deque()
         self._finishing: deque[Callable[[], None]] = deque()
+        self._batches: WeakSet[Batches] = WeakSet()  # of the models that have had jobs
         self._there = Condition()
         self._closed = False
         self._inside = 0  # jobs handed in and not answered; touched by the event loop alone
@@ -111,8 +114,8 @@ class Scheduler:
 
     @property
     def waiting(self) -> int:
-        """Jobs that wait."""
-        return len(self._queue)
+        """Jobs that wait: to be decoded, or decoded for a batch."""
+        return len(self._queue) + sum(len(batches) for batches in self._batches)
 
     @property
     def is_stuck(self) -> bool:
@@ -125,7 +128,7 @@ class Scheduler:
         Raises:
             ServerBusy: the queue is full.
         """
-        waiting = len(self._queue)
+        waiting = self.waiting
         if waiting >= self._max_queue:
             self._metrics.shed.labels("queue").inc()
             after = max(1, math.ceil(waiting * self._service / self._cores))
@@ -146,7 +149,11 @@ class Scheduler:
         """
         self.check_room()
         self._inside += 1
+        if job.served.batches is not None:
+            self._batches.add(job.served.batches)
         job.load, job.queued_at = self._inside, perf_counter()
+        if not self._queue:
+            self._taken_at = job.queued_at  # nothing waited until now: see `is_stuck`
         self._put(self._queue, lambda: self._work(job))
         watch = asyncio.ensure_future(left())
         try:
@@ -193,6 +200,8 @@ class Scheduler:
         try:
             if not self._is_wanted(job):
                 return
+            if job.served.batches is not None:
+                job.served.batches.wait_for_room()
             check_pixels(job.data, self._max_pixels, job.name)
             engine = job.served.engine
             image = picture_from_bytes(job.data, job.name, engine.spec.channels)
@@ -251,7 +260,11 @@ class Scheduler:
         """Whether a job is still worth running; one whose time is over is told so."""
         if job.gone:
             return False
-        if perf_counter() + self._service > job.deadline:
+        now = perf_counter()
+        # What has waited is not begun either if it would come too late. What has not is always worth a try:
+        # were it refused for slow runs in the past, nothing would ever tell that they are fast again.
+        ahead = self._service if now - job.queued_at > _WAITED_SECONDS else 0.0
+        if now + ahead > job.deadline:
             self._metrics.shed.labels("deadline").inc()
             self._deliver(job, DeadlineError("the request waited too long for its turn, and was not run"))
             return False

@@ -8,6 +8,7 @@ import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from multiprocessing import parent_process
 from time import time
 
 from ..engine.cores import usable_cores
@@ -27,7 +28,7 @@ LOOK_SECONDS = 2.0
 """Between two looks at the files of the models. A change is loaded at the look after the one that saw it."""
 
 CANNOT_START = 3
-"""Exit status of a process that would fail again however often it is started, as uvicorn has it."""
+"""Exit status by which a process tells uvicorn's supervisor not to start it again."""
 
 
 class Service:
@@ -118,8 +119,7 @@ class Service:
             failed = [str(exc)]
             log.error("%s", exc)
         if failed:  # they were named for this server: it would only seem to serve them
-            asyncio.get_running_loop().call_soon(_give_up)
-            return
+            _give_up()
         log.info("ready: %s", ", ".join(self.registry.models) or "no model yet")
         trouble = ""
         while True:
@@ -146,5 +146,10 @@ def _demo_places() -> tuple[Place, ...]:
 
 
 def _give_up() -> None:
-    log.error("a model that was named cannot be served: process %d ends", os.getpid())
-    raise SystemExit(CANNOT_START)
+    """End this process, whose start has failed, with what its parent or shell should know.
+
+    At once, because the web server knows no end with a status after it has begun to listen. Nothing is lost:
+    no request has been answered yet.
+    """
+    logging.shutdown()
+    os._exit(2 if parent_process() is None else CANNOT_START)

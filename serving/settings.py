@@ -8,6 +8,7 @@ settings from the environment alone.
 from __future__ import annotations
 
 import ipaddress
+import math
 import os
 import re
 from collections.abc import Callable
@@ -84,7 +85,7 @@ class Settings:
             if value is None or value == ():
                 continue
             if isinstance(value, tuple):
-                value = (os.pathsep if field.name == "models" else " ").join(map(str, value))
+                value = "".join(f"{each}\n" for each in value)
             found[f"{PREFIX}_{field.name.upper()}"] = str(value)
         return found
 
@@ -102,14 +103,20 @@ class _Amount(click.ParamType[int]):
             return value
         match = re.fullmatch(r"(\d{1,15}(?:\.\d{1,3})?)([KMG]?)", value.strip().upper())
         amount = float(match[1]) * self.base ** " KMG".index(match[2] or " ") if match else 0
-        if amount < 1:
+        if not 1 <= amount < 2**62:
             self.fail(f"{value!r}: expected a whole number from 1, or one with K, M or G, such as 32M")
         return int(amount)
 
 
 class _Models(click.ParamType[Place]):
     name = "models"
-    envvar_list_splitter = os.pathsep
+
+    def split_envvar_value(self, rv: str) -> list[str]:
+        """The parts of the variable: its lines, or one path that exists, or separated as PATH is."""
+        if "\n" in rv:
+            return rv.strip("\n").split("\n")
+        is_one = os.path.exists(rv) or os.path.exists(rv.partition("=")[2])
+        return [rv] if is_one else rv.split(os.pathsep)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Place:
         if isinstance(value, Place):
@@ -117,7 +124,9 @@ class _Models(click.ParamType[Place]):
         model_id, found, path = value.partition("=")
         if not found or os.path.exists(value):
             model_id, path = None, value
-        place = Place(Path(path).expanduser(), model_id)
+        place = Place(Path(os.path.expanduser(path)), model_id)
+        if not path:
+            self.fail(f"{value!r}: expected an .onnx file or a folder of them")
         if not place.path.exists():
             self.fail(f"{path!r} does not exist: expected an .onnx file or a folder of them")
         if place.path.is_dir() and model_id is not None:
@@ -125,6 +134,16 @@ class _Models(click.ParamType[Place]):
         if model_id is not None and not re.fullmatch(r"[\w.-]{1,100}", model_id):
             self.fail(f"{value!r}: an id is made of letters, digits, '.', '_' and '-'")
         return place
+
+
+class _Range(click.FloatRange):
+    """A range of numbers that "nan", which is neither below nor above anything, does not belong to."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number = float(super().convert(value, param, ctx))
+        if math.isnan(number):
+            self.fail(f"{value!r}: expected a number from {self.min:g} to {self.max:g}")
+        return number
 
 
 class _Cidr(click.ParamType[Network]):
@@ -171,7 +190,7 @@ def serve_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--device", default=default.device, metavar="NAME", help="As for `yolean predict`."),
         click.option("--max-queue", type=click.IntRange(1, 100_000), default=default.max_queue, metavar="N",
                      help="Requests that may wait; more are answered 503 at once."),
-        click.option("--timeout", type=click.FloatRange(0.05, 3600), default=default.timeout,
+        click.option("--timeout", type=_Range(0.05, 3600), default=default.timeout,
                      metavar="SECONDS", help="A request that waits longer is answered 504 and not run."),
         click.option("--max-body", type=_Amount(1024), default="32M", metavar="BYTES",
                      help="Largest request body."),
@@ -189,9 +208,9 @@ def serve_options(command: Callable[..., Any]) -> Callable[..., Any]:
                      help="Web origin whose pages may call the server; may be repeated."),
         click.option("--workers", type=click.IntRange(1, 256), default=default.workers, metavar="N",
                      help="Processes, which share the cores."),
-        click.option("--batch-window", type=click.FloatRange(0, 1000), default=default.batch_window,
+        click.option("--batch-window", type=_Range(0, 1000), default=default.batch_window,
                      metavar="MS", help="On GPUs: how long a batch waits for more."),
-        click.option("--drain", type=click.FloatRange(1, 3600), default=default.drain, metavar="SECONDS",
+        click.option("--drain", type=_Range(1, 3600), default=default.drain, metavar="SECONDS",
                      help="After SIGTERM: how long running and waiting requests may take."),
         click.option("--log-format", type=click.Choice(["text", "json"]), default=default.log_format,
                      help="A line a request, on standard error."),

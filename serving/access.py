@@ -60,6 +60,7 @@ class Access:
         except ClientGone:
             notes["left"] = True
         except asyncio.CancelledError:  # the web server ends and waits no longer
+            exchange.do_not_linger()
             if not exchange.status:
                 await _answer(
                     ServerBusy("this server has shut down, send it again", 1), request_id, exchange.send
@@ -72,9 +73,11 @@ class Access:
         finally:
             milliseconds = (perf_counter() - started) * 1e3
             log.info("", extra={"request": _line(scope, request_id, exchange.status, milliseconds, notes)})
-            await exchange.linger()
-            self.inside -= 1
-            self.latest = perf_counter()
+            try:
+                await exchange.linger()
+            finally:
+                self.inside -= 1
+                self.latest = perf_counter()
 
     def _extra_headers(self, request_id: str) -> Callable[[], list[tuple[bytes, bytes]]]:
         def headers() -> list[tuple[bytes, bytes]]:
@@ -114,6 +117,10 @@ class _Exchange:
             self._held = True
             message = {**message, "more_body": True}
         await self._send(message)
+
+    def do_not_linger(self) -> None:
+        """Take what has been read for everything."""
+        self._read = True
 
     async def linger(self) -> None:
         """Read what is still coming, within limits, and end the answer."""

@@ -107,6 +107,7 @@ def read_arguments(
     """
     form = _form([*fields, *files], default)
     struct, file_name = FORMS[form], FILES[form]
+    fields = {name: value for name, value in fields.items() if value is not None}  # JSON's null: not given
     for name in files:
         if name != file_name:
             raise InputError(f"{name}: expected text, found a file; the picture's field is {file_name!r}")

@@ -127,7 +127,7 @@ def _json(body: bytes) -> Submission:
         raise InputError(f"the JSON has {len(body)} bytes: expected at most {_MAX_TEXT}")
     try:
         fields = json.loads(body.decode(), object_pairs_hook=_Pairs)
-        str(fields).encode()  # half a surrogate pair is JSON, but no text
+        json.dumps(fields, ensure_ascii=False, allow_nan=False).encode()  # NaN, and half a surrogate pair
     except (ValueError, RecursionError) as exc:
         reason = str(exc).splitlines()[0][:120]
         raise InputError(f"the JSON cannot be read ({reason})") from exc

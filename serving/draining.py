@@ -92,3 +92,6 @@ class Drain:
         log.info("%s", f"{cut} requests cut off by --drain" if cut else "all answered")
         if callable(end):
             end(number, None)
+        else:  # nobody had taken it: it means what the system means by it
+            signal.signal(number, end)
+            signal.raise_signal(number)

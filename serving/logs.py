@@ -13,10 +13,15 @@ def log_to_stderr(log_format: str) -> None:
     """Let yolean's and uvicorn's records go to standard error in `text` or `json`."""
     handler = logging.StreamHandler()
     handler.setFormatter(_Json() if log_format == "json" else _Text())
-    for name in ("yolean", "uvicorn"):
+    for name, level in (("yolean", logging.INFO), ("uvicorn", logging.WARNING)):
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [handler], False
-        logger.setLevel(logging.INFO if name == "yolean" else logging.WARNING)
+        logger.setLevel(level)
+    # It warns of every damaged form, of which the client is told: strangers could fill the disk with that.
+    logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
+    logging.captureWarnings(True)
+    if not logging.root.handlers:  # what other libraries say, or it would be bare text between our lines
+        logging.root.addHandler(handler)
 
 
 def _time(record: logging.LogRecord) -> str:

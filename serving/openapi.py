@@ -58,10 +58,10 @@ def document() -> dict[str, Any]:
             "of a request decide its form; the two cannot be mixed.",
         },
         "paths": {
-            "/v1/predict/{model_id}": {"parameters": number, "post": _prediction("predict")},
+            "/v1/predict/{model_id}": {"parameters": number, "post": _prediction("predict", schemas)},
             "/": {
                 "get": _get("The page", {"text/html": {"schema": {"type": "string"}}}),
-                "post": _prediction("predict_by_field"),
+                "post": _prediction("predict_by_field", schemas, ("Second",)),
             },
             "/v1/models": {"get": _get("The models")},
             "/v1/models/{model_id}": {"parameters": number, "get": _get("One model", errors=(404,))},
@@ -88,21 +88,29 @@ def _with_file(struct: dict[str, Any], name: str, leave: tuple[str, ...]) -> dic
     return {**struct, "properties": {name: _PICTURE, **properties}, "required": [name]}
 
 
-def _prediction(operation: str) -> dict[str, Any]:
-    def either(*names: str) -> dict[str, Any]:
-        return {"schema": {"anyOf": [{"$ref": _REFERENCE.format(name=name)} for name in names]}}
+def _prediction(
+    operation: str, schemas: dict[str, Any], forms: tuple[str, ...] = ("First", "Second")
+) -> dict[str, Any]:
+    def either(kind: str) -> dict[str, Any]:
+        return {"schema": {"anyOf": [{"$ref": _REFERENCE.format(name=form + kind)} for form in forms]}}
 
+    in_query = {name: schema for form in forms for name, schema in schemas[form]["properties"].items()}
     picture: dict[str, Any] = {"schema": _PICTURE}
     return {
         "operationId": operation,
         "summary": "Predict one picture",
         "security": [{}, {"key": []}],
+        "parameters": [
+            {"name": name, "in": "query", "schema": schema, "description": "Where the body is the picture."}
+            for name, schema in in_query.items()
+            if name not in ("url", "source")
+        ],
         "requestBody": {
             "required": True,
             "content": {
-                "multipart/form-data": either("FirstUpload", "SecondUpload"),
-                "application/json": either("FirstAddress", "SecondAddress"),
-                "application/x-www-form-urlencoded": either("FirstAddress", "SecondAddress"),
+                "multipart/form-data": either("Upload"),
+                "application/json": either("Address"),
+                "application/x-www-form-urlencoded": either("Address"),
                 "image/*": picture,
                 "application/octet-stream": picture,
             },
@@ -110,7 +118,7 @@ def _prediction(operation: str) -> dict[str, Any]:
         "responses": {
             "200": {
                 "description": "What was found",
-                "content": {"application/json": either("FirstAnswer", "SecondAnswer")},
+                "content": {"application/json": either("Answer")},
             },
             **_errors(tuple(_ERRORS)),
         },

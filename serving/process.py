@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
 import tempfile
 from contextlib import ExitStack
 from types import FrameType
@@ -22,7 +23,7 @@ from .logs import log_to_stderr
 from .metrics import SHARED_FOLDER
 from .settings import Settings
 
-_HEALTHY_SECONDS = 30
+_HEALTHY_SECONDS = 10
 """A process that does not answer its parent for so long is replaced."""
 
 
@@ -66,11 +67,16 @@ def _config(settings: Settings) -> uvicorn.Config:
 
 
 def _run(config: uvicorn.Config, listener: socket.socket) -> int:
-    for number in (signal.SIGTERM, signal.SIGINT):
-        # uvicorn raises the signal that ended it once more at the end; to be told to stop is no failure.
-        signal.signal(number, lambda *_: None)
     if config.workers == 1:
         server = uvicorn.Server(config)
+
+        def told_to_stop(number: int, frame: FrameType | None) -> None:
+            """Before uvicorn listens to signals, and after: it raises the one that ended it once more."""
+            if not server.started:
+                sys.exit(0)
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, told_to_stop)
         server.run([listener])
         return 0 if server.started else 2
     workers = _Workers(config, [listener])

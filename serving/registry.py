@@ -48,6 +48,20 @@ class Served:
         return next(iter(self.engines.values()))
 
 
+class SameName(InputError):
+    """Two files would have one id.
+
+    Attributes:
+        paths: which; not in the message, which clients may see.
+    """
+
+    def __init__(self, model_id: str, *paths: Path) -> None:
+        super().__init__(
+            f"two files would both be called {model_id!r}: rename one, or name it as --models ID=FILE"
+        )
+        self.paths = paths
+
+
 class Registry:
     """Files of models, and what is loaded of them.
 
@@ -126,7 +140,7 @@ class Registry:
         for place in self._places:
             folder = place.path.is_dir()
             for path in sorted(place.path.glob("*.onnx")) if folder else [place.path]:
-                model_id = path.stem if place.id is None else place.id
+                model_id = _as_text(path.stem) if place.id is None else place.id
                 try:
                     state = path.stat()
                 except OSError:
@@ -135,10 +149,7 @@ class Registry:
                         found[model_id] = (path, self._loaded.get(model_id, _NO_FILE))
                     continue
                 if model_id in found and found[model_id][0] != path:
-                    raise InputError(
-                        f"{found[model_id][0]} and {path} would both be called {model_id!r}: "
-                        "rename one, or name it as --models ID=FILE"
-                    )
+                    raise SameName(model_id, found[model_id][0], path)
                 found[model_id] = (path, (state.st_mtime_ns, state.st_size, state.st_ino))
         return found
 
@@ -147,9 +158,9 @@ class Registry:
         try:
             served = self._load(model_id, path)
         except Exception as exc:  # whatever is wrong with a file: the others are served on
-            reason = str(exc) if isinstance(exc, YoleanError) else f"{path}: {type(exc).__name__}"
+            reason = _as_text(str(exc) if isinstance(exc, YoleanError) else f"{path}: {type(exc).__name__}")
             # Whoever asks /health learns the file's name, and not the folders of this machine.
-            self.failures = {**self.failures, model_id: reason.replace(str(path), path.name)}
+            self.failures = {**self.failures, model_id: reason.replace(f"{path.parent}/", "")}
             kept = "; the model of before stays" if model_id in self.models else ""
             log.error("model %s cannot be loaded%s: %s", model_id, kept, reason)
             self._on_load(False)
@@ -186,3 +197,8 @@ class Registry:
         for each in engines.values():
             each.warmup()
         return Served(model_id, path, digest, engines, batches=batches)
+
+
+def _as_text(name: str) -> str:
+    """A name of the file system, which may be no text, with its odd bytes written out."""
+    return name.encode(errors="backslashreplace").decode()

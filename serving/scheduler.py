@@ -35,7 +35,6 @@ from .metrics import Metrics
 from .registry import Served
 
 _STUCK_SECONDS = 60.0
-_WAITED_SECONDS = 0.02
 
 
 class DeadlineError(YoleanError):
@@ -83,7 +82,7 @@ class Scheduler:
     """A bounded queue, and the lanes that work on it."""
 
     def __init__(self, cores: int, max_queue: int, max_pixels: int, metrics: Metrics) -> None:
-        """Start the lanes.
+        """Set up; `start` starts the lanes.
 
         Args:
             cores: how many this server may keep busy.
@@ -102,8 +101,11 @@ class Scheduler:
         self._inside = 0  # jobs handed in and not answered; touched by the event loop alone
         self._service = 0.05  # seconds of work a job, smoothed
         self._taken_at = perf_counter()
-        cv2.setNumThreads(1)  # a lane is one thread; OpenCV's pool would be a second one on each core
         self._lanes = [Thread(target=self._lane, name=f"yolean-lane-{i}", daemon=True) for i in range(cores)]
+
+    def start(self) -> None:
+        """Start the lanes: in the process that serves, which may be a child of the one that built this."""
+        cv2.setNumThreads(1)  # a lane is one thread; OpenCV's pool would be a second one on each core
         for lane in self._lanes:
             lane.start()
 
@@ -173,7 +175,8 @@ class Scheduler:
             self._closed = True
             self._there.notify_all()
         for lane in self._lanes:
-            lane.join(1)
+            if lane.is_alive():
+                lane.join(1)
 
     # ---- in the lanes -------------------------------------------------------------------------------------
 
@@ -202,6 +205,8 @@ class Scheduler:
                 return
             if job.served.batches is not None:
                 job.served.batches.wait_for_room()
+                started = perf_counter()
+                job.stages["queue"] = (started - job.queued_at) * 1e3
             check_pixels(job.data, self._max_pixels, job.name)
             engine = job.served.engine
             image = picture_from_bytes(job.data, job.name, engine.spec.channels)
@@ -260,11 +265,9 @@ class Scheduler:
         """Whether a job is still worth running; one whose time is over is told so."""
         if job.gone:
             return False
-        now = perf_counter()
-        # What has waited is not begun either if it would come too late. What has not is always worth a try:
-        # were it refused for slow runs in the past, nothing would ever tell that they are fast again.
-        ahead = self._service if now - job.queued_at > _WAITED_SECONDS else 0.0
-        if now + ahead > job.deadline:
+        # Who finds nobody before him is always worth a try: were he refused for slow runs in the past,
+        # nothing would ever tell that they are fast again. Others are not begun if they would be too late.
+        if job.load > 1 and perf_counter() + self._service > job.deadline:
             self._metrics.shed.labels("deadline").inc()
             self._deliver(job, DeadlineError("the request waited too long for its turn, and was not run"))
             return False

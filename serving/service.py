@@ -12,13 +12,12 @@ from multiprocessing import parent_process
 from time import time
 
 from ..engine.cores import usable_cores
-from ..engine.errors import InputError, YoleanError
 from ..models import DEMO_MODELS, demo_model
 from .auth import read_keys
 from .draining import Drain, Traffic
 from .fetch import Fetcher
 from .metrics import Metrics
-from .registry import Registry
+from .registry import Registry, SameName
 from .scheduler import Scheduler
 from .settings import Place, Settings
 
@@ -73,10 +72,11 @@ class Service:
             traffic: what has to be over before the server ends.
         """
         self.drain.install(traffic)
+        self.scheduler.start()
         loop = asyncio.get_running_loop()
         with suppress(NotImplementedError, RuntimeError, AttributeError):  # Windows; not the main thread
-            loop.add_signal_handler(signal.SIGHUP, lambda: reloads.append(loop.create_task(self.reload())))
-        reloads: list[asyncio.Task[bool]] = []
+            loop.add_signal_handler(signal.SIGHUP, lambda: reloads.append(loop.create_task(self._hang_up())))
+        reloads: list[asyncio.Task[None]] = []
         life = asyncio.create_task(self._load_and_watch())
         try:
             yield
@@ -90,11 +90,18 @@ class Service:
         """Look at the files of the models at once; returns whether anything changed.
 
         Raises:
-            InputError: two files have one id.
+            SameName: two files have one id.
         """
         changed = await asyncio.to_thread(self.registry.refresh)
         self._count_models()
         return changed
+
+    async def _hang_up(self) -> None:
+        """What SIGHUP asks for."""
+        try:
+            await self.reload()
+        except SameName as exc:
+            log.error("%s (%s and %s)", exc, *exc.paths)
 
     @property
     def is_ready(self) -> bool:
@@ -115,9 +122,9 @@ class Service:
         try:
             await self.reload()
             failed = self.registry.named_failures()
-        except InputError as exc:
+        except SameName as exc:
             failed = [str(exc)]
-            log.error("%s", exc)
+            log.error("%s (%s and %s)", exc, *exc.paths)
         if failed:  # they were named for this server: it would only seem to serve them
             _give_up()
         log.info("ready: %s", ", ".join(self.registry.models) or "no model yet")
@@ -127,10 +134,10 @@ class Service:
             try:
                 await asyncio.to_thread(self.registry.refresh, False)
                 trouble = ""
-            except (YoleanError, OSError) as exc:
+            except (SameName, OSError) as exc:
                 if str(exc) != trouble:  # once, not at every look
                     trouble = str(exc)
-                    log.error("%s", trouble)
+                    log.error("%s (%s)", trouble, " and ".join(map(str, getattr(exc, "paths", ()))))
             self._count_models()
 
     def _count_load(self, loaded: bool) -> None:

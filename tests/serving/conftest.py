@@ -1,0 +1,260 @@
+"""Real servers for the tests: `yolean serve` in a process of its own, on a port of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+import yolean
+from prometheus_client.parser import text_string_to_metric_families
+from yolean.engine.pipeline import Engine
+from yolean.models import DEMO_MODELS, demo_model
+
+SECONDS = 30.0
+"""Longest that anything here may take before a test fails instead of hanging."""
+
+# What the machine of the tests has set must not configure their servers.
+_ENVIRONMENT = {
+    name: value
+    for name, value in os.environ.items()
+    if not name.startswith(("YOLEAN_", "PROMETHEUS_", "UVICORN_")) and name.lower() != "forwarded_allow_ips"
+} | {
+    "PYTHONPATH": os.pathsep.join(map(os.path.abspath, filter(None, sys.path))),
+    "PYTHONUNBUFFERED": "1",
+}
+
+# Runs the rest of its command line on the first N of the cores that it may use.
+_ON_CORES = (
+    "import os, sys; n = int(sys.argv[1]); os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:n]); "
+    "os.execv(sys.argv[2], sys.argv[2:])"
+)
+
+
+def until(condition: Callable[[], Any], what: str | Callable[[], str], seconds: float = SECONDS) -> Any:
+    """The first true value of a condition; asks it over and over."""
+    limit = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < limit, f"not within {seconds} s: {what() if callable(what) else what}"
+        time.sleep(0.01)
+    return value
+
+
+class Client(requests.Session):
+    """A session of one server: addresses are paths, and nothing waits for ever."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self.trust_env = False  # no proxy between us and 127.0.0.1
+        self.url = url
+
+    def request(self, method: str | bytes, url: str | bytes, *args: Any, **kwargs: Any) -> requests.Response:
+        kwargs.setdefault("timeout", SECONDS)
+        kwargs.setdefault("allow_redirects", False)
+        return super().request(method, self.url + str(url), *args, **kwargs)
+
+
+class Server:
+    """One `yolean serve`, or what else was started in its place.
+
+    Attributes:
+        process: the process.
+        lines: what it has written on standard error so far.
+        port, url: where it listens.
+        expected: its exit status after SIGTERM.
+        http: a client.
+    """
+
+    def __init__(self, command: list[str], environment: Mapping[str, str], folder: Path, port: int) -> None:
+        self.process = subprocess.Popen(
+            command, stderr=subprocess.PIPE, env=dict(environment), cwd=folder, text=True, errors="replace"
+        )
+        self.lines: list[str] = []
+        self.expected = 0
+        self._forgiven = 0
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        self._place(port)
+
+    def _place(self, port: int) -> None:
+        """Where it listens; it says so itself if it was to choose."""
+        if not port:
+            until(lambda: self.lines or self.process.poll() is not None, "its first line")
+            self._reader.join(0 if self.process.poll() is None else SECONDS)
+            found = re.fullmatch(
+                r"yolean \S+ serves on http://(\S+):(\d+) \(Ctrl-C stops it\)\n", "".join(self.lines[:1])
+            )
+            port = int(found[2]) if found else 0
+        self.port, self.url = port, f"http://127.0.0.1:{port}"
+        self.http = Client(self.url)
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        with self.process.stderr as pipe:
+            for line in pipe:
+                self.lines.append(line)
+
+    @property
+    def log(self) -> str:
+        """Everything that it has written so far."""
+        return "".join(self.lines)
+
+    @property
+    def is_running(self) -> bool:
+        return self.process.poll() is None
+
+    def client(self) -> Client:
+        """A client with connections of its own; to be closed."""
+        return Client(self.url)
+
+    def connect(self) -> socket.socket:
+        """A connection, for what no client would send."""
+        connection = socket.create_connection(("127.0.0.1", self.port), SECONDS)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return connection
+
+    def is_ready(self) -> bool:
+        try:
+            return self.http.get("/readyz").status_code == 200
+        except requests.ConnectionError:
+            return False
+
+    def wait_until_ready(self) -> Server:
+        until(lambda: self.is_ready() or not self.is_running, "ready")
+        assert self.is_running, f"it ended with {self.process.returncode}:\n{self.log}"
+        return self
+
+    def wait_for_line(self, pattern: str) -> str:
+        """The first line of the log in which the pattern is found."""
+        found: str = until(
+            lambda: next((line for line in list(self.lines) if re.search(pattern, line)), None),
+            lambda: f"{pattern!r} in\n{self.log}",
+        )
+        return found
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum of the samples of this name that carry these labels."""
+        text = self.http.get("/metrics").text
+        samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+        return sum(s.value for s in samples if s.name == name and labels.items() <= s.labels.items())
+
+    def forgive(self) -> None:
+        """Have no complaint about what the log holds by now."""
+        self._forgiven = len(self.log)
+
+    def signal(self, number: int) -> None:
+        self.process.send_signal(number)
+
+    def wait(self, seconds: float = SECONDS) -> int:
+        """Its exit status; the log is complete then."""
+        status = self.process.wait(seconds)
+        self._reader.join(seconds)
+        return status
+
+    def end(self) -> None:
+        """Stop it and look back: it must have run without an accident, and end when it is told."""
+        self.http.close()
+        was_running = self.is_running
+        if was_running:
+            self.signal(signal.SIGTERM)
+        try:
+            status = self.wait()
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.wait()
+            pytest.fail(f"SIGTERM did not end it:\n{self.log[-5000:]}")
+        self._check_log()
+        assert not was_running or status == self.expected, f"exit status {status}:\n{self.log[-5000:]}"
+
+    def kill(self) -> None:
+        """As `end`, without the second that a good end takes."""
+        self.http.close()
+        self.process.kill()
+        self.wait()
+        self._check_log()
+
+    def _check_log(self) -> None:
+        log = self.log[self._forgiven :]
+        if "Traceback" in log:
+            pytest.fail(f"an accident in the log:\n{log[max(0, log.index('Traceback') - 300) :][:5000]}")
+
+
+Start = Callable[..., Server]
+
+
+@contextmanager
+def _starter(folder: Path, *, at_once: bool = False) -> Iterator[Start]:
+    """Gives a function that starts servers; at last ends them all, or kills them, which is quicker.
+
+    Its arguments:
+        options: words behind `yolean serve --port 0`.
+        env: variables beside the inherited ones.
+        cores: how many of the cores it may use.
+        command: what runs in place of `yolean serve --port 0`, with the port where it will listen.
+        ready: whether to wait until it is ready.
+    """
+
+    def start(
+        *options: object,
+        env: Mapping[str, str] | None = None,
+        cores: int | None = None,
+        command: Sequence[object] = ("-m", "yolean", "serve", "--port", "0"),
+        port: int = 0,
+        ready: bool = True,
+    ) -> Server:
+        words = [sys.executable, *map(str, command), *map(str, options)]
+        if cores is not None:
+            words = [sys.executable, "-c", _ON_CORES, str(cores), *words]
+        server = Server(words, {**_ENVIRONMENT, **(env or {})}, folder, port)
+        # uvicorn by itself passes on the signal that ended it.
+        server.expected = -signal.SIGTERM if "uvicorn" in command else 0
+        # A parent that is killed leaves its processes behind.
+        servers.callback(server.kill if at_once and "--workers" not in words else server.end)
+        return server.wait_until_ready() if ready else server
+
+    with ExitStack() as servers:
+        yield start
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """`yolean serve` as it is without options: five demo models, no keys. Shared: leave it as it is."""
+    with _starter(tmp_path_factory.mktemp("server")) as start:
+        yield start()
+
+
+@pytest.fixture
+def start_server(tmp_path: Path) -> Iterator[Start]:
+    """Start servers with options of their own; they end with the test. See `_starter`."""
+    with _starter(tmp_path, at_once=True) as start:
+        yield start
+
+
+@pytest.fixture(scope="module")
+def start_module_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
+    """As `start_server`, for servers that several tests of a module share."""
+    with _starter(tmp_path_factory.mktemp("server")) as start:
+        yield start
+
+
+@pytest.fixture(scope="session")
+def wait_until() -> Callable[..., Any]:
+    """`until`, for tests: a module cannot import from here."""
+    return until
+
+
+@pytest.fixture(scope="session")
+def engines() -> Mapping[str, Engine]:
+    """The demo models in this process, by task: what the servers' answers must equal."""
+    return {task: yolean.load(demo_model(task)) for task in DEMO_MODELS}

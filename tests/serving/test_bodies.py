@@ -1,0 +1,566 @@
+"""Request bodies: as clients make them, as no client should, and as an attacker would."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from time import perf_counter
+
+import pytest
+import requests
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from starlette.requests import Request
+from yolean.engine.errors import InputError
+from yolean.serving import bodies
+from yolean.serving.arguments import read_arguments
+from yolean.serving.bodies import BodyTooLarge, UnknownBody, read_submission
+from yolean.serving.scheduler import ClientGone
+
+JSON = "application/json"
+FORM = "application/x-www-form-urlencoded"
+MULTIPART = "multipart/form-data; boundary=XX"
+JPEG = b"\xff\xd8\xff\xe0 not much of a picture \r\n--\xff\xd9"
+DECLARED = (InputError, UnknownBody, BodyTooLarge)
+
+
+def request(chunks, content_type, query=b"", headers=(), end=None):
+    """A request whose body comes in these chunks; `end` is what comes after them, if not its end."""
+    messages = [{"type": "http.request", "body": chunk, "more_body": True} for chunk in chunks]
+    messages.append(end or {"type": "http.request", "body": b"", "more_body": False})
+    taken = []
+
+    async def receive():
+        message = messages[len(taken)]
+        taken.append(message)
+        return message
+
+    names = [(b"content-type", content_type.encode("latin-1"))] if content_type is not None else []
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/",
+        "query_string": query,
+        "headers": [*names, *headers],
+    }
+    found = Request(scope, receive)
+    found.taken = taken
+    return found
+
+
+def submit(body, content_type, query=b"", limit=10**6):
+    return asyncio.run(read_submission(request([body], content_type, query), limit))
+
+
+def refusal(*args, kind=InputError, **options):
+    """The line with which a body is refused."""
+    with pytest.raises(kind) as refused:
+        submit(*args, **options)
+    return checked(str(refused.value))
+
+
+def checked(message):
+    """A refusal, which is one line of a length that fits into one."""
+    assert len(message.splitlines()) == 1
+    assert len(message) < 400
+    return message
+
+
+def part(head, content=b"", newline=b"\r\n"):
+    return b"--XX" + newline + head + newline * 2 + content + newline
+
+
+def multipart(*parts):
+    return b"".join(parts) + b"--XX--\r\n"
+
+
+def text(name, value):
+    return part(b'Content-Disposition: form-data; name="%s"' % name, value)
+
+
+def file(name=b"image", content=JPEG, more=b'; filename="bus.jpg"'):
+    return part(b'Content-Disposition: form-data; name="%s"%s' % (name, more), content)
+
+
+# ---- multipart as clients make it -------------------------------------------------------------------------
+
+
+def test_a_form_as_requests_makes_it():
+    made = requests.Request(
+        "POST",
+        "http://a",
+        files={"image": ("büs.jpg", io.BytesIO(JPEG))},
+        data={"size": 640, "confidence": 0.25, "iou": 0.45},
+    ).prepare()
+    found = submit(made.body, made.headers["content-type"])
+    assert found.fields == {"size": "640", "confidence": "0.25", "iou": "0.45"}
+    assert found.files == {"image": JPEG}
+    assert found.raw is None
+
+
+CURL = (
+    b"--------------------------d74496d66958873e\r\n"
+    b'Content-Disposition: form-data; name="image"; filename="bus.jpg"\r\n'
+    b"Content-Type: image/jpeg\r\n\r\n" + JPEG + b"\r\n"
+    b"--------------------------d74496d66958873e\r\n"
+    b'Content-Disposition: form-data; name="size"\r\n\r\n640\r\n'
+    b"--------------------------d74496d66958873e--\r\n"
+)
+FIREFOX = CURL.replace(b"------------------------d74496d66958873e", b"---geckoformboundary123")
+CHROME = CURL.replace(b"------------------------d74496d66958873e", b"----WebKitFormBoundary7MA4YWxkTrZu0gW")
+DOTNET = (
+    b"--b\r\nContent-Disposition: form-data; name=image; filename=bus.jpg; filename*=utf-8''bus.jpg\r\n\r\n"
+    + JPEG
+    + b'\r\n--"b"\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Disposition: form-data; name=size'
+    b'\r\n\r\n640\r\n--"b"--\r\n'
+).replace(b'--"b"', b"--b")
+OKHTTP = (
+    b'--b\r\nContent-Disposition: form-data; name="image"; filename="bus.jpg"\r\nContent-Type: image/jpeg\r\n'
+    b"Content-Length: %d\r\n\r\n"
+    % len(JPEG)
+    + JPEG
+    + b'\r\n--b\r\nContent-Disposition: form-data; name="size"\r\nContent-Length: 3\r\n\r\n640\r\n--b--\r\n'
+)
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        (CURL, "multipart/form-data; boundary=------------------------d74496d66958873e"),
+        (CHROME, "multipart/form-data; boundary=----WebKitFormBoundary7MA4YWxkTrZu0gW"),
+        (FIREFOX, "multipart/form-data; boundary=---geckoformboundary123"),
+        (DOTNET, 'multipart/form-data; boundary="b"'),  # quoted there, not in the body
+        (OKHTTP, "multipart/form-data; boundary=b"),
+        (CURL, "Multipart/Form-Data; Boundary=------------------------d74496d66958873e"),  # any case
+        (CURL, "multipart/form-data;charset=utf-8;boundary=------------------------d74496d66958873e"),
+    ],
+    ids=["curl", "Chrome", "Firefox", ".NET", "OkHttp", "case", "charset before"],
+)
+def test_a_form_as_other_clients_make_it(body, content_type):
+    found = submit(body, content_type)
+    assert (found.fields, found.files, found.raw) == ({"size": "640"}, {"image": JPEG}, None)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b'Content-Disposition: form-data; name="image"; filename="bus.jpg"',
+        b'content-disposition: FORM-DATA; NAME="image"; FILENAME="bus.jpg"',  # any case
+        b'Content-Disposition:form-data;name="image";filename="bus.jpg"',  # no blanks
+        b'Content-Disposition: form-data; filename="bus.jpg"; name="image"',  # another order
+        b"Content-Disposition: form-data; name=image; filename=bus.jpg",  # no quotes
+        b'Content-Disposition: form-data; name="image"; filename="b\xc3\xbcs.jpg"',  # UTF-8
+        b'Content-Disposition: form-data; name="image"; filename="b\xfcs.jpg"',  # Latin-1
+        b'Content-Disposition: form-data; name="image"; filename="a \\"b\\"; name=c; d.jpg"',  # quotes inside
+        b'Content-Disposition: form-data; name="image"; filename="C:\\Users\\me\\bus.jpg"',  # a whole path
+        b'Content-Disposition: form-data; name="image"; filename="bus.jpg"; filename*=UTF-8\'\'b%C3%BCs.jpg',
+        b'Content-Type: image/jpeg\r\nContent-Disposition: form-data; name="image"; filename="bus.jpg"',
+        b'Content-Disposition: form-data; name="image"; filename="' + b"x" * 1000 + b'"',  # a long name
+        b'Content-Disposition: form-data; name="image"; filename="../../etc/passwd"',
+    ],
+)
+def test_a_file_whatever_its_part_says_of_it(head):
+    assert submit(multipart(part(head, JPEG)), MULTIPART).files == {"image": JPEG}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",  # an empty file
+        b"\r\n",
+        b"\n--XX\n",  # nearly a boundary
+        b"a\r\n--X",
+        b"a\r\n--XY\r\n",
+        b"--XX--",  # in the first line of the content it is one only after a line break
+        bytes(range(256)) * 300,
+        b"\r" * 5000,
+    ],
+    ids=lambda content: repr(content[:12]),
+)
+def test_a_file_comes_through_byte_for_byte(content):
+    assert submit(multipart(file(content=content)), MULTIPART).files == {"image": content}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"\r\n" + multipart(file()),  # a line break before
+        multipart(file())[:-2],  # none at the end
+        multipart(file()) + b"whatever follows",  # an epilogue
+        multipart(file()) + b"\r\n" * 9,
+    ],
+    ids=["line break before", "none after", "epilogue", "line breaks after"],
+)
+def test_what_surrounds_the_parts_does_not_matter(body):
+    assert submit(body, MULTIPART).files == {"image": JPEG}
+
+
+def test_text_is_utf8_and_comes_as_it_is():
+    found = submit(multipart(text(b"model", "é \r\n日本 ".encode()), text(b"size", b"")), MULTIPART)
+    assert found.fields == {"model": "é \r\n日本 ", "size": ""}
+
+
+def test_a_form_in_pieces_is_the_same_as_in_one():
+    body = multipart(file(), text(b"size", b"640"))
+    for size in (1, 2, 3, 7, 64):
+        chunks = [body[i : i + size] for i in range(0, len(body), size)]
+        found = asyncio.run(read_submission(request(chunks, MULTIPART), 10**6))
+        assert (found.fields, found.files) == ({"size": "640"}, {"image": JPEG})
+
+
+# ---- multipart as nobody should make it -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "reason"),
+    [
+        (multipart(file()), "multipart/form-data", "lacks its boundary"),
+        (multipart(file()), "multipart/form-data; boundary*=utf-8''XX", "lacks its boundary"),
+        (multipart(file()), "multipart/form-data; boundary=YY", "cannot be read"),  # another one
+        (multipart(file()), "multipart/form-data; boundary=" + "X" * 5000, "cannot be read"),
+        (b"", MULTIPART, "cut off"),
+        (b"--XX\r\n", MULTIPART, "cut off"),
+        (multipart(file())[:-8], MULTIPART, "cut off"),  # no closing boundary
+        (file()[:30], MULTIPART, "cut off"),  # within a header
+        (file()[:70], MULTIPART, "cut off"),  # within the picture
+        (file() + b"--XX-", MULTIPART, "cut off"),  # within the closing boundary
+        (
+            multipart(part(b'Content-Disposition: form-data; name="a"', b"b", b"\n")),
+            MULTIPART,
+            "cannot be read",
+        ),
+        (b"nothing of the sort", MULTIPART, "cannot be read"),
+        (b"--XX\r\nno header\r\n\r\n\r\n--XX--\r\n", MULTIPART, "cannot be read"),
+        (b"--XX\r\n: empty\r\n\r\n\r\n--XX--\r\n", MULTIPART, "cannot be read"),
+        (b"--XX\r\n\r\nabc\r\n--XX--\r\n", MULTIPART, "Content-Disposition"),  # no headers at all
+        (multipart(part(b"Content-Type: image/jpeg", JPEG)), MULTIPART, "Content-Disposition"),
+        (multipart(part(b"Content-Disposition: form-data", JPEG)), MULTIPART, "Content-Disposition"),
+        (
+            multipart(part(b'Content-Disposition: attachment; name="a"', JPEG)),
+            MULTIPART,
+            "Content-Disposition",
+        ),
+        (multipart(*[text(b"f%d" % i, b"1") for i in range(17)]), MULTIPART, "more than 16 parts"),
+        (multipart(*[file(b"f%d" % i, b"1") for i in range(17)]), MULTIPART, "more than 16 parts"),
+        (multipart(part(b"X-Long: " + b"x" * 20_000, b"")), MULTIPART, ""),  # a header of 20 kB
+        (multipart(part(b"\r\n".join(b"X-%d: x" % i for i in range(5000)), b"")), MULTIPART, ""),
+        (multipart(file(more=b'; filename="%s"' % (b"x" * 20_000))), MULTIPART, ""),
+        (multipart(text(b"size", b"1" * 20_000)), MULTIPART, "bytes of text"),
+        (multipart(*[text(b"f%d" % i, b"1" * 2000) for i in range(9)]), MULTIPART, "bytes of text"),  # in sum
+        (multipart(text(b"size", b"\xff")), MULTIPART, "size: expected UTF-8 text"),
+        (multipart(text(b"\xff", b"1")), MULTIPART, "name: expected UTF-8 text"),
+        (multipart(text(b"size", b"1"), text(b"size", b"2")), MULTIPART, "size: expected once, found twice"),
+        (multipart(text(b"size", b"1"), text(b"size", b"1")), MULTIPART, "size: expected once, found twice"),
+        (multipart(file(), file()), MULTIPART, "image: expected once, found twice"),
+        (multipart(file(), text(b"image", b"http://a")), MULTIPART, "image: expected once, found twice"),
+        (multipart(text(b"image", b"http://a"), file()), MULTIPART, "image: expected once, found twice"),
+        (multipart(text(b"a\nb", b"1"), text(b"a\nb", b"1")), MULTIPART, "expected once, found twice"),
+        (multipart(text(b"a\nb", b"\xff")), MULTIPART, "expected UTF-8 text"),
+        (multipart(text(b"x" * 3000, b"\xff")), MULTIPART, "expected UTF-8 text"),
+    ],
+    ids=lambda value: repr(value[:40]) if isinstance(value, bytes) else None,
+)
+def test_a_form_that_cannot_be_understood_is_refused_in_one_line(body, content_type, reason):
+    assert reason in refusal(body, content_type)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"This is a multi-part message in MIME format.\r\n" + multipart(file()),  # a preamble
+        multipart(part(b"Content-Disposition: form-data; name=\"image\"; filename*=UTF-8''b.jpg", JPEG)),
+        multipart(
+            part(b'Content-Disposition: form-data;\r\n name="image"; filename="b.jpg"', JPEG)
+        ),  # folded
+        multipart(
+            part(
+                b'Content-Disposition: form-data; name="image"\r\nContent-Type: multipart/mixed; boundary=YY',
+                b'--YY\r\nContent-Disposition: file; filename="b.jpg"\r\n\r\n' + JPEG + b"\r\n--YY--",
+            )
+        ),  # a form in a form
+    ],
+    ids=["preamble", "filename* alone", "folded header", "nested"],
+)
+def test_what_the_standards_have_left_behind_is_understood_or_refused(body):
+    try:
+        assert submit(body, MULTIPART).files == {"image": JPEG}
+    except InputError as exc:
+        checked(str(exc))
+
+
+def test_sixteen_parts_are_not_too_many():
+    assert len(submit(multipart(*[text(b"f%d" % i, b"1") for i in range(16)]), MULTIPART).fields) == 16
+
+
+# ---- text forms -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("body", "fields"),
+    [
+        (b"size=640&iou=0.5", {"size": "640", "iou": "0.5"}),
+        (b"", {}),
+        (b"&&", {}),
+        (b"size", {"size": ""}),
+        (b"size=", {"size": ""}),
+        (b"=1", {"": "1"}),
+        (b"a+b=c+d", {"a b": "c d"}),
+        (b"url=http%3A%2F%2Fa%2Fb%3Fc%3Dd%26e%2B", {"url": "http://a/b?c=d&e+"}),
+        (b"model=%E6%97%A5", {"model": "日"}),
+        (b"a=b=c", {"a": "b=c"}),
+        (b"a=1;b=2", {"a": "1;b=2"}),  # no separator any more
+        (b"a=%", {"a": "%"}),
+    ],
+)
+def test_a_text_form(body, fields):
+    found = submit(body, FORM)
+    assert (found.fields, found.files, found.raw) == (fields, {}, None)
+    assert submit(JPEG, "image/jpeg", body).fields == fields  # the query is written the same way
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"size=640&size=641", "size: expected once, found twice"),
+        (b"a%0Ab=1&a%0Ab=2", "expected once, found twice"),
+        (b"size=%ff", "cannot be read"),
+        (b"\xff=1", "cannot be read"),
+        ("größe=1".encode(), "cannot be read"),
+        (b"&".join(b"f%d=" % i for i in range(17)), ""),
+        (b"a=" + b"x" * 20_000, "at most 16384"),
+        (b"&" * 10_000, ""),
+    ],
+    ids=lambda value: repr(value[:20]) if isinstance(value, bytes) else None,
+)
+def test_a_text_form_that_cannot_be_understood_is_refused_in_one_line(body, reason):
+    assert reason in refusal(body, FORM)
+    assert reason in refusal(JPEG, "image/jpeg", body)
+
+
+# ---- JSON -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("body", "fields"),
+    [
+        (b"{}", {}),
+        (b' {"url": "http://a", "size": 640, "iou": 0.5} ', {"url": "http://a", "size": 640, "iou": 0.5}),
+        (b'{"size": null, "iou": true}', {"size": None, "iou": True}),
+        (b'{"size": "640"}', {"size": "640"}),
+        (b'{"size": 1e3}', {"size": 1000.0}),
+        (b'{"model": "\\u65e5\\ud83d\\ude00"}', {"model": "日😀"}),
+        (b'{"size": ' + b"9" * 400 + b"}", {"size": int("9" * 400)}),  # the arguments refuse it
+    ],
+)  # fmt: skip
+def test_json(body, fields):
+    found = submit(body, JSON)
+    assert (found.fields, found.files, found.raw) == (fields, {}, None)
+    assert submit(body, "Application/JSON; charset=utf-8").fields == fields
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"null",
+        b"[]",
+        b'"size"',
+        b"640",
+        b"{",
+        b'{"size": }',
+        b'{"size": 640,}',
+        b"{} {}",
+        b"{'size': 640}",
+        b'{"size": {"is": 640}}',  # nested
+        b'{"size": [640]}',
+        b'{"a": ' + b"[" * 16_000,  # deep
+        b'{"a": ' + b'{"a": ' * 2_700,
+        b'{"size": ' + b"9" * 5000 + b"}",
+        b'{"url": "\xff"}',  # not UTF-8
+        b'{"url": "\\ud800"}',  # half a character
+        b'{"\\udfff": ""}',
+        b'{"size": 640, "size": 641}',  # twice
+        b"\xef\xbb\xbf{}",  # a byte order mark
+        "{}".encode("utf-16"),
+        b'{"url": "' + b"x" * 20_000 + b'"}',
+    ],
+    ids=lambda body: repr(body[:20]),
+)
+def test_what_is_no_object_of_plain_values_is_refused_in_one_line(body):
+    message = refusal(body, JSON)
+    assert "JSON" in message or "found twice" in message
+
+
+@pytest.mark.parametrize("number", [b"NaN", b"Infinity", b"-Infinity", b"1e400", b"-1e400"])
+@pytest.mark.parametrize("name", ["size", "confidence", "iou", "url"])
+def test_what_is_no_finite_number_gets_no_further_than_to_the_arguments(number, name):
+    with pytest.raises(InputError) as refused:
+        read_arguments(submit(b'{"%s": %s}' % (name.encode(), number), JSON).fields, {})
+    checked(str(refused.value))
+
+
+# ---- what a body may be -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "image/jpeg",
+        "image/png",
+        "IMAGE/WEBP",
+        "image/x-anything",
+        "image/jpeg; q=1",
+        "application/octet-stream",
+    ],
+)
+def test_a_picture_may_be_the_body_itself(kind):
+    found = submit(JPEG, kind, b"size=640&iou=0.5")
+    assert (found.fields, found.files, found.raw) == ({"size": "640", "iou": "0.5"}, {}, JPEG)
+    assert submit(b"", kind).raw == b""
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["text/plain", "video/mp4", "multipart/mixed; boundary=XX", "application/xml", "form-data", ";", '"',
+     "\xff/\xfe", "application/jsonp", "image", "x" * 5000, "text/plain\timage/jpeg"],
+)  # fmt: skip
+def test_another_kind_of_body_is_refused_and_named(kind):
+    message = refusal(JPEG, kind, kind=UnknownBody)
+    assert "multipart/form-data" in message
+    assert message.isprintable()
+
+
+@pytest.mark.parametrize("kind", [None, ""])
+def test_a_body_of_no_kind_is_refused(kind):
+    assert "found none" in refusal(JPEG, kind, kind=UnknownBody)
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (multipart(text(b"size", b"640")), MULTIPART),
+        (multipart(file(b"size")), MULTIPART),  # a file
+        (b"size=640", FORM),
+        (b'{"size": 640}', JSON),
+    ],
+    ids=["multipart", "file", "form", "JSON"],
+)
+def test_what_is_in_the_query_and_in_the_body_is_twice(body, kind):
+    assert "size: expected once, found twice" in refusal(body, kind, b"size=640")
+    assert submit(body, kind, b"iou=0.5").fields["iou"] == "0.5"
+
+
+# ---- how much, how long -----------------------------------------------------------------------------------
+
+
+def test_a_body_as_large_as_the_limit_is_taken():
+    assert submit(b"x" * 1000, "image/jpeg", limit=1000).raw == b"x" * 1000
+
+
+@pytest.mark.parametrize("kind", ["image/jpeg", MULTIPART, FORM, JSON])
+@pytest.mark.parametrize("size", [1001, 5000, 100_000])
+def test_a_larger_body_is_refused(kind, size):
+    assert "1,000 bytes" in refusal(b"x" * size, kind, kind=BodyTooLarge, limit=1000)
+
+
+def too_large(chunks, headers=(), limit=1000):
+    """How many chunks are read of a body before it is refused."""
+    sent = request(chunks, "image/jpeg", headers=headers)
+    with pytest.raises(BodyTooLarge):
+        asyncio.run(read_submission(sent, limit))
+    return len(sent.taken)
+
+
+def test_what_is_declared_too_large_is_not_read():
+    assert too_large([b"x" * 100] * 11, [(b"content-length", b"1100")]) == 0
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [],  # chunked
+        [(b"content-length", b"10")],  # a lie
+        [(b"content-length", b"-1")],
+        [(b"content-length", b"many")],
+    ],
+)
+def test_what_turns_out_too_large_is_read_no_further(headers):
+    assert too_large([b"x" * 100] * 1000, headers) == 11
+
+
+def test_a_body_that_comes_too_slowly_is_refused(monkeypatch):
+    monkeypatch.setattr(bodies, "UPLOAD_SECONDS", 0.05)
+
+    async def go():
+        async def receive():
+            await asyncio.sleep(0.02)
+            return {"type": "http.request", "body": b"x", "more_body": True}
+
+        headers = [(b"content-type", b"image/jpeg")]
+        await read_submission(
+            Request({"type": "http", "headers": headers, "query_string": b""}, receive), 10**6
+        )
+
+    started = perf_counter()
+    with pytest.raises(InputError, match="took longer than 0 s"):
+        asyncio.run(go())
+    assert perf_counter() - started < 5
+
+
+@pytest.mark.parametrize("kind", ["image/jpeg", MULTIPART, FORM, JSON])
+@pytest.mark.parametrize("chunks", [[], [b"--XX\r\n"]], ids=["at once", "half way"])
+def test_a_client_that_leaves_while_it_sends_is_gone(kind, chunks):
+    sent = request(chunks, kind, end={"type": "http.disconnect"})
+    with pytest.raises(ClientGone):
+        asyncio.run(read_submission(sent, 1000))
+
+
+# ---- anything ---------------------------------------------------------------------------------------------
+
+KINDS = (MULTIPART, FORM, JSON, "image/jpeg", "text/plain")
+PIECES = st.sampled_from([
+    b"--XX", b"--XX--", b"\r\n", b"\r", b"\n", b"--", b":", b";", b'"', b"=",
+    b"Content-Disposition: form-data", b'; name="image"', b'; filename="a.jpg"', b"; name=size",
+    b"Content-Type: image/jpeg", JPEG, b"640", b"\0", b"{", b"}", b"[", b",",
+    b'"size"', b"1e9", b"size=1", b"&", b"%", b"%ff", b"\\u", b"-0", b"\xc3",
+])  # fmt: skip
+BODIES = st.binary(max_size=300) | st.lists(PIECES | st.binary(max_size=9), max_size=40).map(b"".join)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=80, deadline=None)
+@given(body=BODIES, query=st.just(b"") | BODIES)
+@example(body=multipart(file(), text(b"size", b"640")), query=b"iou=0.5")
+def test_any_bytes_are_understood_or_refused_in_one_line(kind, body, query):
+    try:
+        found = submit(body, kind, query, limit=1000)
+    except DECLARED as exc:
+        checked(str(exc))
+        return
+    assert all(isinstance(name, str) for name in (*found.fields, *found.files))
+    assert all(isinstance(content, bytes) for content in found.files.values())
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.text(st.characters(max_codepoint=255, exclude_characters="\r\n"), max_size=80))
+@example('multipart/form-data; boundary="')
+@example("multipart/form-data; boundary=")
+@example("multipart/form-data;;;boundary")
+def test_any_content_type_is_understood_or_refused_in_one_line(kind):
+    try:
+        submit(multipart(file()), kind)
+    except DECLARED as exc:
+        checked(str(exc))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    fields=st.dictionaries(st.text("abcdefg", min_size=1, max_size=5), st.text(max_size=40), max_size=8),
+    picture=st.binary(max_size=2000),
+    step=st.integers(1, 500),
+)
+def test_what_requests_sends_is_what_is_found(fields, picture, step):
+    made = requests.Request("POST", "http://a", files={"image": ("x.jpg", picture)}, data=fields).prepare()
+    chunks = [made.body[i : i + step] for i in range(0, len(made.body), step)]
+    found = asyncio.run(read_submission(request(chunks, made.headers["content-type"]), 10**6))
+    assert (found.fields, found.files) == (fields, {"image": picture})

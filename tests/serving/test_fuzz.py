@@ -1,0 +1,460 @@
+"""Malformed requests against one real server: each gets an answer that is not a 500, and none harms it.
+
+A few hundred run by default, the ten thousand with `pytest -m slow -s tests/serving/test_fuzz.py`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import io
+import json
+import random
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from yolean.models import demo_pictures
+
+KEY = "a-key-of-the-tests"
+SHAPES = demo_pictures()[0].read_bytes()
+MAX_SECONDS = 10.0
+MAX_MEGABYTES = 1500
+
+# What the contract knows; the redirect is of paths that end in a slash.
+ALLOWED = {200, 304, 307, 400, 401, 404, 405, 413, 415, 422}
+
+
+# ---- the server, and what is counted of it ----------------------------------------------------------------
+
+
+class Victim:
+    """One server, a connection that is kept, and what was answered.
+
+    Attributes:
+        statuses: how often each was answered, by the kind of request; None where no answer is due.
+    """
+
+    def __init__(self, server: Any) -> None:
+        self.server = server
+        self.statuses: dict[str, Counter[int | None]] = {}
+        self._connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=MAX_SECONDS)
+
+    def ask(
+        self, kind: str, method: str, path: str, body: bytes | None = None, **headers: str | bytes
+    ) -> int:
+        """One request that is sound HTTP; checks the answer and returns its status."""
+        names = {name.replace("_", "-"): value for name, value in headers.items()}
+        connection = self._connection
+        try:
+            connection.request(method, path, body, {"x-api-key": KEY, **names})
+            reply = connection.getresponse()
+            answer = reply.read()
+        except (OSError, http.client.HTTPException) as exc:
+            connection.close()
+            pytest.fail(f"{kind}: no answer ({exc!r}); the server runs: {self.server.is_running}")
+        self.count(kind, reply.status)
+        assert reply.status in ALLOWED, (reply.status, answer, method, path, headers, body)
+        if method != "HEAD" and reply.status >= 400:
+            found = json.loads(answer)
+            assert found["success"] is False
+            assert found["message"].isprintable()
+            assert len(found["message"]) < 1000
+        return reply.status
+
+    def send(self, kind: str, data: bytes) -> None:
+        """Bytes on a connection of their own, and no more: the server answers, or hangs up."""
+        with self.server.connect() as connection:
+            connection.settimeout(MAX_SECONDS)
+            with contextlib.suppress(ConnectionError):  # it may hang up in the middle
+                connection.sendall(data)
+                connection.shutdown(socket.SHUT_WR)
+            answer = b""
+            try:
+                while part := connection.recv(65536):
+                    answer += part
+            except ConnectionError:
+                pass
+            except TimeoutError:
+                pytest.fail(f"the server waits for more than {data!r}")
+        found = [int(status) for status in re.findall(rb"^HTTP/1\.1 (\d{3}) ", answer, re.MULTILINE)]
+        assert set(found) <= ALLOWED | {100}, (data, answer)
+        self.count(kind, found[0] if found else None)
+
+    def count(self, kind: str, status: int | None, number: int = 1) -> None:
+        self.statuses.setdefault(kind, Counter())[status] += number
+
+    @property
+    def total(self) -> int:
+        return sum(sum(counts.values()) for counts in self.statuses.values())
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def assert_well(self, wanted: bytes) -> None:
+        """It lives, answers as it did before, and has nothing to complain about."""
+        assert self.server.is_running
+        assert self.server.http.get("/livez").status_code == 200
+        assert self.server.http.get("/health").json()["queue"]["inside"] == 0
+        assert predict(self.server) == wanted
+        accidents = [line for line in self.server.lines if " failed" in line or "Traceback" in line]
+        assert accidents == []
+        assert not re.search(r"\bstatus=5(?!03)", self.server.log)
+        if sys.platform.startswith("linux"):
+            status = Path(f"/proc/{self.server.process.pid}/status").read_text()
+            assert int(re.findall(r"VmHWM:\s+(\d+) kB", status)[0]) < MAX_MEGABYTES * 1024
+
+    def report(self) -> str:
+        lines = [f"{self.total} requests"]
+        for kind, counts in self.statuses.items():
+            shown = ", ".join(f"{status or 'hung up'} {n}" for status, n in sorted(counts.items(), key=str))
+            lines.append(f"  {kind}: {sum(counts.values())}: {shown}")
+        return "\n".join(lines)
+
+
+def predict(server: Any) -> bytes:
+    reply = server.http.post("/v1/predict/shapes", files={"image": SHAPES})
+    content: bytes = reply.content
+    return content
+
+
+@pytest.fixture(scope="module")
+def victim(start_module_server: Callable[..., Any]) -> Iterator[Victim]:
+    """A server for all of this module; whatever is done to it, it ends well."""
+    server = start_module_server(
+        "--max-body", "1M", "--max-pixels", "2M", "--max-queue", 8, env={"YOLEAN_API_KEY": KEY}
+    )
+    server.http.headers["x-api-key"] = KEY
+    wanted, victim = predict(server), Victim(server)
+    yield victim
+    victim.close()
+    victim.assert_well(wanted)
+
+
+# ---- a: bodies and types ----------------------------------------------------------------------------------
+
+SMALL = cv2.imencode(".jpg", cv2.resize(cv2.imread(str(demo_pictures()[0])), (48, 40)))[1].tobytes()
+
+NAMES = [
+    *("image", "url", "size", "confidence", "iou", "file", "source", "imgsz", "conf", "model", ""),
+    *("Image", "iou ", "é", "\x00", "a" * 100, "__proto__", 'im"age', "size[]", "\ud800"),
+]  # fmt: skip
+VALUES = [
+    *("320", "0.5", "0.25", "", "nan", "-1", "1e308", "1e999", "true", "null", "[]", "{}", "shapes", "'"),
+    *("0" * 400 + "1", "9" * 400, "٣", "0x20", "\x00", "\r\n", "http://127.0.0.1/", "http://[::1", "//"),
+    *("http://[::1]:99999999/shapes", "file:///etc/passwd", "\ud800", "http://a\\b@c/shapes", "é" * 300),
+]  # fmt: skip
+TYPES = [
+    *("multipart/form-data; boundary=b", 'multipart/form-data; boundary="b"', "multipart/form-data"),
+    *("multipart/form-data; boundary=", "Multipart/Form-Data;BOUNDARY=b", "multipart/form-data; boundary=ÿ"),
+    *("multipart/form-data; boundary=" + "b" * 300, "multipart/form-data; boundary=b; boundary=c", ";", "a"),
+    *("multipart/form-data; boundary*=utf-8''b", 'multipart/form-data; boundary="b', "multipart/mixed"),
+    *("application/json", "application/json; charset=utf-16", "application/x-www-form-urlencoded", "image/"),
+    *("image/jpeg", "image/*", "IMAGE/x-anything", "application/octet-stream", "text/plain", "", "\xff/\xff"),
+]  # fmt: skip
+PATHS = ["/v1/predict/shapes", "/v1/predict/shapes-cls", "/", "/v1/predict/nothing", "/v1/models/reload"]
+
+text = st.sampled_from(VALUES) | st.text(max_size=20)
+data = st.sampled_from([b"", SMALL, SMALL[:100], b"\x00", b"--b", b"\r\n--b--\r\n"]) | st.binary(max_size=60)
+
+
+def to_bytes(value: str) -> bytes:
+    return value.encode("utf-8", "surrogatepass")
+
+
+HEADERS = [
+    'Content-Disposition: form-data; name="{}"{}',
+    "content-disposition:form-data;name={}{}",
+    "Content-Disposition: form-data; name*=utf-8''{}{}",
+    'Content-Disposition: attachment; name="{}"{}',
+    'Content-Disposition: form-data; name="{}"; name="iou"{}',
+    'X-Other: 1\r\nContent-Disposition: form-data; name="{}"{}\r\nContent-Length: 5',
+    'Content-Disposition: form-data; name="{}"{}\r\nContent-Transfer-Encoding: base64',
+    "{}{}",
+]
+FILES = [
+    *('; filename="a.jpg"', '; filename="../../etc/passwd"', "; filename=", '; filename="'),
+    "; filename*=utf-8''a.jpg",
+]
+
+
+@st.composite
+def multiparts(draw: st.DrawFn) -> bytes:
+    """A form of a few parts, of which some are no parts."""
+    body = b""
+    for _ in range(draw(st.integers(0, 4))):
+        name = draw(st.sampled_from(NAMES))
+        is_file = draw(st.booleans())
+        header = draw(st.sampled_from(HEADERS)).format(name, draw(st.sampled_from(FILES)) if is_file else "")
+        content = draw(data) if is_file else to_bytes(draw(text))
+        body += b"--b\r\n" + to_bytes(header) + b"\r\n\r\n" + content + b"\r\n"
+    return body + draw(st.sampled_from([b"--b--\r\n", b"--b--", b"--b", b"", b"--b--\r\n--b\r\n\r\n"]))
+
+
+plain = st.none() | st.booleans() | st.integers() | st.floats() | text
+objects = st.dictionaries(
+    st.sampled_from(NAMES) | st.text(max_size=5), plain | st.lists(plain, max_size=2), max_size=4
+)
+jsons = objects.map(lambda value: json.dumps(value).encode()) | st.sampled_from([
+    b"[" * 5000, b'{"a":' * 5000, b'{"url":"\\ud800"}', b'{"size":' + b"9" * 5000 + b"}", b"\xef\xbb\xbf{}",
+    b'{"iou":NaN}', "{}".encode("utf-16"), b'{"url":1,"url":2}', b"\xff", b"", b"null",
+])  # fmt: skip
+forms = st.lists(st.tuples(st.sampled_from(NAMES), text), max_size=4).map(
+    lambda pairs: b"&".join(to_bytes(name) + b"=" + to_bytes(value) for name, value in pairs)
+) | st.sampled_from([b"&" * 5000, b"=" * 50, b"a&b&c", b"%", b"%zz=%ff", b"a=1&" * 2000])
+bodies = multiparts() | jsons | forms | data
+
+
+@st.composite
+def edited(draw: st.DrawFn, whole: st.SearchStrategy[bytes]) -> bytes:
+    """Bytes of which some were taken out, doubled or overwritten."""
+    found = draw(whole)
+    for _ in range(draw(st.sampled_from([0, 0, 0, 1, 1, 3]))):
+        start = draw(st.integers(0, len(found)))
+        end = min(len(found), start + draw(st.integers(0, 40)))
+        inserted = draw(st.sampled_from([b"", found[start:end] * 2, b"\x00", b"\r\n", b"--b", b'"', b"\xff"]))
+        found = found[:start] + inserted + found[end:]
+    return found
+
+
+queries = st.lists(
+    st.tuples(st.sampled_from(["size", "conf", "iou", "url", "model", "x", "", "%ff", "%00", "a%0ab"]),
+              st.sampled_from(["320", "0.5", "", "nan", "%ff", "%ed%a0%80", "shapes", "http://[::1", "%"])),
+    max_size=3,
+).map(lambda pairs: "&".join(f"{name}={value}" for name, value in pairs))  # fmt: skip
+
+
+def send_bodies(victim: Victim, number: int, randomly: bool) -> None:
+    """Forms, JSON and whatever else, under types that may be others."""
+
+    @settings(
+        max_examples=number, deadline=None, database=None, suppress_health_check=list(HealthCheck),
+        phases=[Phase.generate], derandomize=not randomly,
+    )  # fmt: skip
+    @given(edited(bodies), st.sampled_from(TYPES), st.sampled_from(PATHS), queries)
+    def send(body: bytes, kind: str, path: str, query: str) -> None:
+        path = f"{path}?{query}" if query else path
+        victim.ask("bodies", "POST", path, body, content_type=kind.encode("latin-1"))
+
+    send()
+
+
+# ---- b: pictures ------------------------------------------------------------------------------------------
+
+
+def saved(image: Image.Image, kind: str, **options: Any) -> bytes:
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def sound_pictures() -> list[bytes]:
+    """Small pictures of all formats, in the variants that take other ways through their decoders."""
+    pixels = cv2.resize(cv2.imread(str(demo_pictures()[0])), (64, 48))
+    image = Image.fromarray(pixels[..., ::-1])
+    exif = Image.Exif()
+    exif[274], exif[271] = 6, "maker"
+    found = [
+        saved(image, "JPEG", exif=exif), saved(image, "JPEG", progressive=True, quality=95),
+        saved(image.convert("CMYK"), "JPEG"), saved(image.convert("L"), "JPEG", icc_profile=b"\x00" * 200),
+        saved(image, "PNG", exif=exif), saved(image.convert("P"), "PNG"), saved(image.convert("1"), "PNG"),
+        saved(image.convert("RGBA"), "PNG"), saved(image, "PNG", save_all=True, append_images=[image]),
+        saved(image, "WEBP", exif=exif), saved(image, "WEBP", lossless=True),
+        saved(image.convert("RGBA"), "WEBP"), saved(image, "WEBP", save_all=True, append_images=[image]),
+        saved(image, "BMP"), saved(image.convert("P"), "BMP"), saved(image.convert("1"), "BMP"),
+        saved(image.convert("RGBA"), "BMP"), saved(image.convert("L"), "TIFF"),
+        saved(image, "TIFF", exif=exif), saved(image, "TIFF", save_all=True, append_images=[image]),
+        *[saved(image, "TIFF", compression=each) for each in ("tiff_lzw", "tiff_adobe_deflate", "packbits")],
+        saved(image, "AVIF", exif=exif), saved(image.convert("RGBA"), "AVIF"),
+    ]  # fmt: skip
+    deep = (pixels.astype(np.uint16) << 8) + 7
+    for picture, suffix in (
+        (deep, ".png"),
+        (deep, ".tiff"),
+        (pixels, ".jp2"),
+        (pixels, ".ppm"),
+        (pixels, ".avif"),
+    ):
+        done, data = cv2.imencode(suffix, picture)
+        assert done
+        found.append(data.tobytes())
+    return found
+
+
+EXTREMES = [b"\x00", b"\xff", b"\x7f", b"\x80", b"\x01", b"\xff\xff", b"\x00\x00\x00\x00", b"\xff\xff\xff\xff",
+            b"\x7f\xff\xff\xff", b"\xff\xff\xff\x7f", b"\x00\x00\xff\xff"]  # fmt: skip
+
+
+def damaged(pictures: list[bytes], chance: random.Random) -> bytes:
+    """One of the pictures, cut off, overwritten, or put together with another."""
+    found = chance.choice(pictures)
+    way = chance.random()
+    if way < 0.15:
+        return found[: chance.randrange(len(found))]
+    if way < 0.25:
+        other = chance.choice(pictures)
+        return found[: chance.randrange(len(found))] + other[chance.randrange(len(other)) :]
+    changed = bytearray(found)
+    for _ in range(chance.choice((1, 1, 2, 4, 16))):
+        # Most of what can go wrong is in the first bytes.
+        at = chance.randrange(min(len(changed), chance.choice((64, 256, len(changed)))))
+        if chance.random() < 0.5:
+            changed[at] = chance.randrange(256)
+        elif chance.random() < 0.5:
+            extreme = chance.choice(EXTREMES)
+            changed[at : at + len(extreme)] = extreme
+        else:
+            end = at + chance.randrange(1, 40)
+            changed[at:end] = changed[at:end] * chance.choice((0, 2))
+        changed = changed or bytearray(b"\x00")
+    return bytes(changed)
+
+
+MODELS = ["shapes-cls", "shapes-cls", "shapes?imgsz=32", "shapes-seg?size=32&confidence=0.01"]
+
+
+def send_pictures(victim: Victim, number: int, seed: int) -> None:
+    chance, pictures = random.Random(seed), sound_pictures()
+    sound = Counter(
+        victim.ask("pictures", "POST", "/v1/predict/shapes-cls", data, content_type="image/x")
+        for data in pictures
+    )
+    assert sound[200] == len(pictures) - 3  # not animated PNG, JPEG 2000 and PNM
+    for _ in range(number - len(pictures)):
+        model = chance.choice(
+            ("shapes-cls", "shapes-cls", "shapes?imgsz=32", "shapes-seg?size=32&confidence=0.01")
+        )
+        data, started = damaged(pictures, chance), time.monotonic()
+        status = victim.ask("pictures", "POST", f"/v1/predict/{model}", data, content_type="image/x")
+        assert status in (200, 400, 415), data
+        assert time.monotonic() - started < MAX_SECONDS / 2, data
+
+
+# ---- c: what the description of the server promises -------------------------------------------------------
+
+
+def run_schemathesis(victim: Victim, folder: Path, examples: int) -> None:
+    """Requests that schemathesis makes of /openapi.json, and its checks of the answers."""
+    document = victim.server.http.get("/openapi.json").json()
+    known = ["shapes", "shapes-cls", "shapes-pose", "nothing", "reload"]
+    for path in ("/v1/predict/{model_id}", "/v1/models/{model_id}"):  # or nearly all would be 404
+        document["paths"][path]["parameters"][0]["schema"] = {"enum": known}
+    (folder / "openapi.json").write_text(json.dumps(document))
+    before = len(victim.server.lines)
+    start = "from schemathesis.cli import schemathesis; schemathesis()"
+    options = [
+        "run", "openapi.json", "--url", victim.server.url, "-H", f"x-api-key: {KEY}",
+        "--max-examples", str(examples), "--continue-on-failure", "--no-color",
+        # Bytes that are a string of format "binary" need not be a picture.
+        "--exclude-checks", "positive_data_acceptance",
+    ]  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", start, *options], capture_output=True, text=True, timeout=300, cwd=folder
+    )
+    victim.server.http.get("/that-was-schemathesis")
+    victim.server.wait_for_line("that-was-schemathesis")
+    for line in victim.server.lines[before:]:
+        for status in re.findall(r" status=(\d+) ", line):
+            victim.count("schemathesis", int(status))
+    assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-2000:]
+
+
+# ---- d: no HTTP at all ------------------------------------------------------------------------------------
+
+
+def sound_requests() -> list[bytes]:
+    part = b'--b\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\n'
+    form = part + SMALL + b"\r\n--b--\r\n"
+    chunked = b"%x\r\n" % len(SMALL) + SMALL + b"\r\n0\r\n\r\n"
+
+    def post(headers: str, body: bytes) -> bytes:
+        lines = ["POST /v1/predict/shapes-cls HTTP/1.1", "Host: x", f"x-api-key: {KEY}", headers, "", ""]
+        return "\r\n".join(lines).encode() + body
+
+    return [
+        b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET / HTTP/1.0\r\n\r\n",
+        b"HEAD /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n" * 3,
+        post(f"Content-Type: image/jpeg\r\nContent-Length: {len(SMALL)}", SMALL),
+        post("Content-Type: image/jpeg\r\nTransfer-Encoding: chunked", chunked),
+        post(f"Content-Type: multipart/form-data; boundary=b\r\nContent-Length: {len(form)}", form),
+        post(f"Content-Type: image/jpeg\r\nExpect: 100-continue\r\nContent-Length: {len(SMALL)}", SMALL),
+        b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00",
+    ]
+
+
+PIECES = [
+    *(b"\r\n", b"\n", b"\x00", b" ", b":", b"\xff", b"HTTP/9.9", b"%", b"Content-Length: -1\r\n", b"\r\n\r\n"),
+    *(b"Content-Length: 99999999999999999999\r\n", b"Content-Length: 1\r\nContent-Length: 2\r\n"),
+    *(b"Transfer-Encoding: chunked\r\n", b"x-request-id: \x00\r\n", b"a" * 10_000, b"A: b\r\n" * 500),
+    *(b"Expect: 200-ok\r\n", b"fffffffffffffffff\r\n", b"OPTIONS * HTTP/1.1\r\n", b"/../" * 50, b"\x16\x03\x01"),
+]  # fmt: skip
+
+
+def send_garbage(victim: Victim, number: int, seed: int) -> None:
+    chance, requests = random.Random(seed), sound_requests()
+    for request in requests[:7]:
+        victim.send("garbage", request)
+    for _ in range(number - 7):
+        way, request = chance.random(), bytearray(chance.choice(requests))
+        if way < 0.1:
+            victim.send("garbage", chance.randbytes(chance.randrange(200)))
+        elif way < 0.35:
+            victim.send("garbage", bytes(request[: chance.randrange(len(request))]))
+        else:
+            for _ in range(chance.choice((1, 1, 2, 5))):
+                at = chance.randrange(min(len(request), 300))
+                piece = chance.choice(PIECES) if chance.random() < 0.6 else chance.randbytes(1)
+                request[at : at + chance.choice((0, 1, 10))] = piece
+            victim.send("garbage", bytes(request))
+
+
+# ---- the tests --------------------------------------------------------------------------------------------
+
+
+def test_some_malformed_bodies(victim: Victim) -> None:
+    send_bodies(victim, 120, randomly=False)
+
+
+def test_some_damaged_pictures(victim: Victim) -> None:
+    send_pictures(victim, 150, seed=1)
+
+
+def test_some_garbage(victim: Victim) -> None:
+    send_garbage(victim, 80, seed=1)
+
+
+@pytest.mark.slow
+def test_ten_thousand_malformed_requests(
+    victim: Victim, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seed, started = random.randrange(2**32), time.monotonic()
+    wanted = predict(victim.server)
+    parts: list[Callable[[], None]] = [
+        lambda: send_bodies(victim, 3500, randomly=True),
+        lambda: send_pictures(victim, 3500, seed),
+        lambda: run_schemathesis(victim, tmp_path, examples=60),
+        lambda: send_garbage(victim, 2200, seed),
+    ]
+    try:
+        for part in parts:
+            part()
+            victim.assert_well(wanted)
+    finally:
+        with capsys.disabled():
+            print(f"\nseed {seed}, {time.monotonic() - started:.0f} s, {victim.report()}")
+    assert victim.total >= 10_000

@@ -1,0 +1,737 @@
+"""Every request is run in its turn, answered once, and none harms another."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from time import perf_counter
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from yolean.engine.errors import InputError, ModelError, ServerBusy, YoleanError
+from yolean.models import DEMO_MODELS, demo_model, demo_pictures
+from yolean.postprocess.detections import Options
+from yolean.server import create_app
+from yolean.serving import scheduler as module
+from yolean.serving.arguments import Arguments
+from yolean.serving.batches import Batches
+from yolean.serving.hub import answer
+from yolean.serving.metrics import Metrics
+from yolean.serving.registry import Registry, Served
+from yolean.serving.scheduler import ClientGone, DeadlineError, Job, Scheduler
+from yolean.serving.settings import Place, Settings
+
+PATIENCE = 10.0  # seconds after which a test fails instead of hanging
+PICTURE = cv2.imencode(".png", np.full((8, 8, 3), 99, np.uint8))[1].tobytes()
+STAGES = {"queue", "decode", "preprocess", "inference", "postprocess"}
+
+
+class Results(SimpleNamespace):
+    """What an engine gives, as far as the scheduler looks at it."""
+
+    def __len__(self):
+        return 3
+
+
+class FakeEngine:
+    """Answers every picture with its name. Waits in `infer` while `gate` is closed.
+
+    `fails` gives the error for the names of a run, `milliseconds` is what a run says that it took.
+    """
+
+    spec = SimpleNamespace(channels=3)
+    session = SimpleNamespace(device=SimpleNamespace(is_gpu=False, name="cpu"))
+
+    def __init__(self, watch=None, width=1, fails=lambda names: None, milliseconds=1.0):
+        self.watch, self.width, self.fails, self.milliseconds = watch, width, fails, milliseconds
+        self.runs, self.begun, self.gate = [], threading.Semaphore(0), threading.Event()
+        self.gate.set()
+
+    @property
+    def names(self):
+        return [name for run in self.runs for name in run]
+
+    def place(self, frame, size):
+        assert frame.image.shape == (8, 8, 3)
+        return frame, SimpleNamespace(tensor=size)
+
+    def prepare(self, placed):
+        return [frame.path for frame, _ in placed]
+
+    def infer(self, names):
+        if self.watch:
+            self.watch(self.width)
+        self.runs.append(names)
+        self.begun.release()
+        assert self.gate.wait(PATIENCE)
+        if self.watch:
+            self.watch(-self.width)
+        error = self.fails(names)
+        if error is not None:
+            raise error
+        return names
+
+    def result(self, names, row, options):
+        speed = {"decode": 0.1, "preprocess": 0.1, "inference": self.milliseconds, "postprocess": 0.1}
+        return Results(name=names[row], speed=speed)
+
+    async def has_begun(self, count=1):
+        for _ in range(count):
+            assert await asyncio.to_thread(self.begun.acquire, timeout=PATIENCE)
+
+
+@pytest.fixture
+def metrics():
+    return Metrics()
+
+
+@pytest.fixture
+def start(metrics):
+    """Makes schedulers, which end with the test."""
+    made, threads = [], cv2.getNumThreads()
+
+    def make(cores=1, max_queue=64, max_pixels=10**6):
+        made.append(Scheduler(cores, max_queue, max_pixels, metrics))
+        made[-1].start()
+        return made[-1]
+
+    yield make
+    for scheduler in made:
+        scheduler.close()
+    cv2.setNumThreads(threads)
+
+
+def fake(engine, *narrower, batches=None):
+    engines = {each.width: each for each in (engine, *narrower)}
+    return Served("fake", demo_model(), "0", engines, batches=batches)
+
+
+def job(
+    served, name="a", data=PICTURE, render=lambda results: results.name.encode(), seconds=60.0, size=(32, 32)
+):
+    return Job(served, data, name, size, Options(), render, perf_counter() + seconds)
+
+
+async def never():
+    await asyncio.Event().wait()
+
+
+def in_background(scheduler, *jobs):
+    return [asyncio.create_task(scheduler.run(each, never)) for each in jobs]
+
+
+def run(coroutine):
+    async def limited():
+        async with asyncio.timeout(PATIENCE):
+            return await coroutine
+
+    return asyncio.run(limited())
+
+
+def value(metrics, name, **labels):
+    families = text_string_to_metric_families(metrics.text().decode())
+    samples = [sample for family in families for sample in family.samples if sample.name == name]
+    return sum(sample.value for sample in samples if labels.items() <= sample.labels.items())
+
+
+async def until(condition):
+    while not condition():
+        await asyncio.sleep(0.001)
+
+
+# ---- one after the other ----------------------------------------------------------------------------------
+
+
+def test_a_job_is_answered_and_its_stages_are_timed(start, metrics):
+    engine, scheduler = FakeEngine(), start()
+
+    async def go():
+        one = job(fake(engine), "image")
+        assert await scheduler.run(one, never) == b"image"
+        assert one.stages.keys() == STAGES
+        assert all(0 <= milliseconds < 5000 for milliseconds in one.stages.values())
+        assert one.objects == 3
+        assert (scheduler.inside, scheduler.waiting) == (0, 0)
+
+    run(go())
+    assert value(metrics, "yolean_batch_size_count", model="fake") == 1
+
+
+def test_the_time_in_the_queue_is_told(start):
+    engine, scheduler = FakeEngine(), start()
+
+    async def go():
+        engine.gate.clear()
+        first, second = job(fake(engine), "1"), job(fake(engine), "2")
+        tasks = in_background(scheduler, first, second)
+        await engine.has_begun()
+        await asyncio.sleep(0.05)
+        engine.gate.set()
+        await asyncio.gather(*tasks)
+        assert second.stages["queue"] >= 45
+        assert first.stages["queue"] < second.stages["queue"]
+
+    run(go())
+
+
+def test_jobs_are_done_in_the_order_in_which_they_came(start):
+    engine, scheduler = FakeEngine(), start()
+
+    async def go():
+        engine.gate.clear()
+        names = [str(i) for i in range(30)]
+        tasks = in_background(scheduler, *[job(fake(engine), name) for name in names])
+        await engine.has_begun()
+        assert (scheduler.inside, scheduler.waiting) == (30, 29)
+        engine.gate.set()
+        assert await asyncio.gather(*tasks) == [name.encode() for name in names]
+        assert engine.names == names
+        assert scheduler.inside == 0
+
+    run(go())
+
+
+# ---- too much ---------------------------------------------------------------------------------------------
+
+
+def test_a_full_queue_turns_away_and_says_when_to_come_back(start, metrics):
+    engine, scheduler = FakeEngine(), start(max_queue=2)
+
+    async def go():
+        engine.gate.clear()
+        tasks = in_background(scheduler, job(fake(engine), "running"))
+        await engine.has_begun()
+        tasks += in_background(scheduler, job(fake(engine), "1"), job(fake(engine), "2"))
+        await asyncio.sleep(0)
+        with pytest.raises(ServerBusy, match="2 requests wait already") as refusal:
+            await scheduler.run(job(fake(engine), "one too many"), never)
+        assert isinstance(refusal.value.retry_after, int)
+        assert 1 <= refusal.value.retry_after < 60
+        with pytest.raises(ServerBusy):
+            scheduler.check_room()
+        assert scheduler.inside == 3
+        engine.gate.set()
+        assert await asyncio.gather(*tasks) == [b"running", b"1", b"2"]
+        scheduler.check_room()
+        assert await scheduler.run(job(fake(engine), "later"), never) == b"later"
+
+    run(go())
+    assert engine.names == ["running", "1", "2", "later"]
+    assert value(metrics, "yolean_shed_total", reason="queue") == 2
+
+
+def test_slow_work_and_a_long_queue_are_told_to_come_back_later(start):
+    engine, scheduler = FakeEngine(milliseconds=40_000), start(max_queue=10)
+
+    async def go():
+        await scheduler.run(job(fake(engine)), never)
+        engine.gate.clear()
+        tasks = in_background(scheduler, *[job(fake(engine), seconds=1e6) for _ in range(10)])
+        await engine.has_begun(2)
+        tasks += in_background(scheduler, job(fake(engine), seconds=1e6))
+        await asyncio.sleep(0)
+        with pytest.raises(ServerBusy) as refusal:
+            scheduler.check_room()
+        assert 5 < refusal.value.retry_after < 100
+        engine.gate.set()
+        await asyncio.gather(*tasks)
+
+    run(go())
+
+
+# ---- too late ---------------------------------------------------------------------------------------------
+
+
+async def is_late(one):
+    """Let the deadline of a job be over while it waits."""
+    one.deadline = perf_counter() - 1
+    await asyncio.sleep(0.05)
+
+
+def test_a_job_whose_deadline_passes_in_the_queue_is_not_run(start, metrics):
+    engine, scheduler = FakeEngine(), start()
+
+    async def go():
+        engine.gate.clear()
+        late = job(fake(engine), "late")
+        tasks = in_background(scheduler, job(fake(engine), "running"), late, job(fake(engine), "patient"))
+        await engine.has_begun()
+        await is_late(late)
+        engine.gate.set()
+        assert await tasks[0] == b"running"
+        with pytest.raises(DeadlineError, match="waited too long"):
+            await tasks[1]
+        assert await tasks[2] == b"patient"
+
+    run(go())
+    assert engine.names == ["running", "patient"]
+    assert value(metrics, "yolean_shed_total", reason="deadline") == 1
+
+
+def test_a_deadline_that_passes_during_a_run_does_not_matter(start):
+    engine, scheduler = FakeEngine(), start()
+
+    async def go():
+        engine.gate.clear()
+        running = job(fake(engine))
+        (task,) = in_background(scheduler, running)
+        await engine.has_begun()
+        await is_late(running)
+        engine.gate.set()
+        assert await task == b"a"
+
+    run(go())
+
+
+def test_a_deadline_that_passes_while_others_have_the_cores_is_kept_too(start):
+    wide, scheduler = FakeEngine(width=2), start(cores=2)
+
+    async def go():
+        wide.gate.clear()
+        late = job(fake(wide), "late")
+        tasks = in_background(scheduler, job(fake(wide), "running"))
+        await wide.has_begun()
+        tasks += in_background(scheduler, late)
+        await until(lambda: "queue" in late.stages)  # a lane has it
+        await is_late(late)
+        wide.gate.set()
+        assert await tasks[0] == b"running"
+        with pytest.raises(DeadlineError):
+            await tasks[1]
+
+    run(go())
+    assert wide.names == ["running"]
+
+
+def sooner_or_later(scheduler, engine, seconds):
+    """Whether an idle server runs a job that may wait for so long; a busy machine may need some tries."""
+    for _ in range(20):
+        try:
+            return run(one_job(scheduler, engine, seconds=seconds)) == b"a"
+        except DeadlineError:
+            continue
+    return False
+
+
+def test_the_shortest_timeout_there_is_can_be_met_by_an_idle_server(start):
+    assert sooner_or_later(start(), FakeEngine(), 0.05)
+
+
+@pytest.mark.parametrize(
+    ("runs", "milliseconds"),
+    [
+        (1, 200_000),  # the machine was held up for minutes, once
+        (30, 12_000),  # a model that takes longer than requests may wait
+    ],
+)
+def test_slow_runs_do_not_make_an_idle_server_refuse_everything_for_ever(start, runs, milliseconds):
+    engine, scheduler = FakeEngine(milliseconds=milliseconds), start()
+    for _ in range(runs):
+        assert run(one_job(scheduler, engine, seconds=1000)) == b"a"
+    assert sooner_or_later(scheduler, engine, 10)
+
+
+def test_a_slow_model_does_not_shut_out_a_fast_one_that_need_not_wait(start):
+    slow, fast, scheduler = FakeEngine(milliseconds=12_000), FakeEngine(), start(cores=2)
+    for _ in range(40):  # longer than requests may wait, as the server has learned by now
+        run(one_job(scheduler, slow, seconds=1000))
+
+    async def go():
+        slow.gate.clear()
+        tasks = in_background(scheduler, job(fake(slow), "slow"))
+        await slow.has_begun(41)
+        for _ in range(5):  # there is a lane and a core for these
+            assert await scheduler.run(job(fake(fast), "fast", seconds=10), never) == b"fast"
+        slow.gate.set()
+        await asyncio.gather(*tasks)
+
+    run(go())
+
+
+async def one_job(scheduler, engine, **options):
+    return await scheduler.run(job(fake(engine), **options), never)
+
+
+# ---- gone -------------------------------------------------------------------------------------------------
+
+
+def test_who_leaves_the_queue_is_not_run(start, metrics):
+    engine, scheduler = FakeEngine(), start()
+
+    async def go():
+        left = asyncio.Event()
+        engine.gate.clear()
+        running, after = job(fake(engine), "running"), job(fake(engine), "after")
+        tasks = in_background(scheduler, running)
+        await engine.has_begun()
+        leaving = asyncio.create_task(scheduler.run(job(fake(engine), "leaving"), left.wait))
+        await asyncio.sleep(0)
+        tasks += in_background(scheduler, after)
+        left.set()
+        with pytest.raises(ClientGone):
+            await leaving  # at once, though the lane is busy
+        assert scheduler.inside == 2
+        engine.gate.set()
+        assert await asyncio.gather(*tasks) == [b"running", b"after"]
+
+    run(go())
+    assert engine.names == ["running", "after"]
+    assert value(metrics, "yolean_clients_left_total") == 1
+
+
+def test_who_leaves_during_the_run_disturbs_nobody(start):
+    engine, scheduler = FakeEngine(), start()
+
+    async def go():
+        left = asyncio.Event()
+        engine.gate.clear()
+        leaving = asyncio.create_task(scheduler.run(job(fake(engine), "leaving"), left.wait))
+        await engine.has_begun()
+        left.set()
+        with pytest.raises(ClientGone):
+            await leaving
+        engine.gate.set()
+        assert await scheduler.run(job(fake(engine), "next"), never) == b"next"
+
+    run(go())
+
+
+def test_a_request_that_is_cancelled_is_not_run(start):
+    engine, scheduler = FakeEngine(), start()
+
+    async def go():
+        engine.gate.clear()
+        running, cancelled = in_background(
+            scheduler, job(fake(engine), "running"), job(fake(engine), "cancelled")
+        )
+        await engine.has_begun()
+        cancelled.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await cancelled
+        engine.gate.set()
+        assert await running == b"running"
+        assert await scheduler.run(job(fake(engine), "next"), never) == b"next"
+
+    run(go())
+    assert engine.names == ["running", "next"]
+
+
+def test_a_lane_outlives_the_loop_that_has_asked_it(start):
+    engine, scheduler = FakeEngine(), start()
+    engine.gate.clear()
+
+    async def leave():
+        in_background(scheduler, job(fake(engine), "left behind"))
+        await engine.has_begun()
+
+    run(leave())
+    engine.gate.set()
+    assert run(one_job(scheduler, engine, name="next")) == b"next"
+
+
+# ---- errors -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"no picture at all", PICTURE[:40], b"", PICTURE[:-20] + b"\0" * 20],
+    ids=["text", "cut off", "empty", "damaged"],
+)
+def test_one_bad_picture_fails_alone(start, data):
+    engine, scheduler = FakeEngine(), start(cores=2)
+
+    async def go():
+        names = ["a", "bad", "b"]
+        jobs = [job(fake(engine), name, data if name == "bad" else PICTURE) for name in names]
+        return await asyncio.gather(*in_background(scheduler, *jobs), return_exceptions=True)
+
+    first, bad, last = run(go())
+    assert (first, last) == (b"a", b"b")
+    if data[:50] != PICTURE[:50]:  # a damaged end may be decoded as far as it goes
+        assert isinstance(bad, YoleanError)
+    assert sorted(engine.names)[:2] == ["a", "b"]
+
+
+def test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded(start):
+    engine, scheduler = FakeEngine(), start(max_pixels=63)
+    with pytest.raises(InputError, match="a: "):
+        run(one_job(scheduler, engine))
+    assert engine.names == []
+    assert run(one_job(start(max_pixels=64), engine)) == b"a"
+
+
+@pytest.mark.parametrize(
+    "error", [ModelError("no"), RuntimeError("a bug"), MemoryError(), KeyError(1)], ids=repr
+)
+def test_an_error_of_the_engine_goes_to_its_request_and_the_lane_goes_on(start, error):
+    engine, scheduler = FakeEngine(fails=lambda names: error if "bad" in names else None), start()
+
+    async def go():
+        tasks = in_background(
+            scheduler, *[job(fake(engine), name) for name in ("bad", "good", "bad", "good")]
+        )
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+    assert run(go()) == [error, b"good", error, b"good"]
+
+
+def test_an_error_of_the_answer_goes_to_its_request_and_the_lane_goes_on(start):
+    engine, scheduler = FakeEngine(), start()
+
+    def render(results):
+        raise ValueError(results.name)
+
+    with pytest.raises(ValueError, match="a"):
+        run(one_job(scheduler, engine, render=render))
+    assert run(one_job(scheduler, engine)) == b"a"
+
+
+# ---- cores ------------------------------------------------------------------------------------------------
+
+
+def test_alone_a_job_has_all_cores_in_company_one(start):
+    wide, narrow, scheduler = FakeEngine(width=2), FakeEngine(width=1), start(cores=2)
+    assert scheduler.widths == (2, 1)
+    served = fake(wide, narrow)
+
+    async def go():
+        wide.gate.clear()
+        tasks = in_background(scheduler, job(served, "alone"))
+        await wide.has_begun()
+        tasks += in_background(scheduler, *[job(served, name) for name in "abc"])
+        await asyncio.sleep(0)
+        wide.gate.set()
+        await asyncio.gather(*tasks)
+        assert (wide.names, sorted(narrow.names)) == (["alone"], ["a", "b", "c"])
+        await scheduler.run(job(served, "alone again"), never)
+        assert wide.names == ["alone", "alone again"]
+
+    run(go())
+
+
+@pytest.mark.parametrize("cores", [2, 4])
+def test_runs_never_take_more_cores_than_there_are(start, cores):
+    lock, now, most = threading.Lock(), [0], [0]
+
+    def watch(by):
+        with lock:
+            now[0] += by
+            most[0] = max(most[0], now[0])
+
+    scheduler = start(cores, max_queue=1000)
+    engines = [FakeEngine(watch, width) for width in scheduler.widths]
+    served = fake(*engines)
+
+    async def client(number):
+        for i in range(15):
+            assert await scheduler.run(job(served, f"{number}-{i}"), never) == f"{number}-{i}".encode()
+
+    async def go():
+        for clients in (1, 2, 7):
+            await asyncio.gather(*[client(number) for number in range(clients)])
+
+    run(go())
+    assert 0 < most[0] <= cores
+    assert now[0] == 0
+    assert all(engine.names for engine in engines)
+
+
+# ---- batches ----------------------------------------------------------------------------------------------
+
+
+def batched(engine, most=4):
+    return fake(engine, batches=Batches(engine, most))
+
+
+def test_what_waits_for_a_batch_is_run_together_and_answered_apart(start, metrics):
+    error = ModelError("bad")
+    engine, scheduler = FakeEngine(fails=lambda names: error if "bad" in names else None), start(cores=2)
+    served = batched(engine)
+
+    async def go():
+        left = asyncio.Event()
+        engine.gate.clear()
+        tasks = in_background(scheduler, job(served, "first"))
+        await engine.has_begun()
+        late = job(served, "late")
+        tasks += in_background(scheduler, job(served, "a"), job(served, "bad"), late)
+        leaving = asyncio.create_task(scheduler.run(job(served, "leaving"), left.wait))
+        await asyncio.sleep(0)
+        tasks += in_background(scheduler, job(served, "b"), job(served, "other size", size=(64, 64)))
+        await until(lambda: len(served.batches) == 6)
+        left.set()
+        with pytest.raises(ClientGone):
+            await leaving
+        await is_late(late)
+        engine.gate.set()
+        found = await asyncio.gather(*tasks, return_exceptions=True)
+        assert isinstance(found.pop(3), DeadlineError)
+        assert found == [b"first", b"a", error, b"b", b"other size"]
+        assert engine.runs == [["first"], ["a", "bad", "b"], ["a"], ["bad"], ["b"], ["other size"]]
+
+    run(go())
+    assert value(metrics, "yolean_batch_size_bucket", model="fake", le="1.0") >= 1
+    assert value(metrics, "yolean_shed_total", reason="deadline") == 1
+
+
+def test_in_a_batch_the_stages_are_timed_too(start):
+    engine, scheduler = FakeEngine(), start(cores=2)
+
+    async def go():
+        one = job(batched(engine))
+        await scheduler.run(one, never)
+        assert one.stages.keys() == STAGES
+        assert all(milliseconds >= 0 for milliseconds in one.stages.values())
+
+    run(go())
+
+
+def test_who_waits_for_room_among_the_decoded_is_told_so_and_not_that_decoding_was_slow(start):
+    # What is taken for work decides who is turned away later.
+    engine, scheduler = FakeEngine(), start(cores=2)
+    served = batched(engine, most=1)
+
+    async def go():
+        engine.gate.clear()
+        jobs = [job(served, str(number)) for number in range(5)]
+        tasks = in_background(scheduler, jobs[0])
+        await engine.has_begun()
+        tasks += in_background(scheduler, *jobs[1:])
+        await until(lambda: len(served.batches) == 2)  # no more are decoded for now
+        await asyncio.sleep(0.3)
+        engine.gate.set()
+        assert await asyncio.gather(*tasks) == [b"0", b"1", b"2", b"3", b"4"]
+        for each in jobs[1:]:
+            assert each.stages["queue"] > 250
+            assert each.stages["decode"] < 200
+
+    run(go())
+
+
+def test_what_waits_for_a_batch_counts_as_waiting(start):
+    # They hold decoded pictures: a queue without end there would be the end of the memory.
+    engine, scheduler = FakeEngine(), start(cores=2, max_queue=5)
+    served = batched(engine)
+
+    async def go():
+        engine.gate.clear()
+        tasks = in_background(scheduler, job(served, "running"))
+        await engine.has_begun()
+        refused = 0
+        for number in range(20):
+            tasks += in_background(scheduler, job(served, str(number)))
+            await asyncio.sleep(0.005)
+        assert scheduler.waiting <= 5
+        engine.gate.set()
+        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+        refused = sum(isinstance(outcome, ServerBusy) for outcome in outcomes)
+        assert 12 <= refused <= 15  # one runs, five wait, and each lane may have one in hand
+
+    run(go())
+
+
+# ---- the health of the lanes ------------------------------------------------------------------------------
+
+
+def test_lanes_that_take_nothing_for_long_are_stuck(start, monkeypatch):
+    monkeypatch.setattr(module, "_STUCK_SECONDS", 0.05)
+    engine, scheduler = FakeEngine(), start()
+
+    async def go():
+        assert not scheduler.is_stuck
+        engine.gate.clear()
+        tasks = in_background(scheduler, job(fake(engine)))
+        await engine.has_begun()
+        await asyncio.sleep(0.07)
+        assert not scheduler.is_stuck  # nobody waits
+        tasks += in_background(scheduler, job(fake(engine)))
+        await asyncio.sleep(0.07)
+        assert scheduler.is_stuck
+        engine.gate.set()
+        await asyncio.gather(*tasks)
+        assert not scheduler.is_stuck
+
+    run(go())
+
+
+def test_the_first_job_after_a_quiet_time_is_no_sign_of_trouble(start, monkeypatch):
+    monkeypatch.setattr(module, "_STUCK_SECONDS", 0.05)
+    engine, scheduler = FakeEngine(), start()
+
+    async def go():
+        await asyncio.sleep(0.07)
+        (task,) = in_background(scheduler, job(fake(engine)))
+        await asyncio.sleep(0)
+        assert not scheduler.is_stuck
+        await task
+
+    run(go())
+
+
+def test_closing_ends_the_lanes_and_leaves_undone_what_waits(start):
+    engine, scheduler = FakeEngine(), start(cores=2)
+    lanes = [thread for thread in threading.enumerate() if thread.name.startswith("yolean-lane")]
+    assert len(lanes) >= 2
+
+    async def go():
+        engine.gate.clear()
+        tasks = in_background(scheduler, *[job(fake(engine), str(i)) for i in range(9)])
+        await engine.has_begun()
+        closing = asyncio.create_task(asyncio.to_thread(scheduler.close))
+        await asyncio.sleep(0.02)
+        engine.gate.set()
+        await closing
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    run(go())
+    assert len(engine.names) <= 2
+    assert not any(lane.is_alive() for lane in lanes)
+    scheduler.close()  # once more does no harm
+
+
+def test_lanes_start_with_the_server_and_not_with_the_application(monkeypatch):
+    # A web server may make the application first and fork then, and threads stay behind.
+    monkeypatch.delenv("YOLEAN_API_KEY", raising=False)
+    before = threading.enumerate()
+    create_app(Settings())
+    assert [thread.name for thread in threading.enumerate() if thread not in before] == []
+
+
+# ---- the real thing ---------------------------------------------------------------------------------------
+
+
+def test_answers_to_many_at_once_are_byte_for_byte_those_to_one_after_the_other(start):
+    scheduler = start(cores=2, max_queue=1000)
+    registry = Registry([Place(demo_model(task)) for task in DEMO_MODELS], "cpu", scheduler.widths)
+    registry.refresh()
+    assert not registry.failures
+    pictures = [picture.read_bytes() for picture in demo_pictures()]
+    arguments = Arguments("first", None, "url", None, "size", 0.25, 0.45, None)
+
+    def real(served, data):
+        engine = served.engine
+        return Job(
+            served,
+            data,
+            "image",
+            engine.size(),
+            engine.options(0.25, 0.45),
+            lambda results: answer(results, arguments, served),
+            perf_counter() + 60,
+        )
+
+    wanted = [(served, data) for served in registry.models.values() for data in pictures]
+
+    async def go():
+        alone = [await scheduler.run(real(*each), never) for each in wanted]
+        together = await asyncio.gather(*[scheduler.run(real(*each), never) for each in wanted * 2])
+        return alone, together
+
+    alone, together = run(go())
+    assert together == alone * 2
+    assert all(body.startswith(b'{"success":true') for body in alone)

@@ -31,19 +31,16 @@ def create_app(settings: Settings) -> Starlette:
     os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(settings.max_pixels))
     from .serving.access import Access
     from .serving.api import Api
+    from .serving.draining import Traffic
     from .serving.service import Service
 
     service = Service(settings)
     api = Api(service)
-    access: list[Access] = []
-
-    def inside(app: Any) -> Access:
-        access.append(Access(app, lambda: service.drain.is_draining))
-        return access[0]
+    traffic = Traffic()
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with service.running(access[0]):
+        async with service.running(traffic):
             yield
 
     cors = Middleware(
@@ -67,7 +64,10 @@ def create_app(settings: Settings) -> Starlette:
             Route("/metrics", api.metrics),
             Route("/openapi.json", api.openapi),
         ],
-        middleware=[*([cors] if settings.cors else []), Middleware(inside)],
+        middleware=[
+            *([cors] if settings.cors else []),
+            Middleware(Access, traffic, lambda: service.drain.is_draining),
+        ],
         exception_handlers={HTTPException: api.refuse},
         lifespan=lifespan,
     )

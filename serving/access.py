@@ -14,6 +14,7 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..engine.errors import ServerBusy
+from .draining import Traffic
 from .failures import reply_to
 from .scheduler import ClientGone
 
@@ -32,16 +33,11 @@ class Access:
 
     Endpoints find `request_id` and `notes` in the request's state; what they write into the notes stands in
     the log line.
-
-    Attributes:
-        inside: requests that have not been answered to the end.
-        latest: when the last one came or was answered, on the clock of `perf_counter`.
     """
 
-    def __init__(self, app: ASGIApp, is_draining: Callable[[], bool]) -> None:
+    def __init__(self, app: ASGIApp, traffic: Traffic, is_draining: Callable[[], bool]) -> None:
         """Wrap an app; while the server drains, connections end with their answer."""
-        self._app, self._is_draining = app, is_draining
-        self.inside, self.latest = 0, 0.0
+        self._app, self._traffic, self._is_draining = app, traffic, is_draining
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -53,8 +49,8 @@ class Access:
         notes: dict[str, Any] = {}
         state["request_id"], state["notes"] = request_id, notes
         exchange = _Exchange(scope, receive, send, self._extra_headers(request_id))
-        self.inside += 1
-        self.latest = started = perf_counter()
+        self._traffic.inside += 1
+        self._traffic.latest = started = perf_counter()
         try:
             await self._app(scope, exchange.receive, exchange.send)
         except ClientGone:
@@ -76,8 +72,8 @@ class Access:
             try:
                 await exchange.linger()
             finally:
-                self.inside -= 1
-                self.latest = perf_counter()
+                self._traffic.inside -= 1
+                self._traffic.latest = perf_counter()
 
     def _extra_headers(self, request_id: str) -> Callable[[], list[tuple[bytes, bytes]]]:
         def headers() -> list[tuple[bytes, bytes]]:
@@ -127,7 +123,7 @@ class _Exchange:
         if not self._held:
             return
         left = LINGER_BYTES
-        with suppress(TimeoutError):
+        with suppress(TimeoutError, asyncio.CancelledError):  # the latter: the web server waits no longer
             async with asyncio.timeout(LINGER_SECONDS):
                 while not self._read and left > 0:
                     left -= len((await self.receive()).get("body", b""))

@@ -119,13 +119,16 @@ class Api:
         engine, settings = served.engine, self._service.settings
         try:
             size = engine.size(arguments.size)
-        except InputError as exc:  # speaks of imgsz, whatever the client called it
-            raise InputError(str(exc).replace("imgsz", arguments.size_field)) from exc
+            options = engine.options(arguments.conf, arguments.iou)
+        except InputError as exc:  # speaks of imgsz and conf, whatever the client called them
+            message = str(exc).replace("imgsz", arguments.size_field)
+            if arguments.form == "first":
+                message = re.sub(r"^conf\b", "confidence", message)
+            raise InputError(message) from exc
 
         def render(results: Results) -> bytes:
             return answer(results, arguments, served)
 
-        options = engine.options(arguments.conf, arguments.iou)
         deadline = perf_counter() + settings.timeout
         return Job(served, b"", "image", size, options, render, deadline)
 

@@ -6,9 +6,10 @@ import asyncio
 import logging
 import signal
 import threading
+from dataclasses import dataclass
 from time import perf_counter
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any
 
 log = logging.getLogger("yolean.server")
 
@@ -23,7 +24,8 @@ CUT_SECONDS = 1.0
 """What the web server gets, of the drain time, to end connections that will not end."""
 
 
-class Traffic(Protocol):
+@dataclass(slots=True)
+class Traffic:
     """What the drain watches.
 
     Attributes:
@@ -31,8 +33,8 @@ class Traffic(Protocol):
         latest: when the last one came or was answered, on the clock of `perf_counter`.
     """
 
-    inside: int
-    latest: float
+    inside: int = 0
+    latest: float = 0.0
 
 
 class Drain:
@@ -93,5 +95,5 @@ class Drain:
         if callable(end):
             end(number, None)
         else:  # nobody had taken it: it means what the system means by it
-            signal.signal(number, end)
+            signal.signal(number, signal.SIG_DFL if end is None else end)
             signal.raise_signal(number)

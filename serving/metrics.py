@@ -7,7 +7,14 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
@@ -26,6 +33,7 @@ class Metrics:
 
     def __init__(self) -> None:
         """Begin at zero."""
+        disable_created_metrics()  # type: ignore[no-untyped-call] # a series more each: when it began
         own = self._registry = CollectorRegistry()
         self._shared = os.environ.get(SHARED_FOLDER)
         self.requests = Counter(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -96,6 +97,7 @@ class Registry:
         self.failures: Mapping[str, str] = {}
         self.is_ready = False
         self._loaded: dict[str, Signature] = {}  # of the last attempt for an id
+        self._folders = {place for place in places if place.path.is_dir()}
         self._seen: dict[str, Signature | None] = {}  # at the last look
         self._refreshing = Lock()
 
@@ -123,7 +125,7 @@ class Registry:
             for model_id in changed:
                 path, signature = found[model_id]
                 self._loaded[model_id] = signature
-                self._try(model_id, path)
+                self._try(model_id, path, signature)
             for model_id in gone:
                 self._drop(model_id)
             self.failures = {i: reason for i, reason in self.failures.items() if i in found}
@@ -132,35 +134,44 @@ class Registry:
 
     def named_failures(self) -> list[str]:
         """What is wrong with files that were named one by one; a server must not start without them."""
-        named = {place.id or place.path.stem for place in self._places if not place.path.is_dir()}
+        named = {place.id or place.path.stem for place in self._places if place not in self._folders}
         return [reason for model_id, reason in self.failures.items() if model_id in named]
 
     def _look(self) -> dict[str, tuple[Path, Signature]]:
         found: dict[str, tuple[Path, Signature]] = {}
         for place in self._places:
-            folder = place.path.is_dir()
-            for path in sorted(place.path.glob("*.onnx")) if folder else [place.path]:
+            folder = place in self._folders
+            for path in self._files(place) if folder else [place.path]:
                 model_id = _as_text(path.stem) if place.id is None else place.id
                 try:
-                    state = path.stat()
+                    signature = _signature(path)
                 except OSError:
-                    # Gone between two looks, or since it was named: that stays served, or is missed.
-                    if not folder:
-                        found[model_id] = (path, self._loaded.get(model_id, _NO_FILE))
-                    continue
+                    # Gone with its folder, or since it was named: that stays served, or is missed.
+                    if folder and place.path.is_dir():
+                        continue
+                    signature = self._loaded.get(model_id, _NO_FILE)
                 if model_id in found and found[model_id][0] != path:
                     raise SameName(model_id, found[model_id][0], path)
-                found[model_id] = (path, (state.st_mtime_ns, state.st_size, state.st_ino))
+                found[model_id] = (path, signature)
         return found
 
-    def _try(self, model_id: str, path: Path) -> None:
+    def _files(self, folder: Place) -> list[Path]:
+        """The models in a folder; if the folder itself is gone, as a network's may be, those of before."""
+        if not folder.path.is_dir():
+            return [m.path for m in self.models.values() if m.path.parent == folder.path]
+        # Hidden ones are what other systems leave behind, such as ._model.onnx
+        return sorted(path for path in folder.path.glob("*.onnx") if not path.name.startswith("."))
+
+    def _try(self, model_id: str, path: Path, signature: Signature) -> None:
         started = perf_counter()
         try:
             served = self._load(model_id, path)
+            if _signature(path) != signature:
+                raise ModelError(f"{path} has changed while it was loaded")
         except Exception as exc:  # whatever is wrong with a file: the others are served on
             reason = _as_text(str(exc) if isinstance(exc, YoleanError) else f"{path}: {type(exc).__name__}")
             # Whoever asks /health learns the file's name, and not the folders of this machine.
-            self.failures = {**self.failures, model_id: reason.replace(f"{path.parent}/", "")}
+            self.failures = {**self.failures, model_id: reason.replace(f"{path.parent}{os.sep}", "")}
             kept = "; the model of before stays" if model_id in self.models else ""
             log.error("model %s cannot be loaded%s: %s", model_id, kept, reason)
             self._on_load(False)
@@ -197,6 +208,11 @@ class Registry:
         for each in engines.values():
             each.warmup()
         return Served(model_id, path, digest, engines, batches=batches)
+
+
+def _signature(path: Path) -> Signature:
+    state = path.stat()
+    return state.st_mtime_ns, state.st_size, state.st_ino
 
 
 def _as_text(name: str) -> str:

@@ -101,11 +101,14 @@ class Scheduler:
         self._inside = 0  # jobs handed in and not answered; touched by the event loop alone
         self._service = 0.05  # seconds of work a job, smoothed
         self._taken_at = perf_counter()
-        self._lanes = [Thread(target=self._lane, name=f"yolean-lane-{i}", daemon=True) for i in range(cores)]
+        self._lanes: list[Thread] = []
 
     def start(self) -> None:
         """Start the lanes: in the process that serves, which may be a child of the one that built this."""
         cv2.setNumThreads(1)  # a lane is one thread; OpenCV's pool would be a second one on each core
+        self._closed = False
+        names = [f"yolean-lane-{i}" for i in range(self._cores)]
+        self._lanes = [Thread(target=self._lane, name=name, daemon=True) for name in names]
         for lane in self._lanes:
             lane.start()
 
@@ -175,8 +178,7 @@ class Scheduler:
             self._closed = True
             self._there.notify_all()
         for lane in self._lanes:
-            if lane.is_alive():
-                lane.join(1)
+            lane.join(1)
 
     # ---- in the lanes -------------------------------------------------------------------------------------
 
@@ -265,9 +267,10 @@ class Scheduler:
         """Whether a job is still worth running; one whose time is over is told so."""
         if job.gone:
             return False
-        # Who finds nobody before him is always worth a try: were he refused for slow runs in the past,
-        # nothing would ever tell that they are fast again. Others are not begun if they would be too late.
-        if job.load > 1 and perf_counter() + self._service > job.deadline:
+        # Not begun either if it would come too late; but only once half of its time is over. Were it refused
+        # before for slow runs in the past, perhaps of another model, nothing would tell that they are over.
+        ahead = min(self._service, (job.deadline - job.queued_at) / 2)
+        if perf_counter() + ahead > job.deadline:
             self._metrics.shed.labels("deadline").inc()
             self._deliver(job, DeadlineError("the request waited too long for its turn, and was not run"))
             return False

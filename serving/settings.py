@@ -101,7 +101,7 @@ class _Amount(click.ParamType[int]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         if isinstance(value, int):
             return value
-        match = re.fullmatch(r"(\d{1,15}(?:\.\d{1,3})?)([KMG]?)", value.strip().upper())
+        match = re.fullmatch(r"(\d{1,15}|\d{1,15}\.\d{1,3}(?=[KMG]))([KMG]?)", value.strip().upper())
         amount = float(match[1]) * self.base ** " KMG".index(match[2] or " ") if match else 0
         if not 1 <= amount < 2**62:
             self.fail(f"{value!r}: expected a whole number from 1, or one with K, M or G, such as 32M")
@@ -122,7 +122,7 @@ class _Models(click.ParamType[Place]):
         if isinstance(value, Place):
             return value
         model_id, found, path = value.partition("=")
-        if not found or os.path.exists(value):
+        if not found or os.path.exists(os.path.expanduser(value)):
             model_id, path = None, value
         place = Place(Path(os.path.expanduser(path)), model_id)
         if not path:
@@ -169,6 +169,7 @@ class _KeyFile(click.ParamType[Path]):
     name = "file"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        value = os.path.expanduser(value)
         if not os.path.isfile(value):
             # The value is not repeated: whoever put the keys themselves here must not find them in a log.
             self.fail(

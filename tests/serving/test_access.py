@@ -13,6 +13,7 @@ from yolean.engine.errors import DeviceError, InputError, ModelError, ServerBusy
 from yolean.engine.headers import NotAPicture
 from yolean.serving import access as module
 from yolean.serving.access import Access
+from yolean.serving.draining import Traffic
 from yolean.serving.bodies import BodyTooLarge, UnknownBody
 from yolean.serving.failures import NotAllowed, NotFound, reply_to
 from yolean.serving.fetch import FetchError
@@ -74,7 +75,8 @@ class Exchange:
 
     def __init__(self, app=fine, headers=(), body=(), draining=False, **scope):
         self.sent, self.taken = [], 0
-        self.access = Access(app, lambda: draining)
+        self.traffic = Traffic()
+        self.access = Access(app, self.traffic, lambda: draining)
         self.body = list(body)
         self.scope = {
             "type": "http",
@@ -306,7 +308,7 @@ def test_an_error_in_the_middle_of_an_answer_breaks_the_connection(records, line
         exchange.run()
     assert [message["type"] for message in exchange.sent] == ["http.response.start"]
     assert line()["status"] == 200
-    assert exchange.access.inside == 0
+    assert exchange.traffic.inside == 0
     assert any(record.exc_info for record in records)
 
 
@@ -324,7 +326,7 @@ def test_requests_are_counted_while_they_are_inside():
     seen = []
 
     async def app(scope, receive, send):
-        seen.append(exchange.access.inside)
+        seen.append(exchange.traffic.inside)
         await asyncio.sleep(0)
         await answer(send)
 
@@ -336,8 +338,8 @@ def test_requests_are_counted_while_they_are_inside():
     before = perf_counter()
     asyncio.run(go())
     assert seen == [1, 2, 3]
-    assert exchange.access.inside == 0
-    assert before < exchange.access.latest <= perf_counter()
+    assert exchange.traffic.inside == 0
+    assert before < exchange.traffic.latest <= perf_counter()
 
 
 def test_who_is_cut_off_by_the_end_of_the_server_is_told_so(line):
@@ -356,14 +358,14 @@ def test_who_is_cut_off_by_the_end_of_the_server_is_told_so(line):
     assert exchange.status == 503
     assert exchange.headers["retry-after"] == "1"
     assert line()["status"] == 503
-    assert exchange.access.inside == 0
+    assert exchange.traffic.inside == 0
 
 
 @pytest.mark.parametrize(
     "error", [InputError("x"), RuntimeError("x"), ClientGone("x"), HTTPException(404)], ids=repr
 )
 def test_requests_that_fail_are_not_counted_for_ever(error):
-    assert Exchange(raising(error)).run().access.inside == 0
+    assert Exchange(raising(error)).run().traffic.inside == 0
 
 
 def test_what_is_no_request_passes_untouched(records):
@@ -373,7 +375,7 @@ def test_what_is_no_request_passes_untouched(records):
         seen.append(scope)
 
     scope = {"type": "lifespan"}
-    asyncio.run(Access(app, lambda: True)(scope, None, None))
+    asyncio.run(Access(app, Traffic(), lambda: True)(scope, None, None))
     assert seen == [{"type": "lifespan"}]
     assert records == []
 
@@ -408,7 +410,7 @@ def test_the_rest_of_a_request_is_read_before_its_answer_ends(headers):
     asyncio.run(asyncio.wait_for(go(), 10))
     assert exchange.taken == 3
     assert ended(exchange.sent)
-    assert exchange.access.inside == 0
+    assert exchange.traffic.inside == 0
 
 
 def test_what_the_endpoint_has_read_is_not_waited_for():
@@ -434,7 +436,7 @@ def test_the_rest_is_not_waited_for_for_ever(monkeypatch):
     monkeypatch.setattr(module, "LINGER_SECONDS", 0.02)
     exchange = Exchange(fine, LENGTH, [chunk()]).run()  # two thirds never come
     assert ended(exchange.sent)
-    assert exchange.access.inside == 0
+    assert exchange.traffic.inside == 0
 
 
 def test_the_rest_is_not_read_without_end(monkeypatch):
@@ -446,7 +448,7 @@ def test_the_rest_is_not_read_without_end(monkeypatch):
 
 def test_who_leaves_before_the_rest_has_come_is_let_go():
     exchange = Exchange(fine, LENGTH, [chunk(), {"type": "http.disconnect"}]).run()
-    assert exchange.access.inside == 0
+    assert exchange.traffic.inside == 0
 
 
 @pytest.mark.parametrize("trouble", ["cancelled", "receive", "send"])
@@ -473,4 +475,4 @@ def test_trouble_while_the_rest_is_read_leaves_nothing_inside(trouble):
         await asyncio.gather(task, return_exceptions=True)
 
     asyncio.run(asyncio.wait_for(go(), 10))
-    assert exchange.access.inside == 0
+    assert exchange.traffic.inside == 0

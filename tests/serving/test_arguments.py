@@ -75,6 +75,7 @@ def test_both_forms_mean_the_same(form, values):
         ({"conf": 0.5}, [], "first", "second"),
         ({"source": "http://a"}, [], "first", "second"),
         ({"model": "m"}, [], "first", "second"),
+        ({"size": None}, [], "second", "first"),  # null too
     ],
 )
 def test_the_field_names_decide_the_form(fields, files, default, form):
@@ -156,6 +157,10 @@ INSIDE = [
     ("iou", "0", 0.0),
     ("iou", "0.95", 0.95),
     ("iou", "-0", 0.0),
+    ("size", None, None),  # JSON's null is as if it were not there
+    ("conf", None, 0.25),
+    ("iou", None, 0.45),
+    ("url", None, None),
     ("url", "x", "x"),
     ("url", "x" * 2000, "x" * 2000),
 ]
@@ -176,9 +181,6 @@ OUTSIDE = [
     ("size", "-640"),
     ("size", 0),
     ("size", 2**63),
-    ("size", None),  # null is no size: who wants none leaves it out
-    ("conf", None),
-    ("iou", None),
     ("conf", 0.00999),
     ("conf", 1.00001),
     ("conf", 0),
@@ -214,9 +216,7 @@ def test_beyond_the_range_the_field_the_value_and_the_range_are_named(form, fiel
 
 
 @BOTH
-@pytest.mark.parametrize(
-    "value", ["", "x" * 2001, 5, 0.5, True, None, [], b"http://a"], ids=lambda v: repr(v)[:20]
-)
+@pytest.mark.parametrize("value", ["", "x" * 2001, 5, 0.5, True, [], b"http://a"], ids=lambda v: repr(v)[:20])
 def test_what_is_no_address_is_refused(form, value):
     message = refusal({NAMES[form]["url"]: value}, default=form)
     assert message.startswith(f"{NAMES[form]['url']}=")
@@ -229,12 +229,12 @@ def test_a_number_as_long_as_json_can_bring_is_refused_like_any_other(field, val
     assert refusal({field: value}).startswith(f"{field}=")
 
 
-@pytest.mark.parametrize(("value", "read"), [("m", "m"), ("x" * 500, "x" * 500)])
+@pytest.mark.parametrize(("value", "read"), [("m", "m"), ("x" * 500, "x" * 500), (None, None)])
 def test_a_model_is_named_in_the_second_form(value, read):
     assert read_arguments({"model": value}, {}).model == read
 
 
-@pytest.mark.parametrize("value", ["", "x" * 501, 5, True, None])
+@pytest.mark.parametrize("value", ["", "x" * 501, 5, True])
 def test_what_is_no_name_of_a_model_is_refused(value):
     assert refusal({"model": value}).startswith("model=")
 

@@ -149,8 +149,11 @@ def test_first_form(
 
 
 @CLIENTS
-@pytest.mark.parametrize("changes", [(SECOND,), (SECOND, BY_FIELD)], ids=["path", "field"])
-@pytest.mark.parametrize("task", DEMO_MODELS)
+@pytest.mark.parametrize(
+    ("task", "changes"),
+    [*((task, (SECOND,)) for task in DEMO_MODELS), ("detect", (SECOND, BY_FIELD))],
+    ids=[*DEMO_MODELS, "field"],
+)
 def test_second_form(
     hub,
     engines: Mapping[str, Engine],

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import socket
 import sys
 import tempfile
 from contextlib import ExitStack
+from time import monotonic, sleep
 from types import FrameType
 
 import click
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
-from uvicorn.supervisors import Multiprocess
+from uvicorn.supervisors.multiprocess import Process
 
 from .. import __version__
 from ..engine.errors import DeviceError, InputError
@@ -23,8 +25,12 @@ from .logs import log_to_stderr
 from .metrics import SHARED_FOLDER
 from .settings import Settings
 
-_HEALTHY_SECONDS = 10
+log = logging.getLogger("yolean.server")
+
+_HEALTHY_SECONDS = 30.0
 """A process that does not answer its parent for so long is replaced."""
+
+_LOOK_SECONDS = 0.1
 
 
 def serve(settings: Settings) -> int:
@@ -62,7 +68,6 @@ def _config(settings: Settings) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=int(CUT_SECONDS),
-        timeout_worker_healthcheck=_HEALTHY_SECONDS,
     )
 
 
@@ -79,36 +84,77 @@ def _run(config: uvicorn.Config, listener: socket.socket) -> int:
             signal.signal(number, told_to_stop)
         server.run([listener])
         return 0 if server.started else 2
-    workers = _Workers(config, [listener])
-    workers.run()
-    return 2 if any(process.exitcode == STARTUP_FAILURE for process in workers.processes) else 0
+    return _Workers(config, listener).run()
 
 
-class _Workers(Multiprocess):
-    """uvicorn's supervisor, which starts a process again that died, with our signals."""
+class _Workers:
+    """Processes that serve one socket; one that dies or hangs is replaced.
 
-    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]) -> None:
-        super().__init__(config, sockets)
+    uvicorn's own supervisor waits for each answer of each process, and meanwhile sees neither a signal nor
+    the death of the process that it asks. Its `Process` is used: it starts a server and answers pings.
+    """
+
+    def __init__(self, config: uvicorn.Config, listener: socket.socket) -> None:
+        self._config, self._listener = config, listener
+        self._processes: list[Process] = []
+        self._asked_at: dict[Process, float] = {}
+        self._is_ending = False
+
+    def run(self) -> int:
+        """Serve until a signal says otherwise; returns the exit status."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._end)
+        if hasattr(signal, "SIGHUP"):
+            signal.signal(signal.SIGHUP, lambda *_: self._tell(signal.SIGHUP))
+        self._processes = [self._start() for _ in range(self._config.workers)]
+        failed = False
+        while not self._is_ending:
+            for index, process in enumerate(self._processes):
+                if self._is_well(process):
+                    continue
+                process.kill()  # if it hangs
+                process.join()
+                failed = process.exitcode == STARTUP_FAILURE  # and would each time
+                if failed or self._is_ending:
+                    self._is_ending = True
+                    break
+                log.error("process %d has died, another takes its place", process.pid)
+                self._processes[index] = self._start()
+            sleep(_LOOK_SECONDS)
+        # Ours goes before theirs: who connected after the last of them has closed would wait for nobody.
+        self._listener.close()
+        self._tell(signal.SIGTERM)
+        for process in self._processes:
+            process.join()
+        return 2 if failed else 0
+
+    def _start(self) -> Process:
+        process = Process(self._config, [self._listener])
+        process.start()
+        return process
+
+    def _is_well(self, process: Process) -> bool:
+        """Whether a process lives, and has answered when it was asked; asks again."""
+        if not process.process.is_alive():
+            return False
+        now, asked_at = monotonic(), self._asked_at.get(process)
+        try:
+            if asked_at is None:
+                process.parent_conn.send(b"ping")
+                self._asked_at[process] = now
+            elif process.parent_conn.poll(0):
+                process.parent_conn.recv()
+                del self._asked_at[process]
+        except (OSError, EOFError):
+            return False
+        return asked_at is None or now - asked_at < _HEALTHY_SECONDS
 
     def _end(self, number: int, frame: FrameType | None) -> None:
-        """Tell the processes at once; the supervisor looks at its signals twice a second.
-
-        Our copy of their socket is closed first: who connected after the last of them has closed its own
-        would wait for nobody.
-        """
-        for listener in self.sockets:
-            listener.close()
+        self._is_ending = True
         self._tell(signal.SIGTERM)
-        self.signal_queue.append(number)
-
-    def handle_hup(self) -> None:
-        """Let the processes look for new models; uvicorn would start them again."""
-        self._tell(signal.SIGHUP)
 
     def _tell(self, number: int) -> None:
-        for process in self.processes:
+        for process in self._processes:
             if process.pid is not None and process.exitcode is None:
                 os.kill(process.pid, number)
 

@@ -8,9 +8,11 @@ import signal
 import socket
 import sys
 import tempfile
+from collections.abc import Callable
 from contextlib import ExitStack
 from time import monotonic, sleep
 from types import FrameType
+from weakref import WeakSet
 
 import click
 import uvicorn
@@ -56,6 +58,8 @@ def serve(settings: Settings) -> int:
         shown = f"[{host}]" if ":" in host else host
         click.echo(f"yolean {__version__} serves on http://{shown}:{port} (Ctrl-C stops it)", err=True)
         log_to_stderr(settings.log_format)
+        if hasattr(signal, "SIGHUP"):  # until there is somebody who looks for new models then
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
         return _run(_config(settings), listener)
 
 
@@ -98,6 +102,7 @@ class _Workers:
         self._config, self._listener = config, listener
         self._processes: list[Process] = []
         self._asked_at: dict[Process, float] = {}
+        self._serving: WeakSet[Process] = WeakSet()
         self._is_ending = False
 
     def run(self) -> int:
@@ -105,7 +110,7 @@ class _Workers:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._end)
         if hasattr(signal, "SIGHUP"):
-            signal.signal(signal.SIGHUP, lambda *_: self._tell(signal.SIGHUP))
+            signal.signal(signal.SIGHUP, lambda *_: self._tell(signal.SIGHUP, self._has_started))
         self._processes = [self._start() for _ in range(self._config.workers)]
         failed = False
         while not self._is_ending:
@@ -143,7 +148,8 @@ class _Workers:
                 process.parent_conn.send(b"ping")
                 self._asked_at[process] = now
             elif process.parent_conn.poll(0):
-                process.parent_conn.recv()
+                if process.parent_conn.recv():
+                    self._serving.add(process)
                 del self._asked_at[process]
         except (OSError, EOFError):
             return False
@@ -153,9 +159,13 @@ class _Workers:
         self._is_ending = True
         self._tell(signal.SIGTERM)
 
-    def _tell(self, number: int) -> None:
+    def _has_started(self, process: Process) -> bool:
+        """Whether a process serves; one that starts looks at all files anyway, and SIGHUP would end it."""
+        return process in self._serving
+
+    def _tell(self, number: int, whom: Callable[[Process], bool] = lambda process: True) -> None:
         for process in self._processes:
-            if process.pid is not None and process.exitcode is None:
+            if process.pid is not None and process.exitcode is None and whom(process):
                 os.kill(process.pid, number)
 
 

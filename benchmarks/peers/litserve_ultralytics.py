@@ -20,7 +20,7 @@ class Predict(litserve.LitAPI):  # type: ignore[misc]
         self.model = YOLO(sys.argv[1], task="detect")
         self.model(np.zeros((640, 640, 3), np.uint8), verbose=False)
 
-    def decode_request(self, request: Any) -> Any:
+    def decode_request(self, request):  # type: ignore[no-untyped-def] # LitServe acts on annotations
         """The uploaded picture."""
         return cv2.imdecode(np.frombuffer(request["image"].file.read(), np.uint8), cv2.IMREAD_COLOR)
 

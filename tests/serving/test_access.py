@@ -13,8 +13,8 @@ from yolean.engine.errors import DeviceError, InputError, ModelError, ServerBusy
 from yolean.engine.headers import NotAPicture
 from yolean.serving import access as module
 from yolean.serving.access import Access
-from yolean.serving.draining import Traffic
 from yolean.serving.bodies import BodyTooLarge, UnknownBody
+from yolean.serving.draining import Traffic
 from yolean.serving.failures import NotAllowed, NotFound, reply_to
 from yolean.serving.fetch import FetchError
 from yolean.serving.scheduler import ClientGone, DeadlineError

@@ -21,7 +21,10 @@ import pytest
 import requests
 from yolean.models import demo_model, demo_pictures
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+pytestmark = [
+    pytest.mark.slow,  # half a minute of starting and ending servers
+    pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX"),
+]
 
 SHAPES = demo_pictures()[0].read_bytes()
 PREDICT = "/v1/predict/shapes"

@@ -4,6 +4,7 @@ Run by an environment that has both; yolean is not needed there.
 """
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -34,5 +35,7 @@ class Predict(litserve.LitAPI):  # type: ignore[misc]
 
 
 if __name__ == "__main__":
-    server = litserve.LitServer(Predict(api_path="/v1/predict/yolov8n"), accelerator="cpu", timeout=120)
+    server = litserve.LitServer(
+        Predict(api_path=f"/v1/predict/{Path(sys.argv[1]).stem}"), accelerator="cpu", timeout=120
+    )
     server.run(host="127.0.0.1", port=int(sys.argv[2]), generate_client_file=False, log_level="warning")

@@ -7,6 +7,7 @@ keeps state between calls.
 import asyncio
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -37,5 +38,5 @@ async def endpoint(request: Request) -> JSONResponse:
 
 if __name__ == "__main__":
     model(np.zeros((640, 640, 3), np.uint8), verbose=False)
-    app = Starlette(routes=[Route("/v1/predict/yolov8n", endpoint, methods=["POST"])])
+    app = Starlette(routes=[Route(f"/v1/predict/{Path(sys.argv[1]).stem}", endpoint, methods=["POST"])])
     uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[2]), log_level="warning", access_log=False)

@@ -6,6 +6,7 @@ letterbox, no NMS, no JSON of objects.
 
 import asyncio
 import sys
+from ast import literal_eval
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -19,7 +20,9 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 session = onnxruntime.InferenceSession(sys.argv[1], providers=["CPUExecutionProvider"])
-name = session.get_inputs()[0].name
+name, shape = session.get_inputs()[0].name, session.get_inputs()[0].shape
+about = session.get_modelmeta().custom_metadata_map
+size = shape[3] if isinstance(shape[3], int) else literal_eval(about["imgsz"])[1]
 pool = ThreadPoolExecutor(2)
 
 
@@ -27,7 +30,7 @@ def predict(data: bytes) -> float:
     """Decode and run."""
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     assert image is not None
-    tensor = cv2.resize(image, (640, 640)).transpose(2, 0, 1)[None].astype(np.float32) / 255
+    tensor = cv2.resize(image, (size, size)).transpose(2, 0, 1)[None].astype(np.float32) / 255
     return float(session.run(None, {name: tensor})[0][0, 4:].max())
 
 

@@ -35,7 +35,6 @@ class Predict(litserve.LitAPI):  # type: ignore[misc]
 
 
 if __name__ == "__main__":
-    server = litserve.LitServer(
-        Predict(api_path=f"/v1/predict/{Path(sys.argv[1]).stem}"), accelerator="cpu", timeout=120
-    )
+    api = Predict(api_path=f"/v1/predict/{Path(sys.argv[1]).stem}")
+    server = litserve.LitServer(api, accelerator="cpu", timeout=120)
     server.run(host="127.0.0.1", port=int(sys.argv[2]), generate_client_file=False, log_level="warning")

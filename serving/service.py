@@ -61,7 +61,6 @@ class Service:
         )
         self.drain = Drain(settings.drain)
         self.started_at = time()
-        self._parent = os.getppid()
 
     @asynccontextmanager
     async def running(self, traffic: Traffic) -> AsyncIterator[None]:
@@ -132,7 +131,7 @@ class Service:
         trouble = ""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            if parent_process() is not None and os.getppid() != self._parent:
+            if (parent := parent_process()) is not None and os.getppid() != parent.pid:
                 log.error("the parent of process %d is gone, it ends too", os.getpid())
                 os.kill(os.getpid(), signal.SIGTERM)
             try:

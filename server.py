@@ -15,6 +15,8 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Route
 
 from .serving.settings import Settings
@@ -68,9 +70,14 @@ def create_app(settings: Settings) -> Starlette:
             *([cors] if settings.cors else []),
             Middleware(Access, traffic, lambda: service.drain.is_draining),
         ],
-        exception_handlers={HTTPException: api.refuse},
+        exception_handlers={HTTPException: _pass_on},
         lifespan=lifespan,
     )
+
+
+def _pass_on(request: Request, error: Exception) -> Response:
+    """Let `Access` answer what Starlette refuses by itself, as it answers all other errors."""
+    raise error
 
 
 def __getattr__(name: str) -> Any:

@@ -22,7 +22,7 @@ from . import openapi
 from .arguments import FILES, Arguments, Form, read_arguments
 from .auth import is_loopback
 from .bodies import Submission, read_submission
-from .failures import NotAllowed, NotFound, reply_to
+from .failures import NotAllowed, NotFound, status_of
 from .fetch import FetchError
 from .hub import answer, encode
 from .metrics import CONTENT_TYPE
@@ -66,8 +66,7 @@ class Api:
         except ClientGone:
             raise
         except Exception as exc:
-            status, *_ = reply_to(exc, "")
-            metrics.requests.labels(notes.get("model", "unknown"), status).inc()
+            metrics.requests.labels(notes.get("model", "unknown"), status_of(exc)).inc()
             raise
         metrics.requests.labels(notes["model"], response.status_code).inc()
         metrics.seconds.labels(notes["model"]).observe(perf_counter() - started)
@@ -258,11 +257,6 @@ class Api:
         if {"*", headers["etag"], "W/" + headers["etag"]} & set(known):
             return Response(status_code=304, headers=headers)
         return Response(self._page.html, media_type="text/html", headers=headers)
-
-    async def refuse(self, request: Request, error: Exception) -> Response:
-        """What Starlette refuses by itself: unknown paths, wrong methods."""
-        status, body, headers = reply_to(error, request.state.request_id)
-        return Response(body, status, dict(headers), "application/json")
 
     async def demo(self, request: Request) -> Response:
         """`GET /demo.jpg`: a picture for the page to begin with."""

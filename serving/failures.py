@@ -41,15 +41,20 @@ Reply = tuple[int, bytes, list[tuple[str, str]]]
 """Status, body, and headers beyond the usual ones."""
 
 
+def status_of(error: Exception) -> int:
+    """The status that an error is answered with."""
+    if isinstance(error, HTTPException):
+        return error.status_code
+    return next((code for kind, code in _STATUS if isinstance(error, kind)), 500)
+
+
 def reply_to(error: Exception, request_id: str) -> Reply:
     """What is answered to an error; of what is nobody's mistake but ours, the id and no detail."""
+    status, message = status_of(error), str(error)
     headers: list[tuple[str, str]] = []
     if isinstance(error, HTTPException):
-        status, message = error.status_code, _http_message(error)
+        message = _http_message(error)
         headers = [(name.lower(), value) for name, value in (error.headers or {}).items()]
-    else:
-        status = next((code for kind, code in _STATUS if isinstance(error, kind)), 500)
-        message = str(error)
     if isinstance(error, ServerBusy):
         headers.append(("retry-after", str(error.retry_after)))
     if isinstance(error, BodyTooLarge):

@@ -38,7 +38,7 @@ def turn_unknown_to_opencv(data: bytes) -> Turn | None:
     """How to turn a decoded WebP or AVIF, or None for the formats that OpenCV turns by itself."""
     if data[:4] == b"RIFF":
         return ORIENTATIONS.get(_webp_orientation(data), UPRIGHT)  # OpenCV 4.9 does not read it
-    if _brands(data) & {b"avif", b"avis"}:
+    if brands(data) & {b"avif", b"avis"}:
         return _avif_turn(data)  # OpenCV 5.0 does not read it
     return None
 
@@ -95,7 +95,7 @@ def _avif_turn(data: bytes) -> Turn:
     return rotation[0] & 3 if rotation else 0, mirror[0] & 1 if mirror else None
 
 
-def _brands(data: bytes) -> set[bytes]:
+def brands(data: bytes) -> set[bytes]:
     """The brands that an MP4-like file (AVIF, HEIC, video) gives itself."""
     if data[4:8] != b"ftyp":
         return set()
@@ -105,10 +105,10 @@ def _brands(data: bytes) -> set[bytes]:
 
 def guess(data: bytes) -> str:
     """What data that is no readable picture seems to be, with advice."""
-    brands = _brands(data)
-    if brands & {b"heic", b"heix", b"heim", b"heis", b"mif1"} and not brands & {b"avif", b"avis"}:
+    found = brands(data)
+    if found & {b"heic", b"heix", b"heim", b"heis", b"mif1"} and not found & {b"avif", b"avis"}:
         return "a HEIC picture; convert it to JPEG or PNG"
-    if brands - {b"avif", b"avis", b"mif1"} and not brands & {b"avif", b"avis"}:
+    if found - {b"avif", b"avis", b"mif1"} and not found & {b"avif", b"avis"}:
         return "an MP4 video; pass the path of its file"
     if data[:4] == b"%PDF":
         return "a PDF document; convert its pages to PNG"

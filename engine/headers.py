@@ -26,7 +26,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from .containers import _brands, guess
+from .containers import brands, guess
 from .errors import InputError
 from .isobmff import MAX_EXIF, Size, area, avif_size, largest, limit, unpack
 
@@ -111,7 +111,7 @@ def _format(data: bytes) -> str | None:
             return name
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "WebP"
-    return "AVIF" if _brands(data) & {b"avif", b"avis"} else None
+    return "AVIF" if brands(data) & {b"avif", b"avis"} else None
 
 
 def _jpeg(data: bytes) -> Size:

@@ -69,12 +69,12 @@ class Results(Arrays):
         """What was found, in one line: "4 persons, 1 bus", or the classes of a classification."""
         if self.probs is not None:
             pairs = zip(self.probs.top5, self.probs.top5conf, strict=True)
-            return ", ".join(f"{self._name(i)} {conf:.2f}" for i, conf in pairs)
+            return ", ".join(f"{self.class_name(i)} {conf:.2f}" for i, conf in pairs)
         objects = self._objects
         if objects is None or not len(objects):
             return "nothing found"
         ids, counts = np.unique(objects.cls, return_counts=True)
-        return ", ".join(_counted(int(n), self._name(int(i))) for i, n in zip(ids, counts, strict=True))
+        return ", ".join(_counted(int(n), self.class_name(int(i))) for i, n in zip(ids, counts, strict=True))
 
     def summary(self, normalize: bool = False, decimals: int = 5) -> list[dict[str, Any]]:
         """The objects as plain Python values, ready for JSON.
@@ -143,14 +143,14 @@ class Results(Arrays):
         """The view that holds the objects, None for a classification."""
         return self.obb if self.boxes is None else self.boxes
 
-    def _name(self, class_id: int) -> str:
+    def class_name(self, class_id: int) -> str:
         """A class' name; end-to-end models can give ids beyond the names that a caller gave."""
         return self.names.get(class_id, f"class {class_id}")
 
     def _item(self, class_id: Any, confidence: Any, decimals: int) -> dict[str, Any]:
         class_id = int(class_id)
         return {
-            "name": self._name(class_id),
+            "name": self.class_name(class_id),
             "class": class_id,
             "confidence": round(float(confidence), decimals),
         }

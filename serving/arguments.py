@@ -67,6 +67,7 @@ FILES: dict[Form, str] = {"first": "image", "second": "file"}
 """The name of the file in each form."""
 
 _SHARED = {"iou"}
+_OWN = {form: {*FORMS[form].__struct_fields__, FILES[form]} - _SHARED for form in FORMS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,15 +131,15 @@ def read_arguments(
 
 def _form(names: list[str], default: Form) -> Form:
     """Which form these field names belong to."""
-    own = {form: {*FORMS[form].__struct_fields__, FILES[form]} - _SHARED for form in FORMS}
-    known = own["first"] | own["second"] | _SHARED
     for name in names:
-        if name not in known:
+        if not any(name in known for known in (*_OWN.values(), _SHARED)):
             raise InputError(
                 f"unknown field {_shown(name)}: expected image, url, size, confidence, iou, or "
                 "file, source, imgsz, conf, iou, model"
             )
-    used: dict[Form, list[str]] = {form: sorted({repr(n) for n in names if n in own[form]}) for form in FORMS}
+    used: dict[Form, list[str]] = {
+        form: sorted({repr(n) for n in names if n in _OWN[form]}) for form in FORMS
+    }
     if used["first"] and used["second"]:
         raise InputError(
             f"{', '.join(used['first'])} and {', '.join(used['second'])} belong to two forms of the API: "

@@ -52,9 +52,17 @@ class Submission:
             InputError: one of them is there already.
         """
         for name, value in pairs:
-            if name in self.fields or name in self.files:
-                raise InputError(f"{_shown(name)}: expected once, found twice")
+            self.check_new(name)
             self.fields[name] = value
+
+    def check_new(self, name: str) -> None:
+        """See that a field or file is not there yet.
+
+        Raises:
+            InputError: it is.
+        """
+        if name in self.fields or name in self.files:
+            raise InputError(f"{_shown(name)}: expected once, found twice")
 
 
 async def read_submission(request: Request, limit: int) -> Submission:
@@ -183,9 +191,8 @@ class _Parts:
         if b"filename" not in options:
             self._count_text(len(content))
             self.submission.add([(name, _text(content, name))])
-        elif name in self.submission.files or name in self.submission.fields:
-            raise InputError(f"{_shown(name)}: expected once, found twice")
         else:
+            self.submission.check_new(name)
             self.submission.files[name] = content
 
     def _finish(self) -> None:

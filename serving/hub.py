@@ -24,17 +24,15 @@ def answer(results: Results, arguments: Arguments, served: Served) -> bytes:
     if arguments.form == "first":
         items = first_items(results, arguments.conf)
         return encode({"success": True, "message": "Inference complete.", "data": items})
-    speed = {stage: results.speed[stage] for stage in ("preprocess", "inference", "postprocess")}
     image = {
         "results": second_items(results, arguments.conf),
         "shape": list(results.orig_shape),
-        "speed": {stage: round(value, 3) for stage, value in speed.items()},
+        "speed": {s: round(results.speed[s], 3) for s in ("preprocess", "inference", "postprocess")},
     }
-    size = arguments.size and served.engine.size(arguments.size)
     metadata = {
         "model": served.id,
         "task": results.task,
-        "imgsz": list(size or served.engine.size()),
+        "imgsz": list(served.engine.size(arguments.size)),
         "conf": arguments.conf,
         "iou": arguments.iou,
         "provider": served.engine.session.provider,
@@ -83,8 +81,7 @@ def _classes(results: Results, conf: float) -> list[dict[str, Any]]:
 
 
 def _head(results: Results, class_id: int, score: float) -> dict[str, Any]:
-    name = results.names.get(class_id, f"class {class_id}")
-    return {"class": class_id, "name": name, "confidence": round(score, 5)}
+    return {"class": class_id, "name": results.class_name(class_id), "confidence": round(score, 5)}
 
 
 def _points(results: Results) -> Float:

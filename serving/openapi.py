@@ -48,7 +48,7 @@ def document() -> dict[str, Any]:
         "schema": {"type": "string"},
         "description": "As /v1/models lists them.",
     }
-    text, number = {"text/plain": {"schema": {"type": "string"}}}, [model_id]
+    text = {"text/plain": {"schema": {"type": "string"}}}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -58,13 +58,13 @@ def document() -> dict[str, Any]:
             "of a request decide its form; the two cannot be mixed.",
         },
         "paths": {
-            "/v1/predict/{model_id}": {"parameters": number, "post": _prediction("predict", schemas)},
+            "/v1/predict/{model_id}": {"parameters": [model_id], "post": _prediction("predict", schemas)},
             "/": {
                 "get": _get("The page", {"text/html": {"schema": {"type": "string"}}}),
                 "post": _prediction("predict_by_field", schemas, ("Second",)),
             },
             "/v1/models": {"get": _get("The models")},
-            "/v1/models/{model_id}": {"parameters": number, "get": _get("One model", errors=(404,))},
+            "/v1/models/{model_id}": {"parameters": [model_id], "get": _get("One model", errors=(404,))},
             "/v1/models/reload": {
                 "post": {
                     **_get("Look for new, replaced and removed files", errors=(401,)),

@@ -53,14 +53,14 @@ class SameName(InputError):
     """Two files would have one id.
 
     Attributes:
-        paths: which; not in the message, which clients may see.
+        detail: the message with the paths, for the log; clients may see the message.
     """
 
-    def __init__(self, model_id: str, *paths: Path) -> None:
+    def __init__(self, model_id: str, first: Path, second: Path) -> None:
         super().__init__(
             f"two files would both be called {model_id!r}: rename one, or name it as --models ID=FILE"
         )
-        self.paths = paths
+        self.detail = f"{self} ({first} and {second})"
 
 
 class Registry:
@@ -98,7 +98,7 @@ class Registry:
         self.is_ready = False
         self._loaded: dict[str, Signature] = {}  # of the last attempt for an id
         self._folders = {place for place in places if place.path.is_dir()}
-        self._seen: dict[str, Signature | None] = {}  # at the last look
+        self._seen: dict[str, Signature] = {}  # at the last look
         self._refreshing = Lock()
 
     def refresh(self, at_once: bool = True) -> bool:
@@ -111,7 +111,7 @@ class Registry:
                 that is being copied changes from look to look.
 
         Raises:
-            InputError: two files have one id.
+            SameName: two files have one id.
         """
         with self._refreshing:
             found = self._look()

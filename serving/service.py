@@ -101,7 +101,7 @@ class Service:
         try:
             await self.reload()
         except SameName as exc:
-            log.error("%s (%s and %s)", exc, *exc.paths)
+            log.error("%s", exc.detail)
 
     @property
     def is_ready(self) -> bool:
@@ -124,7 +124,7 @@ class Service:
             failed = self.registry.named_failures()
         except SameName as exc:
             failed = [str(exc)]
-            log.error("%s (%s and %s)", exc, *exc.paths)
+            log.error("%s", exc.detail)
         if failed:  # they were named for this server: it would only seem to serve them
             _give_up()
         log.info("ready: %s", ", ".join(self.registry.models) or "no model yet")
@@ -138,9 +138,10 @@ class Service:
                 await asyncio.to_thread(self.registry.refresh, False)
                 trouble = ""
             except (SameName, OSError) as exc:
-                if str(exc) != trouble:  # once, not at every look
-                    trouble = str(exc)
-                    log.error("%s (%s)", trouble, " and ".join(map(str, getattr(exc, "paths", ()))))
+                found = getattr(exc, "detail", str(exc))
+                if found != trouble:  # once, not at every look
+                    trouble = found
+                    log.error("%s", trouble)
             self._count_models()
 
     def _count_load(self, loaded: bool) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..postprocess.layout import TASKS, Kind, Layout, Task
 from .errors import InputError, ModelError
+from .lean import lean_layout, read_head
 from .metadata import integer, literal, pair
 from .session import TensorInfo
 
@@ -172,6 +173,9 @@ def _layout(
     outputs: Sequence[TensorInfo],
 ) -> Layout:
     """The one layout that fits the metadata and the shapes."""
+    head = read_head(metadata)
+    if head is not None:
+        return lean_layout(head, task, names, kpt_shape, outputs)
     expected = 2 if task == "segment" else 1
     found = ", ".join(f"{o.name} {list(o.shape)}" for o in outputs)
     ranks = (2,) if task == "classify" else (3, 4)[:expected]

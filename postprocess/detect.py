@@ -11,6 +11,6 @@ from .select import select
 
 
 def decode(outputs: Sequence[Float], layout: Layout, geometry: Geometry, options: Options) -> Detections:
-    """Decode one image's output of a detection model."""
-    found = select(outputs[0], layout, options)
+    """Decode one image's outputs of a detection model."""
+    found = select(outputs, layout, options)
     return Detections(geometry.inverse_boxes(found.boxes), found.scores, found.classes)

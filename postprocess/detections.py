@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,27 @@ class Options:
     max_det: int = 300
     classes: tuple[int, ...] | None = None
     agnostic: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidates:
+    """N objects on their way through thresholds and NMS, in pixels of the input tensor.
+
+    Attributes:
+        boxes: (N, 4) float32 x1, y1, x2, y2, or (N, 5) cx, cy, w, h, angle for OBB.
+        scores: (N,) float32.
+        classes: (N,) int64.
+        extra: (N, extra) float32: mask coefficients, keypoints, or the angle.
+    """
+
+    boxes: Float
+    scores: Float
+    classes: Int
+    extra: Float
+
+    def __getitem__(self, rows: NDArray[Any]) -> Candidates:
+        """Those at the given indices, or where a mask is True."""
+        return Candidates(self.boxes[rows], self.scores[rows], self.classes[rows], self.extra[rows])
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -6,9 +6,33 @@ from dataclasses import dataclass
 from typing import Literal
 
 Task = Literal["detect", "segment", "pose", "obb", "classify"]
-Kind = Literal["raw", "end2end", "nms"]
+Kind = Literal["raw", "end2end", "nms", "lean"]
+HeadKind = Literal["v8", "26"]
 
 TASKS: tuple[Task, ...] = ("detect", "segment", "pose", "obb", "classify")
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What a lean file leaves to `lean.py`: the head from its last convolutions on.
+
+    Attributes:
+        strides: pixels of the input tensor between neighbouring anchors, a number a scale, in the order of
+            the outputs.
+        reg_max: bins of the distribution (DFL) over each of a box' four sides; 1 when the graph gives the
+            side itself.
+        kind: `26` for the pose and OBB heads of YOLO26, `v8` for all others: their keypoints and angles are
+            coded differently.
+        limit: end-to-end heads keep this many anchors, and then this many rows, without NMS; None for
+            heads that need NMS.
+        agnostic: of an end-to-end head's anchor, only the best class is kept.
+    """
+
+    strides: tuple[int, ...]
+    reg_max: int = 16
+    kind: HeadKind = "v8"
+    limit: int | None = None
+    agnostic: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +46,15 @@ class Layout:
     others    raw        (4 + nc + extra, anchors): cx, cy, w, h, class scores, extra
     others    end2end    (rows, 6 + extra): x1, y1, x2, y2, score, class, extra
     others    nms        as end2end, zero-padded; suppressed by the graph itself
+    others    lean       what the last convolutions give, see below
     ========  =========  ==================================================================
 
+    Lean files have an output a scale for each branch of the head, all box branches first: box sides
+    (4 * reg_max, h, w), class logits (nc, h, w), and extra (extra, h, w) where the task has it.
+
     OBB rows of every kind start with cx, cy, w, h and their one extra value is the angle in radians.
-    Coordinates are pixels of the input tensor. Segment models have a second output, the prototype
-    masks (extra, h, w).
+    Coordinates are pixels of the input tensor. Segment models have a second output (lean: a last one), the
+    prototype masks (extra, h, w).
 
     Attributes:
         task: what the model predicts.
@@ -35,6 +63,7 @@ class Layout:
         extra: values a row carries after classes or score: mask coefficients, keypoints
             (K * D), or the angle.
         kpt_shape: (K, D) of pose models: K keypoints of D = 2 (x, y) or 3 (x, y, visibility).
+        head: what remains to be decoded of a lean file; else None.
     """
 
     task: Task
@@ -42,10 +71,21 @@ class Layout:
     nc: int
     extra: int = 0
     kpt_shape: tuple[int, int] | None = None
+    head: Head | None = None
+
+    @property
+    def suppressed(self) -> bool:
+        """Whether overlapping objects are settled in the graph, so that no NMS follows."""
+        return self.kind in ("end2end", "nms") or (self.head is not None and self.head.limit is not None)
+
+    @property
+    def prototypes(self) -> int:
+        """Index of the output that holds a segment model's prototype masks."""
+        return 1 if self.head is None else 3 * len(self.head.strides)
 
     @property
     def width(self) -> int:
-        """Values in one row (or channels over one anchor) of the first output."""
+        """Values in one row (or channels over one anchor) of the first output, in other kinds than lean."""
         if self.task == "classify":
             return self.nc
         return (4 + self.nc if self.kind == "raw" else 6) + self.extra

@@ -11,10 +11,10 @@ from .select import select
 
 
 def decode(outputs: Sequence[Float], layout: Layout, geometry: Geometry, options: Options) -> Detections:
-    """Decode one image's output of an OBB model.
+    """Decode one image's outputs of an OBB model.
 
     Boxes are (N, 5) cx, cy, w, h, angle in radians as the graph gives them: neither clipped to the image
     nor regularised, so compare them by their corners.
     """
-    found = select(outputs[0], layout, options)
+    found = select(outputs, layout, options)
     return Detections(geometry.inverse_rotated(found.boxes), found.scores, found.classes)

@@ -13,14 +13,14 @@ from .select import select
 
 
 def decode(outputs: Sequence[Float], layout: Layout, geometry: Geometry, options: Options) -> Detections:
-    """Decode one image's output of a pose model.
+    """Decode one image's outputs of a pose model.
 
     The graph gives x, y in tensor pixels and visibility in 0 to 1. Points are clipped to the image; those
     of low visibility are kept as they are, for the reader to judge.
     """
     if layout.kpt_shape is None:
         raise ValueError("a pose layout needs kpt_shape")
-    found = select(outputs[0], layout, options)
+    found = select(outputs, layout, options)
     points = found.extra.reshape(-1, *layout.kpt_shape)
     keypoints = np.concatenate((geometry.inverse(points[..., :2]), points[..., 2:]), axis=-1)
     return Detections(geometry.inverse_boxes(found.boxes), found.scores, found.classes, keypoints=keypoints)

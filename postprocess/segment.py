@@ -12,11 +12,11 @@ from .select import select
 
 
 def decode(outputs: Sequence[Float], layout: Layout, geometry: Geometry, options: Options) -> Detections:
-    """Decode one image's two outputs of a segmentation model.
+    """Decode one image's outputs of a segmentation model.
 
     Objects whose mask is empty are dropped, box and all, as Ultralytics does.
     """
-    found = select(outputs[0], layout, options)
-    masks, filled = decode_masks(found.extra, outputs[1], found.boxes, geometry)
+    found = select(outputs, layout, options)
+    masks, filled = decode_masks(found.extra, outputs[layout.prototypes], found.boxes, geometry)
     boxes = geometry.inverse_boxes(found.boxes[filled])
     return Detections(boxes, found.scores[filled], found.classes[filled], masks=masks)

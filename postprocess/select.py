@@ -1,80 +1,63 @@
-"""From a model's first output to the rows that survive confidence, class filter and NMS."""
+"""From a model's outputs to the objects that survive confidence, class filter and NMS."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from . import lean
 from .boxes import xywh_to_xyxy
-from .detections import Int, Options
+from .detections import Candidates, Options
 from .geometry import Float
 from .layout import Layout
 from .nms import nms
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Selection:
-    """N surviving rows, score-descending, still in pixels of the input tensor.
-
-    Attributes:
-        boxes: (N, 4) float32 x1, y1, x2, y2, or (N, 5) cx, cy, w, h, angle for OBB.
-        scores: (N,) float32.
-        classes: (N,) int64.
-        extra: (N, extra) float32: mask coefficients, keypoints, or the angle.
-    """
-
-    boxes: Float
-    scores: Float
-    classes: Int
-    extra: Float
-
-
-def select(output: Float, layout: Layout, options: Options) -> Selection:
+def select(outputs: Sequence[Float], layout: Layout, options: Options) -> Candidates:
     """Pick the objects of one image.
 
     Args:
-        output: the first output without its batch axis, see `Layout` for its shape.
+        outputs: the model's outputs without their batch axis, see `Layout` for their shapes.
 
     Returns:
-        at most `options.max_det` rows. End-to-end and nms layouts are filtered by score and class
-        alone: their graph has already suppressed what overlaps.
+        at most `options.max_det` objects, score-descending. Where the model has settled what overlaps, they
+        are filtered by score and class alone.
     """
-    if layout.kind == "raw":
-        found = _candidates(output, layout, options)
-        keep = nms(found.boxes, found.scores, found.classes, options)
-    else:
-        found = _rows(output, layout, options)
-        keep = np.argsort(-found.scores, kind="stable")[: options.max_det]
-    return Selection(found.boxes[keep], found.scores[keep], found.classes[keep], found.extra[keep])
+    match layout.kind:
+        case "lean":
+            found = lean.candidates(outputs, layout, options.conf)
+        case "raw":
+            found = _anchors(outputs[0], layout, options.conf)
+        case _:
+            found = _rows(outputs[0], layout, options.conf)
+    if options.classes is not None:
+        found = found[np.isin(found.classes, options.classes)]
+    if layout.suppressed:
+        return found[np.argsort(-found.scores, kind="stable")[: options.max_det]]
+    return found[nms(found.boxes, found.scores, found.classes, options)]
 
 
-def _candidates(output: Float, layout: Layout, options: Options) -> Selection:
+def _anchors(output: Float, layout: Layout, conf: float) -> Candidates:
     """Anchors of a raw output (4 + nc + extra, anchors) whose best class passes the threshold."""
     scores = output[4 : 4 + layout.nc]
-    passing = np.flatnonzero(scores.max(axis=0) > np.float32(options.conf))
-    rows = np.ascontiguousarray(output[:, passing].T)
+    passing = np.flatnonzero(scores.max(axis=0) > np.float32(conf))
+    rows = _finite(np.ascontiguousarray(output[:, passing].T))
     classes = rows[:, 4 : 4 + layout.nc].argmax(axis=1)
-    wanted = _wanted(rows, classes, options)
-    rows, classes = rows[wanted], classes[wanted]
     best = rows[np.arange(len(rows)), 4 + classes]
     extra = rows[:, 4 + layout.nc :]
     boxes = np.hstack((rows[:, :4], extra)) if layout.task == "obb" else xywh_to_xyxy(rows[:, :4])
-    return Selection(boxes, best, classes, extra)
+    return Candidates(boxes, best, classes, extra)
 
 
-def _rows(output: Float, layout: Layout, options: Options) -> Selection:
+def _rows(output: Float, layout: Layout, conf: float) -> Candidates:
     """Rows of an end-to-end output (rows, 6 + extra) that pass the threshold; padding has score 0."""
-    rows = output[output[:, 4] > np.float32(options.conf)]
-    rows = rows[_wanted(rows, rows[:, 5], options)]
+    rows = _finite(output[output[:, 4] > np.float32(conf)])
     extra = rows[:, 6:]
     boxes = np.hstack((rows[:, :4], extra)) if layout.task == "obb" else rows[:, :4]
-    return Selection(boxes, rows[:, 4], rows[:, 5].astype(np.int64), extra)
+    return Candidates(boxes, rows[:, 4], rows[:, 5].astype(np.int64), extra)
 
 
-def _wanted(rows: Float, classes: NDArray[Any], options: Options) -> NDArray[np.bool_]:
-    """(N,): rows of the classes asked for, with finite values: half precision can overflow."""
-    finite = np.asarray(np.isfinite(rows).all(axis=1))
-    return finite if options.classes is None else finite & np.isin(classes, options.classes)
+def _finite(rows: Float) -> Float:
+    """The rows without infinity or NaN: half precision can overflow."""
+    return rows[np.isfinite(rows).all(axis=1)]

@@ -71,7 +71,7 @@ def read_head(metadata: Mapping[str, str]) -> Head | None:
             "head": "v8" | "26" as kind,
             "limit": None | int() as limit,
             "agnostic": bool() as agnostic,
-        } if _all_between(1, 1024, [*strides, reg_max]) and _all_between(1, 100_000, [limit or 1]):
+        } if strides and _all_between(1, 1024, [*strides, reg_max]) and (limit is None or limit > 0):
             return Head(tuple(strides), reg_max, kind, limit, agnostic)
     raise ModelError(f"the metadata entry {KEY!r} describes no head that yolean knows: {str(value)[:120]!r}")
 
@@ -112,4 +112,4 @@ def lean_layout(
 
 
 def _all_between(low: int, high: int, values: Sequence[Any]) -> bool:
-    return bool(values) and all(type(value) is int and low <= value <= high for value in values)
+    return all(type(value) is int and low <= value <= high for value in values)

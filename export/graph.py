@@ -76,12 +76,11 @@ class Graph:
 
     def constant(self, name: str) -> NDArray[Any] | None:
         """The value of a tensor that is an initialiser or a constant node, else None."""
-        if name in self.weights:
-            return numpy_helper.to_array(self.weights[name])
+        tensor = self.weights.get(name)
         node = self.producer.get(name)
         if node is not None and node.op_type == "Constant" and node.attribute[0].name == "value":
-            return numpy_helper.to_array(node.attribute[0].t)
-        return None
+            tensor = node.attribute[0].t
+        return None if tensor is None else np.asarray(numpy_helper.to_array(tensor))
 
     def add_weight(self, name: str, value: NDArray[Any]) -> str:
         """Add an initialiser and return its name, made unique."""

@@ -19,6 +19,7 @@ from ..engine.sources import open_source
 from ..models import demo_pictures
 from ..postprocess import lean
 from ..postprocess.boxes import xywh_to_xyxy
+from ..postprocess.detections import Candidates
 from ..postprocess.layout import Head, HeadKind, Layout
 from .graph import Graph, Node, set_metadata
 
@@ -188,18 +189,26 @@ def _agrees(trial: _Trial, plain: Layout, layout: Layout, order: list[int]) -> b
             and _all_close(scores, rows[:, 4 : 4 + layout.nc], close.score)
             and _all_close(extra, rows[:, 4 + layout.nc :], near)
         )
-    found = lean.candidates(ends, layout, -1)
+    return _same_rows(lean.candidates(ends, layout, -1), whole, layout, close)
+
+
+def _same_rows(found: Candidates, whole: Array, layout: Layout, close: _Tolerance) -> bool:
+    """Whether candidates are the rows (rows, 6 + extra) of an end-to-end head, in the order of their scores.
+
+    Rows of equal score may stand in another order, and which of them made it to the end is open where the
+    last one shares theirs.
+    """
     if not _all_close(found.scores, whole[:, 4], close.score):
         return False
-    # Where scores are nearly equal, two rows may have changed places.
-    gaps = np.abs(np.diff(whole[:, 4], prepend=np.inf, append=-np.inf)) > 1e-3 * whole[0, 4]
-    sure = gaps[:-1] & gaps[1:]
-    wanted = np.hstack((whole[:, :4], whole[:, 6:])) if layout.task == "obb" else whole[:, :4]
-    return (
-        np.array_equal(found.classes[sure], whole[sure, 5])
-        and _all_close(found.boxes[sure], wanted[sure], close.pixels)
-        and _all_close(found.extra[sure], whole[sure, 6:], near)
-    )
+    sure = whole[:, 4] > whole[-1, 4] * (1 + 1e-3)
+    boxes = np.hstack((whole[sure, :4], whole[sure, 6:])) if layout.task == "obb" else whole[sure, :4]
+    near = np.abs(boxes[:, None] - found.boxes).max(axis=2) <= close.pixels
+    near &= whole[sure, 5, None] == found.classes
+    near &= np.abs(whole[sure, 4, None] - found.scores) <= close.score
+    if layout.extra:
+        most = close.pixels if layout.task == "pose" else close.value
+        near &= np.abs(whole[sure, None, 6:] - found.extra).max(axis=2) <= most
+    return bool(sure.any() and near.any(axis=1).all())
 
 
 def _all_close(found: Array, wanted: Array, tolerance: float) -> bool:

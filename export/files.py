@@ -1,0 +1,72 @@
+"""Pictures to try a model on, and files that are whole or not there."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from ..engine.decode import PICTURE_SUFFIXES
+from ..engine.errors import InputError
+from ..models import demo_pictures
+
+T = TypeVar("T")
+
+
+def check_target(target: Path, overwrite: bool) -> None:
+    """Refuse a target that exists or cannot be made, before anything is computed.
+
+    Raises:
+        InputError: it exists and `overwrite` is off, it is a folder, or its folder is missing.
+    """
+    if target.is_dir():
+        raise InputError(f"{target} is a folder: name the file to write")
+    if target.exists() and not overwrite:
+        raise InputError(f"{target} exists: add --overwrite to replace it, or name another with -o")
+    if not target.parent.is_dir():
+        raise InputError(f"{target} cannot be written: there is no folder {target.parent}")
+
+
+def write_whole(target: Path, content: bytes) -> None:
+    """Write a file beside its place and move it there: it is whole, or what it was before.
+
+    Raises:
+        InputError: the disk is full, or the folder cannot be written.
+    """
+    beside = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        with beside.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(target)
+    except OSError as exc:
+        raise InputError(f"{target} cannot be written: {exc.strerror or exc}; nothing was left behind") from exc
+    finally:
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
+
+
+def find_pictures(folder: Path | None) -> list[Path]:
+    """The pictures in a folder and below it, by name; without a folder, the drawn ones of the demo.
+
+    Raises:
+        InputError: there is no such folder, or no picture in it.
+    """
+    if folder is None:
+        return demo_pictures()
+    if not folder.is_dir():
+        raise InputError(f"{folder} is no folder: expected one with pictures such as the model will see")
+    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES)
+    if not found:
+        raise InputError(f"{folder} holds no pictures: expected some such as the model will see")
+    return found
+
+
+def spread(items: Sequence[T], most: int) -> list[T]:
+    """At most so many of the items, evenly spread."""
+    if len(items) <= most:
+        return list(items)
+    return [items[index * len(items) // most] for index in range(most)]

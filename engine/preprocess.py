@@ -16,7 +16,7 @@ from .spec import ModelSpec
 
 Image = NDArray[np.uint8]
 
-_PAD = np.float32(114) / np.float32(255)
+_GREY = 114  # of the padding, 0 to 255
 
 
 def check_size(imgsz: int | tuple[int, int] | None, spec: ModelSpec) -> Size:
@@ -61,12 +61,13 @@ class InputTensor:
     """An input tensor that is used again and again: fresh ones cost page faults, 1 ms for 5 MB.
 
     Attributes:
-        array: (batch, channels, height, width) float32 or float16.
+        array: (batch, channels, height, width) float32, float16 or uint8.
     """
 
     def __init__(self, shape: tuple[int, ...], dtype: str) -> None:
         """Allocate for a shape."""
         self.array = np.zeros(shape, dtype)
+        self._grey = _GREY if dtype == "uint8" else np.float32(_GREY) / np.float32(255)
         self._padded: list[Geometry | None] = [None] * shape[0]
 
     def write(self, images: list[tuple[Image, Geometry]], spec: ModelSpec) -> None:
@@ -74,7 +75,7 @@ class InputTensor:
         for row, (image, geometry) in enumerate(images):
             # A video's frames have the same padding: painting it anew is a quarter of all writing.
             if self._padded[row] != geometry:
-                self.array[row] = _PAD
+                self.array[row] = self._grey
                 self._padded[row] = geometry
             fill(image, geometry, spec, self.array[row])
 
@@ -85,14 +86,14 @@ def fill(image: Image, geometry: Geometry, spec: ModelSpec, out: NDArray[Any]) -
     Args:
         image: (h, w, channels) uint8, BGR when there are three.
         geometry: from `place`, for this image.
-        out: (channels, height, width) float32 or float16: RGB, 0 to 1.
+        out: (channels, height, width): RGB, 0 to 1 as float32 or float16, or 0 to 255 as uint8.
     """
     if spec.task == "classify":
         (height, width), (left, top) = geometry.tensor, geometry.pad
         resampled = resample(image, geometry.resized, (-left, -top, width, height))
         if spec.channels == 3:
             resampled = resampled[::-1]
-        np.divide(resampled, np.float32(255), out=out, casting="same_kind")
+        _write(resampled, out)
         return
     height, width = geometry.resized
     left, top = geometry.pad
@@ -100,8 +101,15 @@ def fill(image: Image, geometry: Geometry, spec: ModelSpec, out: NDArray[Any]) -
         image = _resized(image, width, height)
     targets = out[::-1] if spec.channels == 3 else out
     for plane, target in zip(cv2.split(image), targets, strict=True):
-        inside = target[top : top + height, left : left + width]
-        np.divide(plane, np.float32(255), out=inside, casting="same_kind", dtype=np.float32)
+        _write(plane, target[top : top + height, left : left + width])
+
+
+def _write(values: NDArray[Any], out: NDArray[Any]) -> None:
+    """Write bytes as `out` wants them."""
+    if out.dtype == np.uint8:
+        out[...] = values
+    else:
+        np.divide(values, np.float32(255), out=out, casting="same_kind", dtype=np.float32)
 
 
 def _resized(image: Image, width: int, height: int) -> Image:

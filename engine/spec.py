@@ -8,12 +8,12 @@ from typing import Any
 
 from ..postprocess.layout import TASKS, Kind, Layout, Task
 from .errors import InputError, ModelError
-from .lean import lean_layout, read_head
+from .lean import lean_layout, read_entry, read_head
 from .metadata import integer, literal, pair
 from .session import TensorInfo
 
 _MAX_NAME = 200
-_DTYPES = {"tensor(float)": "float32", "tensor(float16)": "float16"}
+_DTYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(uint8)": "uint8"}
 _MASKS = 32  # prototype masks of every Ultralytics segmentation model, where the graph does not tell
 
 
@@ -29,7 +29,7 @@ class ModelSpec:
         channels: colour channels of the input: 3, or 1 for grey, or more.
         batch: the fixed batch size, or None when it is free.
         dynamic: whether height and width are free.
-        dtype: of the input, `float32` or `float16`.
+        dtype: of the input: `float32` or `float16`, 0 to 1, or `uint8`, 0 to 255.
         family: the model's description in its metadata, such as "Ultralytics YOLO11n model".
     """
 
@@ -98,7 +98,8 @@ def _image_input(
         raise ModelError(
             f"not a YOLO export: expected one image input (batch, channels, height, width), found {found}"
         )
-    if inputs[0].dtype not in _DTYPES:
+    bytes_of_others = inputs[0].dtype == "tensor(uint8)" and not read_entry(metadata)
+    if inputs[0].dtype not in _DTYPES or bytes_of_others:
         raise ModelError(
             f"expected an input of float or float16, found {found}: quantised inputs are unknown"
         )

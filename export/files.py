@@ -43,7 +43,8 @@ def write_whole(target: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         beside.replace(target)
     except OSError as exc:
-        raise InputError(f"{target} cannot be written: {exc.strerror or exc}; nothing was left behind") from exc
+        reason = exc.strerror or exc
+        raise InputError(f"{target} cannot be written: {reason}; nothing was left behind") from exc
     finally:
         with contextlib.suppress(OSError):
             beside.unlink(missing_ok=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -85,7 +86,7 @@ class Graph:
     def add_weight(self, name: str, value: NDArray[Any]) -> str:
         """Add an initialiser and return its name, made unique."""
         name = self.unique(name)
-        tensor = numpy_helper.from_array(np.ascontiguousarray(value), name)
+        tensor = numpy_helper.from_array(np.array(value, order="C"), name)
         self.model.graph.initializer.append(tensor)
         self.weights[name] = self.model.graph.initializer[-1]
         return name
@@ -98,6 +99,18 @@ class Graph:
             number += 1
             taken = f"{name}_{number}"
         return taken
+
+    def only_reader(self, name: str) -> Node | None:
+        """The one node that reads a tensor; None where several do, or the graph gives it."""
+        readers = self.consumers.get(name, [])
+        return readers[0] if len(readers) == 1 and name not in self.outputs else None
+
+    def replace(self, old: Iterable[Node], new: Iterable[Node]) -> None:
+        """Put nodes in the place of others, wherever they stand, and drop what nobody needs any more."""
+        gone = {name for node in old for name in node.output}
+        kept = [node for node in self.nodes if not gone.intersection(node.output)]
+        _keep(self.model.graph.node, [*kept, *new])
+        self.prune()
 
     def rename(self, old: str, new: str) -> None:
         """Give a tensor another name, wherever it is written or read."""
@@ -116,7 +129,8 @@ class Graph:
         self.prune()
 
     def prune(self) -> None:
-        """Drop the nodes and weights that no output needs, and all noted shapes."""
+        """Drop the nodes and weights that no output needs, and all noted shapes; sort the nodes."""
+        self.index()
         needed: set[str] = set()
         waiting = self.outputs
         while waiting:
@@ -126,10 +140,26 @@ class Graph:
                 if name in self.producer:
                     waiting.extend(_read_by(self.producer[name]))
         graph = self.model.graph
-        _keep(graph.node, [node for node in graph.node if needed.intersection(node.output)])
+        _keep(graph.node, self._sorted([node for node in graph.node if needed.intersection(node.output)]))
         _keep(graph.initializer, [tensor for tensor in graph.initializer if tensor.name in needed])
-        del graph.value_info[:]  # ONNX Runtime infers shapes itself; noted ones are a third of a small file
+        del graph.value_info[
+            :
+        ]  # of no use: ONNX Runtime infers shapes itself; noted ones are a third of a small file
         self.index()
+
+    def _sorted(self, nodes: list[Node]) -> list[Node]:
+        """Nodes after those whose outputs they read, as ONNX wants it; else in the order they had."""
+        places = {name: place for place, node in enumerate(nodes) for name in node.output}
+        before = {
+            place: [places[name] for name in _read_by(node) if name in places]
+            for place, node in enumerate(nodes)
+        }
+        return [nodes[place] for place in TopologicalSorter(before).static_order()]
+
+
+def attributes(node: Node) -> dict[str, Any]:
+    """A node's attributes as Python values; texts are bytes."""
+    return {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
 
 
 def set_metadata(model: onnx.ModelProto, key: str, value: str) -> None:

@@ -1,4 +1,4 @@
-"""Heads are found by what they compute: in the demo models, and in graphs of every kind, built operator by operator."""
+"""Heads are found by what they compute: in the demo models, and in graphs built by hand."""
 
 from __future__ import annotations
 

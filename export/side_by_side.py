@@ -1,13 +1,22 @@
-"""How long one model takes beside another, on this machine."""
+"""Two models side by side on the same pictures: their answers, and the time they take on this machine."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import quantiles
 from time import perf_counter
 
 from ..engine.pipeline import Engine
 from ..engine.preprocess import Image
+from ..engine.results import Results
+
+Tell = Callable[[str, int, int], None]
+"""Is told the stage that runs, how many of its steps are done, and how many there are."""
+
+CONF = 0.25
+"""Confidence that the objects compared have, in either answer."""
 
 _WARM = 3
 _LEAST, _MOST = 7, 61  # pairs
@@ -34,6 +43,14 @@ class Speed:
     pairs: int
     threads: int
     provider: str
+
+
+def answers(
+    reference: Engine, candidate: Engine, pictures: Iterable[Path]
+) -> Iterator[tuple[Results, Results]]:
+    """What two models say of the same pictures; those that cannot be read are left out."""
+    for result in reference.stream([str(path) for path in pictures], conf=CONF, on_error=lambda error: None):
+        yield result, candidate(result.orig_img, conf=CONF)[0]
 
 
 def compare_speed(reference: Engine, candidate: Engine, image: Image, seconds: float = 5.0) -> Speed:

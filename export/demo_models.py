@@ -24,6 +24,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from .optimize import Job, optimize
 from .shapes import KINDS, TIPS, Scene, Shape, draw
 
 THREADS = 2
@@ -212,8 +213,8 @@ def train(recipe: Recipe, work: Path) -> Path:
 # ---- export and validation ---------------------------------------------------------------------------------
 
 
-def export(recipe: Recipe, weights: Path, out: Path) -> Path:
-    """Writes the ONNX file, with a description that names no path of this machine."""
+def export(recipe: Recipe, weights: Path, plain: Path) -> Path:
+    """Writes Ultralytics' ONNX file, with a description that names no path of this machine."""
     import onnx
     from ultralytics import YOLO
 
@@ -227,8 +228,18 @@ def export(recipe: Recipe, weights: Path, out: Path) -> Path:
     # Noted shapes are a third of the file, and onnx.shape_inference finds them again.
     del graph.graph.value_info[:]
     Path(written).unlink()
-    target = out / f"{recipe.stem}.onnx"
+    target = plain / f"{recipe.stem}.onnx"
     onnx.save(graph, target)
+    return target
+
+
+def shorten(recipe: Recipe, plain: Path, out: Path) -> Path:
+    """Writes the file that ships: lean, where there is a head to cut off."""
+    target = out / f"{recipe.stem}.onnx"
+    if recipe.task == "classify":
+        shutil.copy(plain, target)
+    else:
+        optimize(Job(plain, target, overwrite=True))
     return target
 
 
@@ -264,8 +275,9 @@ def _parameters(model: Path) -> int:
 
 
 def make(out: Path, work: Path, tasks: list[str]) -> Iterator[str]:
-    """Makes everything and yields the table's lines."""
-    work.mkdir(parents=True, exist_ok=True)
+    """Makes everything and yields the table's lines; Ultralytics' own exports go to `work/plain`."""
+    plain = work / "plain"
+    plain.mkdir(parents=True, exist_ok=True)
     out.mkdir(parents=True, exist_ok=True)
     draw_demos(out)
     drawn = work / "data" / "complete"
@@ -274,9 +286,10 @@ def make(out: Path, work: Path, tasks: list[str]) -> Iterator[str]:
         drawn.touch()
     for recipe in (r for r in RECIPES if r.task in tasks):
         began = time.monotonic()
-        model = export(recipe, train(recipe, work), out)
+        exported = export(recipe, train(recipe, work), plain)
+        model = shorten(recipe, exported, out)
         spent = time.monotonic() - began
-        metrics = ", ".join(f"{k} {v:.3f}" for k, v in validate(recipe, model, work).items())
+        metrics = ", ".join(f"{k} {v:.3f}" for k, v in validate(recipe, exported, work).items())
         yield (
             f"| {recipe.task} | {model.name} | {Path(recipe.config).stem} | {_parameters(model):,} "
             f"| {model.stat().st_size / 1e6:.2f} MB | {recipe.imgsz} | {metrics} | {spent / 60:.1f} min |"

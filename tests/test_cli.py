@@ -634,7 +634,7 @@ def test_info_as_json() -> None:
     assert facts["names"] == list(engine.names.values())
     assert facts["imgsz"] == list(engine.spec.imgsz)
     assert facts["bytes"] == demo_model().stat().st_size
-    assert (facts["task"], facts["layout"], facts["stride"]) == ("detect", "raw", 32)
+    assert (facts["task"], facts["layout"], facts["stride"]) == ("detect", "lean", 32)
     assert (facts["provider"], facts["device"], facts["threads"]) == ("CPUExecutionProvider", "cpu", 1)
     assert facts["versions"]["yolean"] == yolean.__version__
     assert {"dynamic", "batch", "dtype", "channels", "kpt_shape", "family", "outputs"} <= set(facts)

@@ -20,6 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.text import Text
 
 from . import __version__
+from .engine.lean import read_entry
 
 if TYPE_CHECKING:
     from .engine.doctor import Finding
@@ -176,6 +177,7 @@ def model_facts(engine: Engine, path: str) -> dict[str, Any]:
         "stride": spec.stride,
         "dtype": spec.dtype,
         "layout": spec.layout.kind,
+        "weights": read_entry(session.metadata).get("precision"),
         "outputs": {output.name: list(output.shape) for output in session.outputs},
         "kpt_shape": spec.layout.kpt_shape,
         "device": str(session.device),
@@ -205,6 +207,7 @@ def print_model(facts: Mapping[str, Any]) -> None:
         "keypoints": " x ".join(map(str, facts["kpt_shape"] or ())),
         "size": size,
         "batch": batch,
+        "weights": facts["weights"],
         "input": f"{facts['dtype']}, {facts['channels']} channel{'s' * (facts['channels'] != 1)}",
         "output": f"{facts['layout']}: {outputs}".replace("'", ""),
         "runs on": f"{facts['provider']} ({facts['device']}), {facts['threads']} threads",

@@ -267,8 +267,8 @@ def _checked_file(model: str | Path | bytes) -> Path | bytes:
     path = Path(model)
     if path.suffix in (".pt", ".pth"):
         raise ModelError(
-            f"{path} holds PyTorch weights: export them once, with yolo export model={path.name} format=onnx "
-            "dynamic=True, and load the .onnx file"
+            f"{path} holds PyTorch weights: export them once, with yolean export {path.name}, and load the "
+            ".onnx file"
         )
     try:
         if path.is_dir():

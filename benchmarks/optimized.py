@@ -1,4 +1,4 @@
-"""What `yolean optimize` gains: BGR array to `Results` on each file, divided by the plain file's `session.run`.
+"""What `yolean optimize` gains: BGR array to `Results` on each file, by the plain file's `session.run`.
 
     python -m yolean.benchmarks.optimized --models DIR --images DIR [--calibrate DIR] [--json FILE]
 

@@ -1,7 +1,7 @@
 """The server under load, beside others: requests a second, latencies, memory.
 
     python -m yolean.benchmarks.serve [--model yolov8n.onnx] [--picture bus.jpg] [--peers-python PYTHON]
-        [--concurrency 8] [--seconds 15] [--rounds 5] [--soak 10000] [--json FILE]
+        [--also yolov8n-lean.onnx] [--concurrency 8] [--seconds 15] [--rounds 5] [--soak 10000] [--json FILE]
 
 Every server is a process of its own, `wrk` another. Rounds go through all servers in turn, so that whatever
 else the machine does falls on all of them, and a ratio is taken round by round. LitServe and Ultralytics run
@@ -39,18 +39,26 @@ print(statistics.median(times) * 1e3)
 """
 
 
-def commands(model: Path, peers_python: str | None) -> dict[str, Any]:
-    """What starts each server at a port, or None where it cannot be measured."""
+def commands(model: Path, also: tuple[Path, ...], peers_python: str | None) -> dict[str, Any]:
+    """What starts each server at a port, or None where it cannot be measured.
+
+    `also` are files that yolean serves besides, under the model's name: the lean and the INT8 one.
+    """
 
     def peer(script: str, python: str | None) -> Any:
         return python and (lambda port: [python, str(PEERS / script), str(model), str(port)])
 
     return {
         "yolean": lambda port: yolean_command([model], port),
+        **{f"yolean, {file.stem}": _serving(model.stem, file) for file in also},
         "floor": peer("floor.py", sys.executable),
         "starlette + ultralytics": peer("starlette_ultralytics.py", peers_python),
         "litserve + ultralytics": peer("litserve_ultralytics.py", peers_python),
     }
+
+
+def _serving(name: str, file: Path) -> Any:
+    return lambda port: yolean_command([f"{name}={file}"], port)
 
 
 def side_by_side(
@@ -106,11 +114,18 @@ def soak(model: Path, picture: bytes, requests: int) -> dict[str, float]:
 
 
 def summary(loads: dict[str, list[Load]]) -> dict[str, dict[str, Any]]:
-    """Medians a server, and the ratio of yolean to it, round by round, with its spread."""
-    ours = [load.rate for load in loads["yolean"]]
+    """Medians a server, and the ratio of yolean to it, round by round, with its spread.
+
+    `times` is the ratio of the server's own rate to each of the others.
+    """
+    rates = {name: [load.rate for load in rows] for name, rows in loads.items()}
+
+    def ratios_of(name: str, other: str) -> list[float]:
+        return sorted(a / b for a, b in zip(rates[name], rates[other], strict=True))
+
     table = {}
     for name, rows in loads.items():
-        ratios = sorted(a / row.rate for a, row in zip(ours, rows, strict=True))
+        ratios = ratios_of("yolean", name)
         middle = {key: statistics.median(getattr(row, key) for row in rows) for key in ("rate", "p50", "p99")}
         failed = sum(row.broken + row.refused for row in rows)
         table[name] = {
@@ -120,6 +135,7 @@ def summary(loads: dict[str, list[Load]]) -> dict[str, dict[str, Any]]:
             "yolean_is": statistics.median(ratios),
             "yolean_is_from": ratios[0],
             "yolean_is_to": ratios[-1],
+            "times": {other: statistics.median(ratios_of(name, other)) for other in loads if other != name},
         }
     return table
 
@@ -128,6 +144,9 @@ def summary(loads: dict[str, list[Load]]) -> dict[str, dict[str, Any]]:
 @click.option("--model", type=click.Path(exists=True, path_type=Path), help="An .onnx file.")
 @click.option(
     "--picture", type=click.Path(exists=True, path_type=Path), help="What is sent; default: a demo."
+)
+@click.option(
+    "--also", type=click.Path(exists=True, path_type=Path), multiple=True, help="Served by yolean besides."
 )
 @click.option("--peers-python", help="Interpreter that has ultralytics, litserve, starlette and uvicorn.")
 @click.option("--concurrency", default=8, show_default=True, help="Connections at once.")
@@ -138,6 +157,7 @@ def summary(loads: dict[str, list[Load]]) -> dict[str, dict[str, Any]]:
 def main(
     model: Path | None,
     picture: Path | None,
+    also: tuple[Path, ...],
     peers_python: str | None,
     concurrency: int,
     seconds: float,
@@ -147,7 +167,7 @@ def main(
 ) -> None:
     """Measure `yolean serve` beside other servers."""
     model, picture = model or demo_model(), picture or demo_pictures()[0]
-    servers = commands(model, peers_python)
+    servers = commands(model, also, peers_python)
     data = picture.read_bytes()
     loads = side_by_side(servers, model, data, concurrency, seconds, rounds)
     record: dict[str, Any] = {

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -151,7 +151,7 @@ def wrk(server: Server, picture: bytes, concurrency: int, seconds: float) -> Loa
     return Load(int(count), count / micros * 1e6, p50, p90, p99, worst, int(broken), int(refused))
 
 
-def yolean_command(models: list[Path], port: int, *options: str) -> list[str]:
+def yolean_command(models: Sequence[Path | str], port: int, *options: str) -> list[str]:
     """`yolean serve` by this interpreter."""
     named = [part for model in models for part in ("--models", str(model))]
     return [sys.executable, "-m", "yolean", "serve", "--port", str(port), *named, *options]

@@ -21,6 +21,7 @@ import click
 
 from . import __version__
 from .engine.errors import InputError, YoleanError
+from .export.command import export, optimize
 from .models import DEMO_MODELS, demo_model, demo_pictures
 from .options import options_of_load, options_of_predict
 from .serving.settings import PREFIX, Settings, serve_options
@@ -208,6 +209,10 @@ def serve(**options: Any) -> None:
             raise
         raise _Refusal(f"the server needs {exc.name}: pip install 'yolean[server]'") from exc
     sys.exit(run(Settings(**options)))
+
+
+cli.add_command(export)
+cli.add_command(optimize)
 
 
 # ---- parts of predict -------------------------------------------------------------------------------------

@@ -11,8 +11,8 @@ import click
 from .models import DEMO_MODELS
 
 
-def _size(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | tuple[int, int] | None:
-    """One whole number, or two with a comma between."""
+def size(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | tuple[int, int] | None:
+    """One whole number, or two with a comma between: the callback of an option."""
     if value is None:
         return None
     parts = value.split(",")
@@ -23,10 +23,10 @@ def _size(_ctx: click.Context, _param: click.Parameter, value: str | None) -> in
 
 
 def _pair(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, int] | None:
-    size = _size(ctx, param, value)
-    if isinstance(size, int):
+    found = size(ctx, param, value)
+    if isinstance(found, int):
         raise click.BadParameter(f"{value!r}: expected two whole numbers such as 17,3")
-    return size
+    return found
 
 
 def _names(_ctx: click.Context, _param: click.Parameter, value: str | None) -> list[str] | None:
@@ -70,7 +70,7 @@ def options_of_predict(command: Callable[..., None]) -> Callable[..., None]:
                      help="Objects need a score above this."),
         click.option("--iou", type=share, metavar="0-1", default=0.45, show_default=True,
                      help="Of two boxes that overlap by more than this, the better stays."),
-        click.option("--imgsz", callback=_size, metavar="N|H,W",
+        click.option("--imgsz", callback=size, metavar="N|H,W",
                      help="Size to run at, for models with free height and width."),
         click.option("--max-det", type=click.IntRange(1), metavar="N", default=300, show_default=True,
                      help="Most objects an image."),

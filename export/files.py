@@ -19,29 +19,37 @@ def check_target(target: Path, overwrite: bool) -> None:
     """Refuse a target that exists or cannot be made, before anything is computed.
 
     Raises:
-        InputError: it exists and `overwrite` is off, it is a folder, or its folder is missing.
+        InputError: it exists and `overwrite` is off, it is a folder or a device, or its folder is missing or
+            read-only.
     """
     if target.is_dir():
         raise InputError(f"{target} is a folder: name the file to write")
+    if target.exists() and not target.is_file():  # a rename would put a file in the place of /dev/null
+        raise InputError(f"{target} is no regular file: name the file to write")
     if target.exists() and not overwrite:
         raise InputError(f"{target} exists: add --overwrite to replace it, or name another with -o")
     if not target.parent.is_dir():
         raise InputError(f"{target} cannot be written: there is no folder {target.parent}")
+    if not os.access(target.parent, os.W_OK):
+        raise InputError(f"{target} cannot be written: the folder {target.parent} is read-only")
 
 
 def write_whole(target: Path, content: bytes) -> None:
     """Write a file beside its place and move it there: it is whole, or what it was before.
 
+    Links are followed, and stay.
+
     Raises:
         InputError: the disk is full, or the folder cannot be written.
     """
-    beside = target.with_name(f".{target.name}.{os.getpid()}.part")
+    place = Path(os.path.realpath(target))
+    beside = place.with_name(f".{place.name}.{os.getpid()}.part")
     try:
         with beside.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        beside.replace(target)
+        beside.replace(place)
     except OSError as exc:
         reason = exc.strerror or exc
         raise InputError(f"{target} cannot be written: {reason}; nothing was left behind") from exc
@@ -60,7 +68,8 @@ def find_pictures(folder: Path | None) -> list[Path]:
         return demo_pictures()
     if not folder.is_dir():
         raise InputError(f"{folder} is no folder: expected one with pictures such as the model will see")
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES)
+    files = (path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES)
+    found = sorted(path for path in files if path.is_file())
     if not found:
         raise InputError(f"{folder} holds no pictures: expected some such as the model will see")
     return found

@@ -74,6 +74,7 @@ class Graph:
             for name in _read_by(node):
                 self.consumers[name].append(node)
         self.weights = {tensor.name: tensor for tensor in self.model.graph.initializer}
+        self._inner = {name for node in self.nodes for one in _within(node) for name in one.output}
 
     def constant(self, name: str) -> NDArray[Any] | None:
         """The value of a tensor that is an initialiser or a constant node, else None."""
@@ -95,7 +96,7 @@ class Graph:
         """A tensor name that is still free, as close to this as possible."""
         taken, number = name, 1
         inputs = {value.name for value in self.model.graph.input}
-        while taken in self.producer or taken in self.weights or taken in inputs:
+        while taken in self.producer or taken in self.weights or taken in inputs or taken in self._inner:
             number += 1
             taken = f"{name}_{number}"
         return taken
@@ -114,11 +115,12 @@ class Graph:
 
     def rename(self, old: str, new: str) -> None:
         """Give a tensor another name, wherever it is written or read."""
-        for node in self.nodes:
-            for names in (node.input, node.output):
-                for place, name in enumerate(names):
-                    if name == old:
-                        names[place] = new
+        for outer in self.nodes:
+            for node in (outer, *_within(outer)):
+                for names in (node.input, node.output):
+                    for place, name in enumerate(names):
+                        if name == old:
+                            names[place] = new
         self.index()
 
     def set_outputs(self, outputs: Iterable[onnx.ValueInfoProto]) -> None:
@@ -141,10 +143,11 @@ class Graph:
                     waiting.extend(_read_by(self.producer[name]))
         graph = self.model.graph
         _keep(graph.node, self._sorted([node for node in graph.node if needed.intersection(node.output)]))
+        # Old files list weights among the inputs too: those whose weight goes would be asked for.
+        _keep(graph.input, [i for i in graph.input if i.name in needed or i.name not in self.weights])
         _keep(graph.initializer, [tensor for tensor in graph.initializer if tensor.name in needed])
-        del graph.value_info[
-            :
-        ]  # of no use: ONNX Runtime infers shapes itself; noted ones are a third of a small file
+        # Of no use: ONNX Runtime infers shapes itself; noted ones are a third of a small file.
+        del graph.value_info[:]
         self.index()
 
     def _sorted(self, nodes: list[Node]) -> list[Node]:
@@ -173,11 +176,16 @@ def set_metadata(model: onnx.ModelProto, key: str, value: str) -> None:
 
 def _read_by(node: Node) -> list[str]:
     """The tensors that a node reads, also within the graphs that it holds (If, Loop, Scan)."""
-    names = [name for name in node.input if name]
+    return [name for one in (node, *_within(node)) for name in one.input if name]
+
+
+def _within(node: Node) -> list[Node]:
+    """The nodes of the graphs that a node holds, and of those that these hold."""
+    found: list[Node] = []
     for attribute in node.attribute:
         for inner in attribute.g.node:
-            names += _read_by(inner)
-    return names
+            found += [inner, *_within(inner)]
+    return found
 
 
 def _keep(field: Any, kept: list[Any]) -> None:

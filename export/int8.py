@@ -24,6 +24,7 @@ from .graph import Graph, set_metadata
 from .quantize import plan, quantise
 from .side_by_side import CONF, Tell, answers, compare_speed
 
+_MOST_READ = 300
 _MOST_CALIBRATED = 100
 _JUDGES = 16  # pictures, held in memory, on which ways are compared; the sensitivity pass takes half of them
 _SILENT = -8.0  # class logits: scores below 0.0003, which nobody asks for
@@ -66,7 +67,8 @@ class Quantiser:
         engine = self._float
         source = open_source([str(path) for path in pictures], engine.spec.channels)
         for frame in source.frames(lambda error: None):
-            yield engine.prepare([engine.place(frame, engine.size())]).tensor.array.copy()
+            placed = [engine.place(frame, engine.size())]
+            yield engine.prepare(placed * (engine.spec.batch or 1)).tensor.array.copy()
 
     def ranges(self, method: str) -> dict[str, Range]:
         """Ranges of all tensors by a method of `METHODS`."""
@@ -121,13 +123,15 @@ class Quantiser:
         costly = list(self.sensitivity(method))
         pace, image = self.engine(self.make(method)), self.judges[0].orig_img
         best: list[str] = []
-        limit = _PAYS * before
+        least = before
         for done, number in enumerate(_TRIED):
             self._tell("leaving layers in float", done, len(_TRIED))
             made = self.make(method, costly[:number])
             after = self.loss(made)
-            if after <= limit and compare_speed(pace, self.engine(made), image, 2.0).ratio <= _COSTS:
-                best, limit = costly[:number], after
+            if after > _PAYS * before or after >= least:
+                continue
+            if compare_speed(pace, self.engine(made), image, 2.0).ratio <= _COSTS:
+                best, least = costly[:number], after
         return best
 
 
@@ -147,23 +151,29 @@ def quantise_best(
     Args:
         model: float, cut and rewritten.
         source: what it was made from, loaded.
-        pictures: a third of them is held out, and not used for any choice.
+        pictures: a third of those that can be read is held out, and not used for any choice.
 
     Returns:
         the model, the pictures held out, and what was chosen.
 
     Raises:
         ModelError: the graph is too old for weights quantised a filter.
-        InputError: too few pictures, or the model finds nothing in them.
+        InputError: too few pictures can be read, or the model finds nothing in them.
     """
     opset = max(o.version for o in model.opset_import if o.domain in ("", "ai.onnx"))
     if opset < 13:
         raise ModelError(f"the file has opset {opset}, and INT8 needs 13: export it again")
-    if len(pictures) < 2:
-        raise InputError("--calibrate needs two pictures at least, one to check on; a hundred are better")
-    held_out = pictures[1::3]
-    calibration = [path for path in pictures if path not in set(held_out)]
-    if source.task != "classify" and agreement(answers(source, source, held_out)).empty:
+    tell("reading pictures", 0, 1)
+    frames = open_source([str(path) for path in spread(pictures, _MOST_READ)], source.spec.channels)
+    readable = [Path(frame.path) for frame in frames.frames(lambda error: None)]
+    if len(readable) < 2:
+        raise InputError(
+            f"--calibrate needs two pictures at least, one to check on; {len(readable)} can be read here, "
+            "and a hundred are better"
+        )
+    held_out = readable[1::3]
+    calibration = [path for number, path in enumerate(readable) if number % 3 != 1]
+    if source.task != "classify" and not _finds_something(source, held_out):
         raise InputError("the model finds nothing in the pictures held out to check on: take others")
     work = Quantiser(model, source, calibration, tell)
     method, losses = work.best_method()
@@ -171,6 +181,11 @@ def quantise_best(
     details = {
         "ranges": f"{method}, the best of {len(losses)} ways on {len(work.judges)} pictures",
         "in float": f"{len(kept)} of {len(work.convolutions)} convolutions",
-        "held out": f"{len(held_out)} of {len(pictures)} pictures, for the figures below",
+        "held out": f"{len(held_out)} of {len(readable)} pictures, for the figures below",
     }
     return work.make(method, kept), held_out, details
+
+
+def _finds_something(engine: Engine, pictures: list[Path]) -> bool:
+    paths = [str(path) for path in pictures]
+    return any(len(found) for found in engine.stream(paths, conf=CONF, on_error=lambda error: None))

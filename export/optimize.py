@@ -71,8 +71,9 @@ class Report:
         precision: of the result.
         bytes: size of the files, before and after.
         pictures: on how many the two were compared.
-        differences: the largest ones, for float files.
-        agreement: recall, precision and so on, for fp16 and int8.
+        differences: the largest ones, for fp32.
+        agreement: recall, precision and so on, for fp16 and int8: half precision rounds coordinates to
+            half a pixel, and the source's own are no better.
         speed: time from picture to results, in fractions of the source's.
         details: what else was decided, such as the way of calibration.
         notes: what a reader should know and is no fault.
@@ -145,7 +146,7 @@ def optimize(job: Job, tell: Tell = lambda stage, done, total: None) -> Report:
         target=str(target),
         task=source.task,
         layout=(source.spec.layout.kind, made.spec.layout.kind),
-        precision=job.precision,
+        precision="fp16" if _is_half(model) else job.precision,
         bytes=(job.source.stat().st_size, len(content)),
         details=details,
         notes=notes,
@@ -161,7 +162,7 @@ def optimize(job: Job, tell: Tell = lambda stage, done, total: None) -> Report:
 def default_target(job: Job) -> Path:
     """Beside the source: `yolov8n.onnx` becomes `yolov8n-lean.onnx`, `-half.onnx` or `-int8.onnx`."""
     word = {"fp32": "lean", "fp16": "half", "int8": "int8"}[job.precision]
-    return job.source.with_name(f"{job.source.stem.removesuffix('-lean')}-{word}.onnx")
+    return job.source.parent / f"{job.source.stem.removesuffix('-lean')}-{word}.onnx"
 
 
 def _refuse(job: Job, source: Engine, model: onnx.ModelProto) -> None:
@@ -171,11 +172,16 @@ def _refuse(job: Job, source: Engine, model: onnx.ModelProto) -> None:
         raise ModelError(f"{job.source} was exported with nms=True, which hides the head: export without it")
     if any("Quantize" in node.op_type or node.op_type.startswith("QLinear") for node in model.graph.node):
         raise ModelError(f"{job.source} is quantised already: start from the float export")
-    if kind == "lean" and job.precision == "fp32":
+    if KEY in source.session.metadata and job.precision == "fp32":
         raise ModelError(f"{job.source} is lean already: there is nothing to do, but --half and --int8")
-    halves = sum(tensor.data_type == onnx.TensorProto.FLOAT16 for tensor in model.graph.initializer)
-    if job.precision != "fp32" and 2 * halves > len(model.graph.initializer):
+    if job.precision != "fp32" and _is_half(model):
         raise ModelError(f"{job.source} is in half precision already: start from the float export")
+
+
+def _is_half(model: onnx.ModelProto) -> bool:
+    """Whether most of a model's weights are in half precision."""
+    weights = model.graph.initializer
+    return 2 * sum(tensor.data_type == onnx.TensorProto.FLOAT16 for tensor in weights) > len(weights)
 
 
 def _lean(model: onnx.ModelProto, source: Engine, notes: list[str]) -> onnx.ModelProto:
@@ -193,7 +199,7 @@ def _lean(model: onnx.ModelProto, source: Engine, notes: list[str]) -> onnx.Mode
     if shorter is None:
         shorter = onnx.ModelProto()
         shorter.CopyFrom(model)
-        set_metadata(shorter, KEY, entry(None, "fp32"))
+        set_metadata(shorter, KEY, entry(None, "fp16" if _is_half(model) else "fp32"))
     split_convolutions(shorter)
     return shorter
 
@@ -222,7 +228,7 @@ def _compare(
 
     found = agreement(counted())
     report.pictures = found.pictures
-    if job.precision == "fp32":
+    if report.precision == "fp32":
         report.differences = largest
         report.problems += _differs(largest)
     else:
@@ -236,7 +242,9 @@ def _compare(
 
 def _differs(largest: Differences) -> Iterator[str]:
     """Complaints about a float file that gives other answers than its source."""
-    for name, unit, most in (("box", " px", _PIXELS), ("keypoints", " px", _PIXELS), ("score", "", _SCORE)):
+    limits = {"box": _PIXELS, "keypoints": _PIXELS, "score": _SCORE, "probs": _SCORE}
+    for name, most in limits.items():
+        unit = "" if name in ("score", "probs") else " px"
         value = getattr(largest, name)
         if value is not None and not value <= most:
             yield f"its answers differ from the source's: {name} by {value:.3g}{unit}, more than {most}"
@@ -246,7 +254,7 @@ def _differs(largest: Differences) -> Iterator[str]:
 
 
 def _disagrees(found: Agreement, job: Job) -> Iterator[str]:
-    if found.empty:
+    if found.empty and job.precision != "fp32":
         yield "neither file finds an object in the pictures, so nothing tells how they agree"
     elif found.score < job.min_agreement:
         name = "top-1" if found.task == "classify" else "recall or precision"

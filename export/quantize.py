@@ -10,7 +10,7 @@ sums.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +22,7 @@ from onnx import TensorProto, helper
 from .calibrate import Range
 from .graph import Graph, Node, attributes
 
+_MOST_STEPS = 2**30  # of a bias: half of what int32 holds, the rest is for the sum of products
 _SILU_LEAST = -0.2785  # the smallest value of x * sigmoid(x)
 
 
@@ -41,6 +42,7 @@ class Plan:
         convolutions, arithmetic, moves: the nodes; the latter stand on bytes, the others between Q and DQ.
         tensors: all tensors that exist in bytes, in the order of the graph; the picture is the first.
         gates, products: the sigmoid and the result of each SiLU, by the tensor that enters it.
+        only_entering: the tensors that nothing but a SiLU reads.
     """
 
     convolutions: list[Node] = field(default_factory=list)
@@ -49,6 +51,7 @@ class Plan:
     tensors: list[str] = field(default_factory=list)
     gates: dict[str, str] = field(default_factory=dict)
     products: dict[str, str] = field(default_factory=dict)
+    only_entering: set[str] = field(default_factory=set)
 
     @property
     def measured(self) -> list[str]:
@@ -68,11 +71,13 @@ def plan(graph: Graph, keep: Collection[str] = ()) -> Plan:
         if gate is not None:
             made.gates[gate.input[0]] = gate.output[0]
             made.products[gate.input[0]] = node.output[0]
+            if len(graph.consumers[gate.input[0]]) == 2 and gate.input[0] not in graph.outputs:
+                made.only_entering.add(gate.input[0])
     within = {*made.gates.values(), *made.products.values()}
     known = {graph.model.graph.input[0].name}
     for node in graph.nodes:
         kind, settings, sources = node.op_type, attributes(node), _data_of(node)
-        if kind == "Conv" and graph.constant(node.input[1]) is not None and node.output[0] not in keep:
+        if kind == "Conv" and _is_constant(graph, node.input[1:]) and node.output[0] not in keep:
             made.convolutions.append(node)
         elif not known.issuperset(sources):
             continue
@@ -170,13 +175,16 @@ class _Writer:
         weight = self._constant(conv.input[1])
         source = self.table[conv.input[0]]
         rows = weight.reshape(len(weight), -1)
-        scale = (np.maximum(np.abs(rows).max(axis=1), 1e-8) / 127).astype(np.float32)
+        scale = np.maximum(np.abs(rows).max(axis=1), 1e-8) / 127
+        if len(conv.input) > 2:  # next to a filter of almost nothing, a bias of some size is too many steps
+            bias = self._constant(conv.input[2])
+            scale = np.maximum(scale, np.abs(bias) / (source.scale * _MOST_STEPS))
+        scale = scale.astype(np.float32)
         values = np.rint(rows / scale[:, None]).reshape(weight.shape)
         conv.input[1] = self._dequantised(values, np.int8, scale)
         if len(conv.input) > 2:
             fine = (scale * np.float32(source.scale)).astype(np.float32)
-            values = np.rint(self._constant(conv.input[2]).astype(np.float64) / fine)
-            conv.input[2] = self._dequantised(values, np.int32, fine)
+            conv.input[2] = self._dequantised(np.rint(bias.astype(np.float64) / fine), np.int32, fine)
 
     def connect(self) -> None:
         """Let nodes read and write bytes or floats as planned, and add what lies between."""
@@ -196,7 +204,8 @@ class _Writer:
         for name in self.planned.tensors:
             if name != self.planned.tensors[0] and name not in moved and name not in outputs:
                 self._add("QuantizeLinear", name, name, self.bytes[name])
-            for target in [self.floats[name]] + [name] * (name in outputs):
+            # Under its own name a graph within a node may ask for what a move no longer writes.
+            for target in [self.floats[name]] + [name] * (name in outputs or name in moved):
                 self._add("DequantizeLinear", self.bytes[name], name, target)
         self.graph.nodes.extend(self.new)
 
@@ -234,6 +243,10 @@ def _gate_of(graph: Graph, node: Node) -> Node | None:
     return None
 
 
+def _is_constant(graph: Graph, names: Iterable[str]) -> bool:
+    return all(graph.constant(name) is not None for name in names)
+
+
 def _data_of(node: Node) -> list[str]:
     """The tensors that a node computes with, without weights and settings."""
     return list(node.input) if node.op_type in ("Add", "Mul", "Concat") else list(node.input[:1])
@@ -245,7 +258,7 @@ def _narrowed(name: str, planned: Plan, ranges: Mapping[str, Range]) -> Range:
     SiLU gives next to nothing for inputs of -6 or -10 alike: the bytes are better spent on the others.
     """
     low, high = ranges[name]
-    if name not in planned.products:
+    if name not in planned.only_entering or planned.products[name] not in ranges:
         return low, high
     half = (max(ranges[planned.products[name]][1], 0.0) - _SILU_LEAST) / 510
     ends = np.arange(-12, -2, 0.25)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx
@@ -36,13 +37,16 @@ def split_convolutions(model: onnx.ModelProto) -> int:
     """
     graph, count = Graph(model), 0
     for name in [node.output[0] for node in graph.nodes if node.op_type == "Conv"]:
-        conv = graph.producer[name]
-        weight = graph.constant(conv.input[1])
-        if weight is None or attributes(conv).get("group", 1) != 1:
+        conv = graph.producer.get(name)
+        if conv is None:  # nobody read it, and it went with an earlier rewrite
+            continue
+        weights = [graph.constant(source) for source in conv.input[1:]]
+        if any(one is None for one in weights) or attributes(conv).get("group", 1) != 1:
             continue
         activation, result = _activated(graph, conv)
         readers = graph.consumers.get(result, [])
-        parts = [] if result in graph.outputs else _parts(graph, readers, len(weight))
+        channels = _channels(graph, name)
+        parts = [] if result in graph.outputs else _parts(graph, readers, channels)
         if len(parts) < 2 or any((part.last - part.first) % _BLOCK for part in parts):
             continue
         new = [node for part in parts for node in _convolution_of(graph, conv, part, bool(activation))]
@@ -60,15 +64,18 @@ def convolve_before_upsampling(model: onnx.ModelProto) -> int:
     """
     graph, count = Graph(model), 0
     for name in [node.output[0] for node in graph.nodes if node.op_type == "Concat"]:
-        concat = graph.producer[name]
+        concat = graph.producer.get(name)
         readers = graph.consumers.get(name, [])
-        if name in graph.outputs or attributes(concat)["axis"] != 1:
+        if concat is None or name in graph.outputs or attributes(concat)["axis"] != 1:
             continue
         if not readers or not all(_is_pointwise(graph, node) and node.input[0] == name for node in readers):
             continue
         sizes = [_channels(graph, source) for source in concat.input]
         upsampled = [_is_repetition(graph, source) for source in concat.input]
         if not all(sizes) or not any(upsampled):
+            continue
+        weights = [graph.constant(conv.input[1]) for conv in readers]
+        if any(weight is None or weight.shape[1] != sum(sizes) for weight in weights):
             continue
         edges = np.cumsum([0, *sizes]).tolist()
         new = [
@@ -96,10 +103,13 @@ def _parts(graph: Graph, readers: list[Node], channels: int) -> list[_Part]:
         split = readers[0]
         if attributes(split).get("axis", 0) != 1:
             return []
-        sizes = graph.constant(split.input[1]) if len(split.input) > 1 else None
-        if sizes is None:
-            sizes = np.full(len(split.output), channels // len(split.output))
-        edges = np.cumsum([0, *sizes.tolist()]).tolist()
+        even = [channels // len(split.output)] * len(split.output)
+        sizes: Any = attributes(split).get("split", even)  # where opsets below 13 tell them
+        if len(split.input) > 1:
+            sizes = graph.constant(split.input[1])
+        if sizes is None or sum(sizes) != channels:
+            return []
+        edges = np.cumsum([0, *sizes]).tolist()
         return [_Part(*part) for part in zip(edges[:-1], edges[1:], split.output, strict=True)]
     parts = []
     for node in readers:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from ..report import printable
 from .agreement import Agreement, Differences
 from .optimize import Report
 from .side_by_side import Speed
@@ -64,7 +65,7 @@ def lines(report: Report) -> Iterator[str]:
     """The report for people."""
     before, after = (f"{size / 1e6:.1f} MB" for size in report.bytes)
     layout = " -> ".join(dict.fromkeys(report.layout))
-    yield f"{Path(report.source).name} -> {Path(report.target).name}"
+    yield printable(f"{Path(report.source).name} -> {Path(report.target).name}")
     yield f"  {'made':<9}  {report.task}, {layout} layout, {report.precision}, {before} -> {after}"
     yield from _details(report)
     yield from _comparison("answers", report.pictures, report.differences, report.agreement)
@@ -82,7 +83,7 @@ def weights_lines(report: WeightsReport) -> Iterator[str]:
     sides = "x".join(map(str, report.imgsz))
     sides = f"any height and width, {sides} by default" if report.dynamic else sides
     batch = "any number of images" if report.batch is None else counted(report.batch, "image")
-    yield f"{Path(report.weights).name} -> {report.target}"
+    yield printable(f"{Path(report.weights).name} -> {report.target}")
     yield f"  {'made':<9}  {report.task}, {layout} layout, {report.precision}, {size}"
     yield f"  {'input':<9}  {sides}; {batch} a run"
     exact = verified.agreement is None

@@ -35,6 +35,7 @@ from ultralytics.utils import YAML
 
 SIDE = 320
 PASSING = 0.1  # of all anchors have a class above the confidence threshold
+SPREAD = 1.0  # deviation of the classes' logits
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "": {},
@@ -170,7 +171,7 @@ def enliven(network: Any, images: torch.Tensor) -> None:
                 bins = torch.arange(head.reg_max).repeat(4)
                 scale, shift = (1.2, shift + 3) if head.reg_max == 1 else (2.0, -0.4 * bins)
             elif part == "cv3":
-                scale = 1.0
+                scale = SPREAD
                 best = torch.cat([standard(v, scale).amax(dim=1).flatten() for v in values])
                 wanted = math.log(OPTIONS["conf"] / (1 - OPTIONS["conf"]))
                 shift = shift + wanted - np.quantile(best.numpy(), 1 - PASSING).item()

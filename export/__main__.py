@@ -1,0 +1,8 @@
+"""`python -m yolean.export` is the command `yolean export`."""
+
+import sys
+
+from ..cli import main
+
+sys.argv.insert(1, "export")
+main()

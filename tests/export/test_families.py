@@ -1,0 +1,401 @@
+"""`yolean export` of every family and task, with the real Ultralytics and random weights.
+
+    pip install ".[cpu,export,test]" && pytest -m export
+
+The networks are those of `tests/golden/families.py`, whose random weights find hundreds of objects of all
+sorts. What is "the same" is said at `same_answers`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import onnx
+import pytest
+import yolean
+from click.testing import CliRunner
+from yolean.cli import cli
+from yolean.engine.pipeline import Engine
+from yolean.export import optimize, pytorch, side_by_side, weights
+from yolean.export.agreement import differences
+from yolean.export.answers import Answer, Objects, answer
+from yolean.export.pairing import overlaps
+from yolean.models import demo_pictures
+from yolean.postprocess.boxes import gaussian, probiou
+
+pytestmark = pytest.mark.export
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+SIDE = 192
+CONF, IOU, ALL = 0.25, 0.45, 10_000
+
+# What may differ between the plain and the lean file of one network. Noise drives the random weights of attention
+# further than any picture does, and what is rounded with them.
+PIXELS, SCORE, NOISE = 0.05, 1e-5, 1e-4
+# What may differ where the last digits of two scores, or of an overlap and the threshold, decide.
+TIE, BRINK = 2e-5, 1e-3
+
+CASES = [
+    ("yolov5n", ""),
+    ("yolov5n", "--static"),
+    ("yolov8n", ""),
+    ("yolov8n", "--static"),
+    ("yolov8n", "--static --batch dynamic"),
+    ("yolov8n", "--static --batch 2"),
+    ("yolov8n", "--static --imgsz 128,192"),
+    ("yolov8n", "--imgsz 128,192 --opset 17"),
+    ("yolov8n", "--half"),
+    ("yolov8n-seg", ""),
+    ("yolov8n-seg", "--static --batch dynamic"),
+    ("yolov8n-seg", "--static --half"),
+    ("yolov8n-pose", ""),
+    ("yolov8n-pose", "--static"),
+    ("yolov8n-obb", ""),
+    ("yolov8n-obb", "--static --batch dynamic --imgsz 128,192"),
+    ("yolov8n-obb", "--half"),
+    ("yolov8n-cls", ""),
+    ("yolov8n-cls", "--static --batch dynamic"),
+    ("yolov8n-cls", "--half"),
+    ("yolov9t", ""),
+    ("yolov10n", ""),
+    ("yolov10n", "--end2end"),
+    ("yolov10n", "--static --end2end"),
+    ("yolo11n", ""),
+    ("yolo11n-seg", "--static"),
+    ("yolo11n-pose", ""),
+    ("yolo11n-obb", "--static"),
+    ("yolo11n-cls", ""),
+    ("yolo12n", ""),
+    ("yolo12n-seg", "--static"),
+    ("yolo12n-pose", ""),
+    ("yolo12n-obb", "--static"),
+    ("yolo12n-cls", ""),
+    ("yolo26n", ""),
+    ("yolo26n", "--end2end"),
+    ("yolo26n-seg", ""),
+    ("yolo26n-seg", "--static --batch dynamic --end2end"),
+    ("yolo26n-pose", "--static"),
+    ("yolo26n-pose", "--end2end"),
+    ("yolo26n-obb", ""),
+    ("yolo26n-obb", "--static --end2end"),
+    ("yolo26n-cls", ""),
+    ("yolov8n-p6", ""),
+    ("yolov8n-one", ""),
+    ("yolov8n-many", ""),
+    ("yolov8n-grey", ""),
+    ("yolov8n-grey", "--static"),
+    ("yolov8n-obb-one", ""),
+    ("yolov8n-pose-pairs", ""),
+    ("yolo26n-pose-pairs", "--end2end"),
+]
+
+
+@pytest.fixture(scope="module")
+def families(tmp_path_factory):
+    """The module that builds networks; Ultralytics keeps its settings in a temporary folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("YOLO_CONFIG_DIR", str(tmp_path_factory.mktemp("settings")))
+        patch.setenv("YOLO_OFFLINE", "true")
+        patch.syspath_prepend(GOLDEN)
+        import families
+
+        patch.setattr(families, "SIDE", SIDE)
+        # Of several classes with a score of nearly 1, rounding decides which is the best.
+        patch.setattr(families, "SPREAD", 0.25)
+        patch.setattr(families, "PASSING", 0.3)
+        yield families
+
+
+@pytest.fixture(scope="module")
+def pictures(families, tmp_path_factory):
+    """What files are compared on: real pictures, drawn ones, and noise, fine and coarse."""
+    from ultralytics.utils import ASSETS
+
+    folder, rng = tmp_path_factory.mktemp("pictures"), np.random.default_rng(7)
+    tiles = rng.integers(0, 256, (9, 7, 3), np.uint8)
+    drawn = {"coarse": cv2.resize(tiles, (300, 400), interpolation=cv2.INTER_CUBIC)}
+    drawn["fine"] = rng.integers(0, 256, (SIDE, SIDE, 3), np.uint8)
+    for name, image in drawn.items():
+        cv2.imwrite(str(folder / f"{name}.png"), image)
+    return [*sorted(ASSETS.glob("*.jpg")), *demo_pictures()[:2], *sorted(folder.iterdir())]
+
+
+@pytest.fixture(scope="module")
+def networks(families, pictures, tmp_path_factory):
+    """Gives the .pt file of a recipe; those with variants are built once.
+
+    They settle on what they are then shown, noise included: on others, random weights may give hundreds of boxes
+    with scores of 1, and make much of the last digits.
+    """
+    folder = tmp_path_factory.mktemp("networks")
+    recipes = {recipe.name or recipe.config: recipe for recipe in families.RECIPES}
+
+    def built(name: str) -> Path:
+        path: Path = folder / f"{name}.pt"
+        if not path.exists():
+            families.build(recipes[name], folder, pictures).save(path)
+        return path
+
+    return built
+
+
+@pytest.fixture
+def export(monkeypatch, tmp_path):
+    """Runs the command and returns its report; the plain file that it made stays as plain.onnx.
+
+    torch works in this process: to start it anew takes 5 s a case.
+    """
+    genuine = optimize.optimize
+
+    def spy(job: optimize.Job, tell: Any) -> optimize.Report:
+        shutil.copy(job.source, tmp_path / "plain.onnx")
+        return genuine(job, tell)
+
+    monkeypatch.setattr(optimize, "optimize", spy)
+    monkeypatch.setattr(weights, "run_in_child", pytorch.work)
+    monkeypatch.setattr(side_by_side, "_MOST", side_by_side._LEAST)
+
+    def run(path: Path, *options: str) -> dict[str, Any]:
+        report, target = tmp_path / "report.json", tmp_path / "lean.onnx"
+        arguments = ["export", path, "-o", target, "--report", report, "--overwrite", *options]
+        found = CliRunner().invoke(cli, list(map(str, arguments)), catch_exceptions=False)
+        assert found.exit_code == 0, found.output
+        made: dict[str, Any] = json.loads(report.read_text())
+        return made
+
+    return run
+
+
+@pytest.mark.parametrize(("name", "options"), CASES, ids=[" ".join(case).strip() for case in CASES])
+def test_every_family(networks, pictures, export, tmp_path, name, options):
+    words = options.split()
+    if "--imgsz" not in words:
+        words += ["--imgsz", str(SIDE)]
+    report = export(networks(name), *words)
+    lean, plain = (yolean.load(tmp_path / f"{kind}.onnx", device="cpu") for kind in ("lean", "plain"))
+    size = (128, 192) if "128,192" in words else (SIDE, SIDE)
+    batch = 2 if "--batch 2" in options else None if "dynamic" in words or "--static" not in words else 1
+    for engine in (lean, plain):
+        assert engine.spec.imgsz == size
+        assert engine.spec.dynamic == ("--static" not in words)
+        assert engine.spec.batch == batch
+    kinds = (
+        ("raw", "raw") if lean.task == "classify" else ("end2end" if "--end2end" in words else "raw", "lean")
+    )
+    assert (plain.spec.layout.kind, lean.spec.layout.kind) == kinds
+    assert report["verified"]["batches"] == {None: [1, 2, 3], 1: [], 2: [2]}[batch]
+    verified = report["verified"]["differences"]
+    assert lean.task == "classify" or verified["matched"] > 0
+    if "--half" not in words:
+        for picture in pictures:
+            same_answers(plain, lean, picture, NOISE if picture.stem == "fine" else SCORE)
+
+
+def same_answers(plain: Engine, lean: Engine, picture: Path, most: float) -> None:
+    """Two files give the same objects, as far as rounding lets them.
+
+    Before suppression, the boxes above the confidence must be the same one by one. After it, what one file
+    keeps and the other does not must lie on a brink: objects are dropped for one that overlaps them, so in the
+    other file there is such a box, and either that box is itself kept by one file only, or the two have equal
+    scores, or they overlap by the threshold. Following the boxes upwards in score, every dispute so ends at
+    two equal scores or at an overlap that is equal to the threshold, and each side is as right as the other.
+    Boxes that touch the picture's border are cut off after suppression, so their overlap is not known here.
+
+    Args:
+        most: what scores, visibilities and probabilities may differ by.
+    """
+    crowds = [crowd(engine, picture) for engine in (plain, lean)]
+    if crowds[0].probs is not None:
+        assert differences(*crowds).probs <= most
+        return
+    close(*crowds, most)
+    kept = [answer(engine(picture, conf=CONF, iou=IOU, max_det=ALL)[0]) for engine in (plain, lean)]
+    disputed = [lone(*kept), lone(*reversed(kept))]
+    for own, others, dropped in zip(disputed, reversed(disputed), reversed(crowds), strict=True):
+        for row in own:
+            assert on_a_brink(row, dropped, others), f"{row} is kept by one file, and nothing tells why"
+
+
+def crowd(engine: Engine, picture: Path) -> Answer:
+    return answer(engine(picture, conf=CONF, iou=1.0, max_det=ALL)[0])
+
+
+def close(one: Answer, other: Answer, most: float) -> None:
+    found = differences(one, other)
+    assert max([0.0, *found.missing, *found.extra]) <= CONF + most
+    limits = {"box": PIXELS, "keypoints": PIXELS, "score": most, "visibility": 10 * most, "mask": 0.01}
+    assert {
+        name: getattr(found, name) for name in limits if (getattr(found, name) or 0.0) > limits[name]
+    } == {}
+
+
+def rows(found: Answer) -> np.ndarray:
+    """(N, 4 or 8) corners, class, score."""
+    objects = found.boxes if found.obb is None else found.obb
+    corners = objects.xyxy if found.obb is None else objects.xyxyxyxy.reshape(-1, 8)
+    return np.column_stack((corners, objects.cls, objects.conf)).astype(np.float64)
+
+
+def same(one: np.ndarray, other: np.ndarray) -> Any:
+    """Whether rows are one object: class and corners."""
+    return np.all(np.abs(one[..., :-1] - other[..., :-1]) <= PIXELS, axis=-1)
+
+
+def lone(own: Answer, other: Answer) -> list[np.ndarray]:
+    """Rows of `own` that `other` has not."""
+    theirs = rows(other)
+    return [row for row in rows(own) if not same(theirs, row).any()]
+
+
+def on_a_brink(row: np.ndarray, candidates: Answer, disputed: list[np.ndarray]) -> bool:
+    """Whether a candidate may have taken this row's place: see `same_answers`."""
+    height, width = candidates.orig_shape
+    sides = np.array([0, 0, width, height])
+    for box in rows(candidates):
+        if box[-2] != row[-2] or box[-1] < row[-1] - TIE or same(box, row):
+            continue
+        over = overlap(row, box)
+        cut = len(row) == 6 and bool(np.any(np.abs(np.stack((row, box))[:, :4] - sides) <= PIXELS))
+        equal = abs(box[-1] - row[-1]) <= TIE or abs(over - IOU) <= BRINK or cut
+        if (over > IOU - BRINK or cut) and (equal or any(same(one, box) for one in disputed)):
+            return True
+    return bool(row[-1] <= CONF + TIE)
+
+
+def overlap(one: np.ndarray, other: np.ndarray) -> float:
+    """What suppression goes by: IoU, or ProbIoU of oriented boxes."""
+    pair = [box[:-2].reshape(1, -1, 2) for box in (one, other)]
+    if len(one) == 6:
+        return float(overlaps(*pair, np.array([[True]]))[0, 0])
+    turned = []
+    for corners in pair:
+        across, along = corners[0, 0] - corners[0, 1], corners[0, 0] - corners[0, 3]
+        sides = np.hypot(*along), np.hypot(*across)
+        turned.append(np.array([[*corners[0].mean(0), *sides, np.arctan2(*along[::-1])]], np.float32))
+    return float(probiou(*map(gaussian, turned))[0])
+
+
+def test_a_brink_is_told_from_an_error():
+    kept, equal = [0, 0, 100, 100, 3, 0.8], [0, 20, 100, 120, 3, 0.8]
+    candidates = Answer((500, 500), boxes=Objects(np.array([0.8, 0.8]), np.array([3, 3]), np.zeros((2, 4))))
+    for change, fine in (
+        ({}, True),  # equal scores
+        ({5: 0.9}, False),  # the better one should have gone
+        ({4: 2}, False),  # another class takes nobody's place
+        ({1: 90, 3: 190}, False),  # far away
+        ({5: 0.7}, False),  # nor does a worse one
+    ):
+        box = list(equal)
+        for place, value in change.items():
+            box[place] = value
+        shifted = np.array([kept, box], np.float64) + [200, 200, 200, 200, 0, 0]
+        candidates.boxes.xyxy[:] = shifted[:, :4]
+        candidates.boxes.cls[:] = shifted[:, 4]
+        candidates.boxes.conf[:] = shifted[:, 5]
+        assert on_a_brink(shifted[0], candidates, []) == fine, change
+    better = shifted[1] + [0, -70, 0, -70, 0, 0.2]
+    candidates.boxes.xyxy[1], candidates.boxes.conf[1] = better[:4], better[5]
+    assert not on_a_brink(shifted[0], candidates, [])
+    assert on_a_brink(shifted[0], candidates, [better])  # which is disputed itself
+
+
+def test_in_a_process_of_its_own(networks, tmp_path):
+    """The command as it is typed: its report and nothing else, its file and nothing else."""
+    home, scratch, work = (tmp_path / name for name in ("home", "scratch", "work"))
+    for folder in (home, scratch, work):
+        folder.mkdir()
+    weights_file = work / "it's 100% mine.pt"
+    shutil.copy(networks("yolov8n"), weights_file)
+    environment = {
+        key: value for key, value in os.environ.items() if not key.startswith(("YOLO_", "XDG_", "MPL"))
+    }
+    environment |= {"HOME": str(home), "TMPDIR": str(scratch), "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-m", "yolean.export", weights_file.name, "--imgsz", "100", "--static"]
+    done = subprocess.run(command, cwd=work, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("it's 100% mine.pt -> it's 100% mine.onnx\n")
+    assert "--imgsz 100x100 was rounded up to 128x128" in done.stdout
+    assert all(line.startswith("  ") for line in done.stdout.splitlines()[1:])
+    assert sorted(path.name for path in work.iterdir()) == ["it's 100% mine.onnx", "it's 100% mine.pt"]
+    assert [*home.rglob("*"), *scratch.rglob("*")] == []
+    found = onnx.load(work / "it's 100% mine.onnx")
+    entries = {entry.key: entry.value for entry in found.metadata_props}
+    assert entries["author"] == "Ultralytics"
+    assert {"yolean", "names", "task", "stride", "version"} <= set(entries)
+
+
+def test_plain_files_are_ultralytics_own(networks, export, tmp_path):
+    report = export(networks("yolov8n"), "--plain", "--static", "--batch", "dynamic", "--imgsz", str(SIDE))
+    assert report["optimized"] is None
+    model = onnx.load(tmp_path / "lean.onnx")
+    (output,) = model.graph.output
+    shape = [axis.dim_param or axis.dim_value for axis in output.type.tensor_type.shape.dim]
+    assert shape == ["batch", 84, SIDE**2 // 64 + SIDE**2 // 256 + SIDE**2 // 1024]
+    from ultralytics import YOLO
+
+    image = np.full((100, 150, 3), 127, np.uint8)  # not square: only letterboxing makes it fit
+    results = YOLO(tmp_path / "lean.onnx", task="detect").predict([image, image], imgsz=SIDE, verbose=False)
+    assert len(results) == 2
+
+
+def refused(arguments: list[Any], status: int = 2) -> str:
+    found = CliRunner().invoke(cli, ["export", *map(str, arguments)], catch_exceptions=False)
+    assert found.exit_code == status, found.output
+    (line,) = found.stderr.splitlines()
+    return line
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"layer.weight": "a tensor"}, "holds no weights that Ultralytics can load"),
+        ({"model": {"layer.weight": "a tensor"}}, "holds no weights that Ultralytics can load"),
+        (["a list"], "holds no weights that Ultralytics can load"),
+        ("script", "is a TorchScript archive"),
+        ("cut", "truncated or corrupted"),
+    ],
+)
+def test_what_holds_no_network_is_refused(networks, tmp_path, content, message):
+    import torch
+
+    path = tmp_path / "best.pt"
+    if content == "script":
+        torch.jit.trace(torch.nn.ReLU(), torch.zeros(1)).save(path)
+    elif content == "cut":
+        path.write_bytes(networks("yolov8n").read_bytes()[:100_000])
+    else:
+        torch.save(content, path)
+    line = refused([path])
+    assert message in line
+    assert str(path) in line
+    assert "/weights.pt" not in line
+    assert [one.name for one in tmp_path.iterdir()] == ["best.pt"]
+
+
+def test_networks_that_yolean_does_not_run_are_refused(families, networks, tmp_path):
+    from ultralytics import RTDETR
+
+    assert "has no end-to-end head" in refused([networks("yolov8n"), "--end2end", "-o", tmp_path / "a.onnx"])
+    changes = {"channels": 5}
+    recipe = families.Recipe("yolov8n", name="yolov8n-five", changes=changes)
+    config = families.yaml_model_load("yolov8n.yaml") | recipe.changes
+    families.YAML.save(tmp_path / "five.yaml", config)
+    families.YOLO(str(tmp_path / "five.yaml")).save(tmp_path / "five.pt")
+    assert "takes 5 channels" in refused([tmp_path / "five.pt"])
+    RTDETR("rtdetr-l.yaml").save(tmp_path / "other.pt")
+    assert "RT-DETR, which is no YOLO" in refused([tmp_path / "other.pt"])
+
+
+def test_the_reason_of_a_failed_export_is_told(networks, tmp_path):
+    line = refused([networks("yolov8n"), "-o", tmp_path / "a.onnx", "--imgsz", "64", "--opset", "25"])
+    assert "cannot be exported: " in line
+    assert "25" in line
+    assert list(tmp_path.iterdir()) == []

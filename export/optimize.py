@@ -181,7 +181,8 @@ def _refuse(job: Job, source: Engine, model: onnx.ModelProto) -> None:
 def _is_half(model: onnx.ModelProto) -> bool:
     """Whether most of a model's weights are in half precision."""
     weights = model.graph.initializer
-    return 2 * sum(tensor.data_type == onnx.TensorProto.FLOAT16 for tensor in weights) > len(weights)
+    halves = [tensor for tensor in weights if tensor.data_type == onnx.TensorProto.FLOAT16]
+    return 2 * len(halves) > len(weights)
 
 
 def _lean(model: onnx.ModelProto, source: Engine, notes: list[str]) -> onnx.ModelProto:

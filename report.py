@@ -20,7 +20,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.text import Text
 
 from . import __version__
-from .engine.lean import read_entry
 
 if TYPE_CHECKING:
     from .engine.doctor import Finding
@@ -162,6 +161,8 @@ def model_facts(engine: Engine, path: str) -> dict[str, Any]:
     import cv2
     import numpy as np
     import onnxruntime
+
+    from .engine.lean import read_entry  # not above: `doctor` answers where numpy is missing
 
     spec, session = engine.spec, engine.session
     return {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,24 +17,30 @@ _PATH = click.Path(path_type=Path)
 _MOST_BATCH = 4096  # what the metadata of a file may tell
 
 
+def _options_of_making(command: Callable[..., None]) -> Callable[..., None]:
+    """What both commands take: the precision, what it is checked on, and what becomes of the file."""
+    options = (
+        click.option("--half", is_flag=True,
+                     help="Half-precision weights, with an input and outputs of float32."),
+        click.option("--int8", is_flag=True, help="Quantise; needs --calibrate."),
+        click.option("--calibrate", type=_PATH, metavar="DIR", help="Pictures such as the model will see."),
+        click.option("--min-agreement", type=click.FloatRange(0, 1), metavar="0-1", default=0.95,
+                     show_default=True, help="Least recall and precision, for --half and --int8."),
+        click.option("--report", "report_to", type=_PATH, metavar="FILE",
+                     help="Write the report as JSON as well."),
+        click.option("--threads", type=click.IntRange(1), metavar="N", help="Threads of one run."),
+        click.option("--force", is_flag=True, help="Write the file though it is worse than asked for."),
+        click.option("--overwrite", is_flag=True, help="Replace a file that exists."),
+    )  # fmt: skip
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 @click.command()
 @click.argument("model", type=_PATH, metavar="MODEL.onnx")
 @click.option("--output", "-o", type=_PATH, metavar="FILE", help="The file to write; else beside MODEL.")
-@click.option("--half", is_flag=True, help="Half-precision weights, with an input and outputs of float32.")
-@click.option("--int8", is_flag=True, help="Quantise; needs --calibrate.")
-@click.option("--calibrate", type=_PATH, metavar="DIR", help="Pictures such as the model will see.")
-@click.option(
-    "--min-agreement",
-    type=click.FloatRange(0, 1),
-    metavar="0-1",
-    default=0.95,
-    show_default=True,
-    help="Least recall and precision against MODEL, for --half and --int8.",
-)
-@click.option("--report", "report_to", type=_PATH, metavar="FILE", help="Write the report as JSON as well.")
-@click.option("--threads", type=click.IntRange(1), metavar="N", help="Threads of one run.")
-@click.option("--force", is_flag=True, help="Write the file though it is worse than asked for.")
-@click.option("--overwrite", is_flag=True, help="Replace a file that exists.")  # fmt: skip
+@_options_of_making
 def optimize(
     model: Path, output: Path | None, calibrate: Path | None, report_to: Path | None, **options: Any
 ) -> None:
@@ -103,21 +110,7 @@ def _batch(_ctx: click.Context, _param: click.Parameter, value: str | None) -> i
 @click.option("--end2end", is_flag=True, help="Export the head that needs no suppression (YOLOv10, YOLO26).")
 @click.option("--opset", type=click.IntRange(9), metavar="N", help="ONNX opset; else Ultralytics' choice.")
 @click.option("--plain", is_flag=True, help="As Ultralytics exports it, without making it lean.")
-@click.option("--half", is_flag=True, help="Half-precision weights, with an input and outputs of float32.")
-@click.option("--int8", is_flag=True, help="Quantise; needs --calibrate.")
-@click.option("--calibrate", type=_PATH, metavar="DIR", help="Pictures such as the model will see.")
-@click.option(
-    "--min-agreement",
-    type=click.FloatRange(0, 1),
-    metavar="0-1",
-    default=0.95,
-    show_default=True,
-    help="Least recall and precision, for --half and --int8.",
-)
-@click.option("--report", "report_to", type=_PATH, metavar="FILE", help="Write the report as JSON as well.")
-@click.option("--threads", type=click.IntRange(1), metavar="N", help="Threads of one run.")
-@click.option("--force", is_flag=True, help="Write the file though it is worse than asked for.")
-@click.option("--overwrite", is_flag=True, help="Replace a file that exists.")  # fmt: skip
+@_options_of_making
 def export(
     weights: Path,
     output: Path | None,

@@ -30,17 +30,19 @@ def call(function: Callable[[A, Tell], T], argument: A, tell: Tell, log: Path) -
     Args:
         function: is handed the argument, and what it tells reaches `tell` here.
         argument: anything that can be pickled.
-        log: a file that gets what the process prints.
+        log: a file that gets what the process prints, in a folder for its temporary files.
 
     Raises:
         YoleanError: what the function raises of the kind.
         ModelError: anything else that it raises, in one line, or what ended the process.
     """
     paths = os.pathsep.join(path or os.getcwd() for path in sys.path)
+    # What libraries leave in the folder for temporary files goes where the log goes.
+    scratch = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(log.parent))
     process = subprocess.Popen(
         # -P: the folder that the user stands in must not be searched for modules.
         [sys.executable, "-P", "-m", __name__, str(log)],
-        env={**os.environ, "PYTHONPATH": paths},
+        env={**os.environ, **scratch, "PYTHONPATH": paths},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

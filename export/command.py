@@ -55,16 +55,16 @@ def optimize(
     """
     _check_precision(options, calibrate)
     try:
-        from .files import check_target, write_whole
-        from .optimize import Job
+        from .files import write_whole
+        from .optimize import Job, default_target
         from .optimize import optimize as make
         from .summary import Stages, lines
     except ModuleNotFoundError as exc:
         raise missing(exc, "optimize") from exc
-    if report_to is not None:
-        check_target(report_to, overwrite=True)
+    job = Job(model, output, pictures=calibrate, **options)
+    _check_report(report_to, model, output or default_target(job))
     with Stages() as tell:
-        report = make(Job(model, output, pictures=calibrate, **options), tell)
+        report = make(job, tell)
     if report_to is not None:
         write_whole(report_to, json.dumps(report.as_dict(), indent=2).encode() + b"\n")
     for line in lines(report):
@@ -136,19 +136,14 @@ def export(
     fixed = (batch or 1) if options["static"] else batch
     images = fixed if isinstance(fixed, int) else None
     try:
-        from .files import check_target, write_whole
+        from .files import write_whole
         from .summary import Stages, weights_lines
         from .weights import WeightsJob, default_target
         from .weights import export as make
     except ModuleNotFoundError as exc:
         raise missing(exc, "export") from exc
     job = WeightsJob(weights, output, sides, batch=images, pictures=calibrate, **options)
-    if report_to is not None:
-        check_target(report_to, overwrite=True)
-        if report_to.resolve() in (weights.resolve(), (output or default_target(job)).resolve()):
-            raise InputError(
-                f"--report {report_to} is the name of another file here: name one for the report"
-            )
+    _check_report(report_to, weights, output or default_target(job))
     with Stages() as tell:
         report = make(job, tell)
     if report_to is not None:
@@ -163,6 +158,16 @@ def _check_precision(options: dict[str, Any], calibrate: Path | None) -> None:
         raise InputError("--int8 and --half exclude each other: name one")
     if options["int8"] and calibrate is None:
         raise InputError("--int8 needs --calibrate DIR, a folder of pictures such as the model will see")
+
+
+def _check_report(report: Path | None, *others: Path) -> None:
+    """Refuse a report that cannot be written, or that would replace what it tells of."""
+    from .files import check_target
+
+    if report is not None:
+        check_target(report, overwrite=True)
+        if report.resolve() in [other.resolve() for other in others]:
+            raise InputError(f"--report {report} is the name of another file here: name one for the report")
 
 
 def missing(exc: ModuleNotFoundError, extra: str) -> Exception:

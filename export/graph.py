@@ -183,8 +183,9 @@ def _within(node: Node) -> list[Node]:
     """The nodes of the graphs that a node holds, and of those that these hold."""
     found: list[Node] = []
     for attribute in node.attribute:
-        for inner in attribute.g.node:
-            found += [inner, *_within(inner)]
+        if attribute.type == onnx.AttributeProto.GRAPH:
+            for inner in attribute.g.node:
+                found += [inner, *_within(inner)]
     return found
 
 

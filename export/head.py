@@ -129,8 +129,8 @@ def _try(graph: Graph, ends: list[str], engine: Engine) -> list[_Trial]:
 
 def _tensors(engine: Engine) -> Iterator[Array]:
     """Inputs to try a model on: the drawn pictures as the engine prepares them, and noise."""
-    pictures = list(open_source([str(path) for path in demo_pictures()], engine.spec.channels))
-    for picture in pictures[: 2 if engine.spec.dynamic else 1]:
+    paths = demo_pictures()[: 2 if engine.spec.dynamic else 1]
+    for picture in open_source([str(path) for path in paths], engine.spec.channels):
         yield engine.prepare([engine.place(picture, engine.size())]).tensor.array.copy()
     shape = (engine.spec.batch or 1, engine.spec.channels, *engine.spec.imgsz)
     yield np.random.default_rng(_SEED).random(shape, np.float32).astype(engine.spec.dtype)

@@ -154,11 +154,11 @@ def _load(order: Order) -> Any:
         yolo = YOLO(str(copy))
     except ModuleNotFoundError as exc:
         raise ModelError(
-            f"{name} was saved with the module {exc.name!r}, which is not here: add its folder to PYTHONPATH, "
-            "or save the weights with a current Ultralytics"
+            f"{name} was saved with the module {exc.name!r}, which is not here: add its folder to "
+            "PYTHONPATH, or save the weights with a current Ultralytics"
         ) from exc
     except Exception as exc:
-        reason = _told(exc).partition("\n")[0].replace(str(copy), "the file")
+        reason = _first_sentence(_told(exc).replace(str(copy), "the file"))
         raise ModelError(f"{name} holds no weights that Ultralytics can load: {reason}") from exc
     _check(yolo, order)
     # The exporter writes beside this, and takes the name into the description of a network without one.
@@ -253,5 +253,10 @@ def _found(answers: list[Answer]) -> bool:
 
 def _told(exc: Exception) -> str:
     """What an exception says, without Ultralytics' ornaments; its type where it says nothing."""
-    text = re.sub(r"ERROR\s*\W*\s*", "", str(exc)).strip()
-    return text if text else type(exc).__name__
+    return re.sub(r"ERROR[^\x00-\x7f\s]*\s+[^\x00-\x7f]*\s*", "", str(exc)).strip() or type(exc).__name__
+
+
+def _first_sentence(text: str) -> str:
+    """What comes before the advice."""
+    first = re.split(r"\.\s|\n", text, maxsplit=1)[0]
+    return first + ")" * (first.count("(") - first.count(")"))

@@ -118,7 +118,7 @@ def run_in_child(order: Order, tell: Tell) -> Made:
 
 
 def export(
-    job: WeightsJob, tell: Tell = lambda stage, done, total: None, run: Run = run_in_child
+    job: WeightsJob, tell: Tell = lambda stage, done, total: None, run: Run | None = None
 ) -> WeightsReport:
     """Make the file that a job asks for, and compare it with PyTorch.
 
@@ -128,7 +128,7 @@ def export(
     Args:
         job: what to make.
         tell: is told the stage that runs, how many of its steps are done, and how many there are.
-        run: does the part that needs torch.
+        run: does the part that needs torch; None for `run_in_child`.
 
     Raises:
         ModelError: the weights are missing, unreadable, or not of a YOLO that yolean runs; the export fails.
@@ -139,7 +139,7 @@ def export(
     pictures = tuple(spread(find_pictures(job.pictures), _MOST_PICTURES)) if job.pictures else ()
     with tempfile.TemporaryDirectory(prefix="yolean-export-") as name:
         folder = Path(name)
-        made = run(
+        made = (run or run_in_child)(
             Order(
                 weights=job.weights,
                 folder=folder,

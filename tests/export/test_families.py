@@ -1,6 +1,6 @@
 """`yolean export` of every family and task, with the real Ultralytics and random weights.
 
-    pip install ".[cpu,export,test]" && pytest -m export
+    pip install ".[cpu,export,test]" && pytest -m export tests/export
 
 The networks are those of `tests/golden/families.py`, whose random weights find hundreds of objects of all
 sorts. What is "the same" is said at `same_answers`.
@@ -13,6 +13,7 @@ import os
 import shutil
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +38,9 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 SIDE = 192
 CONF, IOU, ALL = 0.25, 0.45, 10_000
 
-# What may differ between the plain and the lean file of one network. Noise drives the random weights of attention
-# further than any picture does, and what is rounded with them.
-PIXELS, SCORE, NOISE = 0.05, 1e-5, 1e-4
+# What may differ between the plain and the lean file of one network. Noise drives random weights further than
+# real pictures do, to scores of 1 everywhere, and with them what rounding costs: ten times as much there.
+PIXELS, SCORE, NOISE = 0.05, 1e-5, 10
 # What may differ where the last digits of two scores, or of an overlap and the threshold, decide.
 TIE, BRINK = 2e-5, 1e-3
 
@@ -132,8 +133,8 @@ def pictures(families, tmp_path_factory):
 def networks(families, pictures, tmp_path_factory):
     """Gives the .pt file of a recipe; those with variants are built once.
 
-    They settle on what they are then shown, noise included: on others, random weights may give hundreds of boxes
-    with scores of 1, and make much of the last digits.
+    They settle on what they are then shown, noise included: on others, random weights may give hundreds of
+    boxes with scores of 1, and make much of the last digits.
     """
     folder = tmp_path_factory.mktemp("networks")
     recipes = {recipe.name or recipe.config: recipe for recipe in families.RECIPES}
@@ -196,27 +197,27 @@ def test_every_family(networks, pictures, export, tmp_path, name, options):
     assert lean.task == "classify" or verified["matched"] > 0
     if "--half" not in words:
         for picture in pictures:
-            same_answers(plain, lean, picture, NOISE if picture.stem == "fine" else SCORE)
+            same_answers(plain, lean, picture, NOISE if picture.suffix == ".png" else 1)
 
 
-def same_answers(plain: Engine, lean: Engine, picture: Path, most: float) -> None:
+def same_answers(plain: Engine, lean: Engine, picture: Path, scale: float) -> None:
     """Two files give the same objects, as far as rounding lets them.
 
     Before suppression, the boxes above the confidence must be the same one by one. After it, what one file
-    keeps and the other does not must lie on a brink: objects are dropped for one that overlaps them, so in the
-    other file there is such a box, and either that box is itself kept by one file only, or the two have equal
-    scores, or they overlap by the threshold. Following the boxes upwards in score, every dispute so ends at
-    two equal scores or at an overlap that is equal to the threshold, and each side is as right as the other.
+    keeps and the other does not must lie on a brink: objects are dropped for one that overlaps them, so in
+    the other file there is such a box, and either that box is itself kept by one file only, or the two have
+    equal scores, or they overlap by the threshold. Following the boxes upwards in score, every dispute so
+    ends at two equal scores or at an overlap that is equal to the threshold, and both sides are right.
     Boxes that touch the picture's border are cut off after suppression, so their overlap is not known here.
 
     Args:
-        most: what scores, visibilities and probabilities may differ by.
+        scale: of what may differ.
     """
     crowds = [crowd(engine, picture) for engine in (plain, lean)]
     if crowds[0].probs is not None:
-        assert differences(*crowds).probs <= most
+        assert differences(*crowds).probs <= SCORE * scale
         return
-    close(*crowds, most)
+    close(*crowds, scale)
     kept = [answer(engine(picture, conf=CONF, iou=IOU, max_det=ALL)[0]) for engine in (plain, lean)]
     disputed = [lone(*kept), lone(*reversed(kept))]
     for own, others, dropped in zip(disputed, reversed(disputed), reversed(crowds), strict=True):
@@ -228,13 +229,12 @@ def crowd(engine: Engine, picture: Path) -> Answer:
     return answer(engine(picture, conf=CONF, iou=1.0, max_det=ALL)[0])
 
 
-def close(one: Answer, other: Answer, most: float) -> None:
+def close(one: Answer, other: Answer, scale: float) -> None:
     found = differences(one, other)
-    assert max([0.0, *found.missing, *found.extra]) <= CONF + most
-    limits = {"box": PIXELS, "keypoints": PIXELS, "score": most, "visibility": 10 * most, "mask": 0.01}
-    assert {
-        name: getattr(found, name) for name in limits if (getattr(found, name) or 0.0) > limits[name]
-    } == {}
+    assert max([0.0, *found.missing, *found.extra]) <= CONF + SCORE * scale
+    limits = {"box": PIXELS, "keypoints": PIXELS, "score": SCORE, "visibility": SCORE, "mask": 0.01}
+    values = {name: getattr(found, name) or 0.0 for name in limits}
+    assert {name: value for name, value in values.items() if value > limits[name] * scale} == {}, found
 
 
 def rows(found: Answer) -> np.ndarray:
@@ -296,12 +296,12 @@ def test_a_brink_is_told_from_an_error():
         box = list(equal)
         for place, value in change.items():
             box[place] = value
-        shifted = np.array([kept, box], np.float64) + [200, 200, 200, 200, 0, 0]
+        shifted = np.array([kept, box]) + np.array([200, 200, 200, 200, 0, 0])
         candidates.boxes.xyxy[:] = shifted[:, :4]
         candidates.boxes.cls[:] = shifted[:, 4]
         candidates.boxes.conf[:] = shifted[:, 5]
         assert on_a_brink(shifted[0], candidates, []) == fine, change
-    better = shifted[1] + [0, -70, 0, -70, 0, 0.2]
+    better = shifted[1] + np.array([0, -30, 0, -30, 0, 0.2])
     candidates.boxes.xyxy[1], candidates.boxes.conf[1] = better[:4], better[5]
     assert not on_a_brink(shifted[0], candidates, [])
     assert on_a_brink(shifted[0], candidates, [better])  # which is disputed itself
@@ -318,6 +318,7 @@ def test_in_a_process_of_its_own(networks, tmp_path):
         key: value for key, value in os.environ.items() if not key.startswith(("YOLO_", "XDG_", "MPL"))
     }
     environment |= {"HOME": str(home), "TMPDIR": str(scratch), "PYTHONPATH": os.pathsep.join(sys.path)}
+    environment["ORT_DISABLE_TELEMETRY"] = "1"  # else ONNX Runtime itself writes into both
     command = [sys.executable, "-m", "yolean.export", weights_file.name, "--imgsz", "100", "--static"]
     done = subprocess.run(command, cwd=work, env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
@@ -341,8 +342,10 @@ def test_plain_files_are_ultralytics_own(networks, export, tmp_path):
     assert shape == ["batch", 84, SIDE**2 // 64 + SIDE**2 // 256 + SIDE**2 // 1024]
     from ultralytics import YOLO
 
-    image = np.full((100, 150, 3), 127, np.uint8)  # not square: only letterboxing makes it fit
-    results = YOLO(tmp_path / "lean.onnx", task="detect").predict([image, image], imgsz=SIDE, verbose=False)
+    image = np.full((100, 150, 3), 127, np.uint8)
+    results = YOLO(tmp_path / "lean.onnx", task="detect").predict(
+        [image, image], imgsz=SIDE, rect=False, verbose=False
+    )
     assert len(results) == 2
 
 
@@ -368,7 +371,8 @@ def test_what_holds_no_network_is_refused(networks, tmp_path, content, message):
 
     path = tmp_path / "best.pt"
     if content == "script":
-        torch.jit.trace(torch.nn.ReLU(), torch.zeros(1)).save(path)
+        with warnings.catch_warnings(action="ignore"):
+            torch.jit.trace(torch.nn.ReLU(), torch.zeros(1)).save(path)
     elif content == "cut":
         path.write_bytes(networks("yolov8n").read_bytes()[:100_000])
     else:
@@ -381,17 +385,20 @@ def test_what_holds_no_network_is_refused(networks, tmp_path, content, message):
 
 
 def test_networks_that_yolean_does_not_run_are_refused(families, networks, tmp_path):
-    from ultralytics import RTDETR
-
     assert "has no end-to-end head" in refused([networks("yolov8n"), "--end2end", "-o", tmp_path / "a.onnx"])
-    changes = {"channels": 5}
-    recipe = families.Recipe("yolov8n", name="yolov8n-five", changes=changes)
-    config = families.yaml_model_load("yolov8n.yaml") | recipe.changes
-    families.YAML.save(tmp_path / "five.yaml", config)
-    families.YOLO(str(tmp_path / "five.yaml")).save(tmp_path / "five.pt")
+    config = families.yaml_model_load("yolov8n.yaml") | {"channels": 5}
+    families.YAML.save(tmp_path / "yolov8n-five.yaml", config)
+    yolo = families.YOLO(str(tmp_path / "yolov8n-five.yaml"))
+    task, yolo.model = yolo.task, type(yolo.model)(str(tmp_path / "yolov8n-five.yaml"), ch=5, verbose=False)
+    yolo.model.task, yolo.model.args = task, {}
+    yolo.save(tmp_path / "five.pt")
     assert "takes 5 channels" in refused([tmp_path / "five.pt"])
-    RTDETR("rtdetr-l.yaml").save(tmp_path / "other.pt")
-    assert "RT-DETR, which is no YOLO" in refused([tmp_path / "other.pt"])
+
+
+def test_heads_are_named_as_ultralytics_names_them(families):
+    from ultralytics.nn.modules import head
+
+    assert [name for name in (*pytorch._HEADS, *pytorch._OTHERS) if not hasattr(head, name)] == []
 
 
 def test_the_reason_of_a_failed_export_is_told(networks, tmp_path):

@@ -351,7 +351,7 @@ def test_steps_hold_zero_and_cover_the_range(one, other):
 
 
 def test_before_a_silu_the_low_end_is_cut_where_the_result_is_next_to_nothing():
-    planned, found, _ = table_of(silu)
+    planned, _, _ = table_of(silu)
     ((source, product),) = planned.products.items()
     for top in (1.0, 5.0, 30.0):
         _, _, table = table_of(silu, {source: (-40.0, top), product: (-0.2785, top)})

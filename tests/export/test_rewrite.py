@@ -5,6 +5,7 @@ Weights and inputs are whole numbers: sums of them are exact in any order, so th
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -271,7 +272,7 @@ def test_any_parts_of_any_convolution(sizes, activated, bias, by_slices, kernel)
         if not by_slices:
             return b.split(source, sizes)
         edges = np.cumsum([0, *sizes]).tolist()
-        return [b.slice(source, *pair) for pair in zip(edges[:-1], edges[1:], strict=True)]
+        return [b.slice(source, *pair) for pair in pairwise(edges)]
 
     check(split_convolutions, make, int(all(size % 8 == 0 for size in sizes)))
 

@@ -87,9 +87,9 @@ def main(
             own = row[name]
             spread = f"{own['quarter']:.3f} to {own['three_quarters']:.3f}"
             click.echo(f"{stem:14} {name:6} {own['ms']:7.1f} ms  {own['ratio']:.3f} ({spread})")
-    if target:
-        record = {"machine": machine(), "threads": threads, "rows": rows}
-        target.write_text(json.dumps(record, indent=1) + "\n")
+        if target:  # after every model: the next one may take minutes
+            record = {"machine": machine(), "threads": threads, "rows": rows}
+            target.write_text(json.dumps(record, indent=1) + "\n")
 
 
 if __name__ == "__main__":

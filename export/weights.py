@@ -225,8 +225,13 @@ def _optimized(job: WeightsJob, made: Made, tell: Tell) -> optimizing.Report:
         force=True,  # nothing is in its place yet
         threads=job.threads,
     )
+
+    def tell_but_writing(stage: str, done: int, total: int) -> None:
+        if stage != "writing":  # that is not the file which was asked for
+            tell(stage, done, total)
+
     try:
-        report = optimizing.optimize(wanted, tell)
+        report = optimizing.optimize(wanted, tell_but_writing)
     except YoleanError as exc:
         raise type(exc)(str(exc).replace(str(made.file), f"the export of {job.weights}")) from exc
     report.source, report.target = f"plain export of {job.weights}", str(job.target or default_target(job))

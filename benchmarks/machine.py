@@ -4,28 +4,73 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
+from importlib import metadata
 from pathlib import Path
+from typing import Any
+
+from .. import __version__
+from ..engine.cores import cpu_quota, has_cpu_flag, usable_cores
+
+_FLAGS = {"AVX2": "avx2", "AVX-512": "avx512f", "VNNI": "avx512_vnni", "AVX-VNNI": "avx_vnni",
+          "AVX512-BF16": "avx512_bf16", "AMX": "amx_tile", "NEON dot": "asimddp", "i8mm": "i8mm"}  # fmt: skip
 
 
-def machine() -> dict[str, str]:
-    """The processor, the cores, and the versions that matter."""
-    import cv2
-    import numpy
-    import onnxruntime
+def machine() -> dict[str, Any]:
+    """The processor, what of it may be used, the system, and the versions and commit that ran.
 
-    return {
+    Keys that do not apply are left out, so that nothing unknown looks like a value.
+    """
+    facts: dict[str, Any] = {
         "processor": _processor(),
-        "cores": str(os.cpu_count()),
+        "features": [name for name, flag in _FLAGS.items() if has_cpu_flag(flag)],
+        "cores": os.cpu_count(),
+        "usable_cores": usable_cores(),
+        "quota": cpu_quota(),
+        "memory_gb": _memory_gb(),
+        "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
-        "onnxruntime": onnxruntime.__version__,
-        "numpy": numpy.__version__,
-        "opencv": cv2.__version__,
+        "yolean": __version__,
+        "commit": _commit(),
     }
+    for name in ("onnxruntime", "onnxruntime-openvino", "onnxruntime-gpu", "numpy", "opencv-python-headless"):
+        facts[name] = installed(name)
+    return {key: value for key, value in facts.items() if value is not None}
+
+
+def installed(distribution: str) -> str | None:
+    """Version of an installed distribution."""
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def _processor() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
-        return platform.processor()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
+        return platform.processor() or platform.machine()
+    named = (line.split(":", 1)[1].strip() for line in lines if line.startswith(("model name", "Model")))
+    return next(named, platform.machine())
+
+
+def _memory_gb() -> float | None:
+    try:
+        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1)
+    except (AttributeError, ValueError, OSError):  # Windows
+        return None
+
+
+def _commit() -> str | None:
+    """Of the checkout that this package is run from; none for an installed one."""
+    root = Path(__file__).resolve().parents[1]
+    if not (root / ".git").exists():
+        return None
+    try:
+        done = subprocess.run(
+            ["git", "describe", "--always", "--dirty"], cwd=root, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()

@@ -1,0 +1,45 @@
+"""`python -m yolean.benchmarks`: the measurements that take more than yolean alone."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import click
+
+COMMANDS = {
+    "peers": ("compare", "yolean beside other ways to run the same models."),
+    "serve": ("serve", "The server under load, beside others."),
+    "parity": ("parity", "Agreement with Ultralytics' answers."),
+    "micro": ("micro", "NMS, masks and letterbox alone: how their cost grows."),
+    "threads": ("threads", "How runs should share the cores of a CPU."),
+    "reliability": ("reliability", "What the server does when things go wrong."),
+    "readme": ("readme", "Write the README's figures from the recorded results."),
+}
+
+
+class _Harness(click.Group):
+    """Each command is a module, which is imported when it runs."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        module, _ = COMMANDS[name]
+        command: click.Command = importlib.import_module(f"{__package__}.{module}").main
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: Any) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=_Harness, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+def harness() -> None:
+    """Measurements that a user can make again. `yolean bench` measures your own models."""
+
+
+if __name__ == "__main__":
+    harness(prog_name="python -m yolean.benchmarks")

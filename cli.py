@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import __version__
+from .benchmarks.bench import bench
 from .engine.errors import InputError, YoleanError
 from .export.command import export, optimize
-from .models import DEMO_MODELS, demo_model, demo_pictures
+from .models import DEMO_MODELS, demo_pictures, model_file
 from .options import options_of_load, options_of_predict
 from .serving.settings import PREFIX, Settings, serve_options
 
@@ -167,7 +168,7 @@ def info(model: str, as_json: bool, **options: Any) -> None:
     """
     from .report import model_facts, print_model
 
-    path = _model_file(model)
+    path = model_file(model)
     facts = model_facts(_load(path, options), path)
     if as_json:
         click.echo(json.dumps(facts, indent=2))
@@ -213,6 +214,7 @@ def serve(**options: Any) -> None:
 
 cli.add_command(export)
 cli.add_command(optimize)
+cli.add_command(bench)
 
 
 # ---- parts of predict -------------------------------------------------------------------------------------
@@ -234,17 +236,11 @@ def _wanted_model(sources: tuple[str, ...]) -> str:
     return f"--model is needed: an .onnx file that Ultralytics exported, or a demo model ({_WORDS})"
 
 
-def _model_file(model: str) -> str:
-    """The demo model of this word, unless there is such a file."""
-    task = next((task for task, word in DEMO_MODELS.items() if word == model), None)
-    return model if task is None or os.path.exists(model) else str(demo_model(task))
-
-
 def _load(model: str, options: dict[str, Any]) -> Engine:
     """Load with those of the options that are for loading, which are taken out."""
     from .engine.loading import load
 
-    return load(_model_file(model), **{name: options.pop(name) for name in _LOADING})
+    return load(model_file(model), **{name: options.pop(name) for name in _LOADING})
 
 
 def _class_ids(wanted: tuple[str, ...], names: Mapping[int, str]) -> list[int] | None:

@@ -39,7 +39,11 @@ class Worker:
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._words, text=True, env=env
         )
-        self.about: dict[str, Any] = self._answer()
+        try:
+            self.about: dict[str, Any] = self._answer()
+        except KeyboardInterrupt:
+            self.close()
+            raise
 
     def __enter__(self) -> Self:
         return self

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from ..engine.errors import InputError
@@ -32,3 +33,9 @@ def demo_model(task: str = "detect") -> Path:
 def demo_pictures() -> list[Path]:
     """The demo pictures, by name; `shapes.jpg` comes first."""
     return sorted(_FOLDER.glob("*.jpg"))
+
+
+def model_file(model: str) -> str:
+    """The file of the demo model that is called so, unless there is such a file; else the path itself."""
+    task = next((task for task, word in DEMO_MODELS.items() if word == model), None)
+    return model if task is None or os.path.exists(model) else str(demo_model(task))

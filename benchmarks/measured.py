@@ -1,0 +1,173 @@
+"""A worker of `yolean bench`: one side of one configuration, in a process of its own.
+
+    python -m yolean.benchmarks.measured '{"side": "yolean" or "bare", ...}'
+
+Calls go round the pictures. Both sides make the same number of calls, in the same order of shapes, so that
+group by group they have done the same work.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from itertools import cycle
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from ..engine.errors import DeviceError, YoleanError
+from .peers.turn import WARM_UPS, open_channel, take_turns
+
+if TYPE_CHECKING:
+    from ..engine.pipeline import Engine
+
+Picture = tuple[str, int, int]
+"""Path, height and width of a picture as it is decoded."""
+
+Call = tuple[list[bytes], tuple[int, ...]]
+"""Encoded pictures that go through the model at once, and the shape of their tensor."""
+
+
+def yolean_side(task: dict[str, Any]) -> None:
+    """Encoded pictures to `Results`, outlines of masks computed.
+
+    A run's note is a list with `[decode, preprocess, inference, postprocess, objects]` for each image, the
+    times in milliseconds.
+    """
+    started = perf_counter()
+    from ..engine.devices import import_runtime
+    from ..engine.loading import load
+
+    import_runtime()
+    imported = perf_counter()
+    model = load(task["model"], task["device"], threads=task["threads"], precision=task["precision"])
+    loaded = perf_counter()
+    batch, imgsz = task["batch"] or model.spec.batch or 1, _size(task["imgsz"])
+    calls = _calls(model, batch, imgsz, task["pictures"])
+    shapes = [shape for _, shape in calls]
+
+    def call(pictures: list[bytes]) -> list[list[float]]:
+        return [_figures(result) for result in model(pictures, batch=batch, imgsz=imgsz)]
+
+    called = perf_counter()
+    call(calls[0][0])
+    about = _facts(model) | {
+        "batch": batch,
+        "imgsz": model.size(imgsz),
+        "shapes": shapes,
+        "import_ms": (imported - started) * 1e3,
+        "load_ms": (loaded - imported) * 1e3,
+        "first_ms": (perf_counter() - called) * 1e3,
+        "pictures_mb": sum(Path(path).stat().st_size for path, _, _ in task["pictures"]) / 2**20,
+    }
+    turn = cycle([pictures for pictures, _ in calls])
+    take_turns(lambda: call(next(turn)), about, max(WARM_UPS, len(set(shapes))))
+
+
+def bare_side(task: dict[str, Any]) -> None:
+    """`session.run` of the same file, with ONNX Runtime's defaults but for the threads.
+
+    On devices other than the CPU, with the provider options that yolean uses. The tensors hold noise: a run
+    takes as long whatever they show (tried, also with NMS in the graph: within 0.2%).
+    """
+    import numpy as np
+
+    from ..engine.devices import candidates, import_runtime, provider_options
+
+    ort = import_runtime()
+    device = candidates(task["device"], ort.get_available_providers())[0]
+    if device.is_gpu and hasattr(ort, "preload_dlls"):
+        ort.preload_dlls(directory="")
+    providers = provider_options(device, Path(task["model"]), task["threads"], task["precision"], False)
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = task["threads"]
+    session = ort.InferenceSession(task["model"], options, providers=providers)
+    if session.get_providers()[0] != device.provider:
+        raise DeviceError(f"bare ONNX Runtime did not come up on {device.provider}: nothing to compare with")
+    name, noise = session.get_inputs()[0].name, np.random.default_rng(0)
+    shapes = [tuple(shape) for shape in task["shapes"]]
+    tensors = {}
+    for shape in set(shapes):
+        values = noise.random(shape, np.float32)
+        tensors[shape] = (values * 255 if task["dtype"] == "uint8" else values).astype(task["dtype"])
+    turn = cycle(shapes)
+
+    def run() -> None:
+        session.run(None, {name: tensors[next(turn)]})
+
+    take_turns(run, {}, task["warm_ups"])
+
+
+def _figures(result: Any) -> list[float]:
+    """What a result cost, with the outlines that a user of masks asks for."""
+    started = perf_counter()
+    if result.masks is not None:
+        _ = result.masks.xy
+    outlines = (perf_counter() - started) * 1e3
+    speed = result.speed
+    after = speed["postprocess"] + outlines
+    return [speed["decode"], speed["preprocess"], speed["inference"], after, len(result)]
+
+
+def _calls(
+    model: Engine, batch: int, imgsz: int | tuple[int, int] | None, pictures: list[Picture]
+) -> list[Call]:
+    """Every picture at least once, in full batches whose pictures share a tensor, the shapes mixed.
+
+    The first calls have all shapes among them.
+    """
+    from ..engine.preprocess import place
+
+    size = model.size(imgsz)
+    sizes: dict[tuple[int, int], list[bytes]] = {}
+    for path, height, width in pictures:
+        shape = place((height, width), size, model.spec).tensor
+        sizes.setdefault(shape, []).append(Path(path).read_bytes())
+    queues = [
+        [(chunk, (model.spec.batch or batch, model.spec.channels, *shape)) for chunk in _full(members, batch)]
+        for shape, members in sizes.items()
+    ]
+    return [
+        call for turn in range(max(map(len, queues))) for call in (q[turn] for q in queues if turn < len(q))
+    ]
+
+
+def _full(members: list[bytes], batch: int) -> Iterator[list[bytes]]:
+    """The members in chunks of `batch`, the last filled up from the start."""
+    for start in range(0, len(members), batch):
+        yield [members[place % len(members)] for place in range(start, start + batch)]
+
+
+def _facts(model: Engine) -> dict[str, Any]:
+    from ..engine.lean import read_entry
+
+    spec, session = model.spec, model.session
+    return {
+        "task": spec.task,
+        "family": spec.family,
+        "layout": spec.layout.kind,
+        "weights": read_entry(session.metadata).get("precision"),
+        "dtype": spec.dtype,
+        "dynamic": spec.dynamic,
+        "device": str(session.device),
+        "provider": session.provider,
+    }
+
+
+def _size(imgsz: Any) -> int | tuple[int, int] | None:
+    return tuple(imgsz) if isinstance(imgsz, list) else imgsz
+
+
+def main(task: dict[str, Any]) -> None:
+    """Take turns until standard input ends; what cannot be measured is one line on standard error."""
+    open_channel()
+    sides: dict[str, Callable[[dict[str, Any]], None]] = {"yolean": yolean_side, "bare": bare_side}
+    try:
+        sides[task["side"]](task)
+    except YoleanError as exc:
+        sys.exit(" ".join(str(exc).split()))
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))

@@ -1,0 +1,301 @@
+"""`yolean bench`: what it takes, what it measures, what it prints and writes, and how it ends."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yolean
+from click.testing import CliRunner, Result
+from yolean.benchmarks import bench, bench_table, measured, stages
+from yolean.benchmarks.stages import LEAST_GROUPS, Case, Turns
+from yolean.cli import cli
+from yolean.models import demo_model, demo_pictures
+
+SHAPES, CLASSES = str(demo_model()), str(demo_model("classify"))
+STAR = next(path for path in demo_pictures() if path.stem == "star")
+ABOUT = {
+    "task": "detect", "family": "", "layout": "raw", "weights": None, "dtype": "float32", "dynamic": True,
+    "batch": 2, "imgsz": (64, 64), "shapes": [(2, 3, 64, 64)], "device": "cpu",
+    "provider": "CPUExecutionProvider", "warm_ups": 3, "warm_up_ms": 30.0, "import_ms": 1.0, "load_ms": 2.0,
+    "first_ms": 3.0, "pictures_mb": 10.0,
+}  # fmt: skip
+OWN = {"ms": [20.0] * 3, "notes": [[[1.0, 2.0, 5.0, 1.0, 4], [3.0, 2.0, 5.0, 0.5, 0]]] * 3, "peak_mb": 90.0}
+BARE = {"ms": [8.0] * 3, "notes": [], "peak_mb": 50.0}
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(cli, ["bench", *map(str, arguments)], catch_exceptions=False)
+
+
+def case(model: str = SHAPES, **changes: Any) -> Case:
+    values: dict[str, Any] = {"threads": 1, "batch": None, "imgsz": None, "device": "cpu", "precision": None}
+    return Case(model, Path(model).name, **(values | changes))
+
+
+class FakeWorker:
+    """A side that answers at once, and is interrupted after so many groups."""
+
+    groups = 0
+    interrupted_after = 1 << 30
+
+    def __init__(self, command: list[str]) -> None:
+        self.own = '"side": "yolean"' in command[-1]
+        self.about = ABOUT
+
+    def __enter__(self) -> FakeWorker:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        pass
+
+    def group(self, runs: int) -> dict[str, Any]:
+        if self.own:
+            FakeWorker.groups += 1
+            if FakeWorker.groups > FakeWorker.interrupted_after:
+                raise KeyboardInterrupt
+        return OWN if self.own else BARE
+
+
+@pytest.fixture
+def workers(monkeypatch: pytest.MonkeyPatch) -> type[FakeWorker]:
+    monkeypatch.setattr(stages, "Worker", FakeWorker)
+    monkeypatch.setattr(FakeWorker, "groups", 0)
+    monkeypatch.setattr(FakeWorker, "interrupted_after", 1 << 30)
+    return FakeWorker
+
+
+# ---- measured ---------------------------------------------------------------------------------------------
+
+
+def test_both_sides_are_measured_in_processes_of_their_own(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.onnx"
+    broken.write_text("no model")
+    target = tmp_path / "bench.json"
+    result = run("shapes-cls", broken, "--images", STAR, "--threads", 1, "--duration", 0.2, "--json", target)
+    assert result.exit_code == 1, result.output
+    assert result.stderr == ""
+    assert all(len(line) <= 80 for line in result.stdout.splitlines() if not line.startswith("Not measured"))
+    for text in ("shapes-cls.onnx", "postprocess", "session.run", "p99", "images/s", "x run", "loads in"):
+        assert text in result.stdout
+    assert next(line for line in result.stdout.splitlines() if "broken" in line).startswith("Not measured")
+    record = json.loads(target.read_text())
+    assert record["machine"]["yolean"] == yolean.__version__
+    assert record["how"]["pictures"][0]["file"] == STAR.name
+    assert str(tmp_path) not in json.dumps(record["rows"])
+    (missing,) = record["not_measured"]
+    assert missing["model"] == "broken.onnx"
+    (row,) = record["rows"]
+    data = Path(CLASSES).read_bytes()
+    assert row["model"] == {
+        "file": "shapes-cls.onnx", "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)
+    }  # fmt: skip
+    assert (row["task"], row["threads"], row["batch"], row["device"]) == ("classify", 1, 1, "cpu")
+    assert row["tensors"] == [[1, 3, 128, 128]]
+    assert row["groups"] >= LEAST_GROUPS
+    assert row["images"] == row["calls"] >= row["groups"]
+    parts = sum(row["stages"][name]["p50"] for name in stages.STAGES)
+    assert parts * 0.5 < row["total"]["p50"]
+    assert row["stages"]["inference"]["p50"] > 0
+    assert row["ratio"]["median"] > 0
+    assert 10 < row["peak_mb"] < 1000
+
+
+def test_figures_are_an_image_and_the_ratio_leaves_decoding_out() -> None:
+    row = stages.row(case(), ABOUT, Turns([OWN] * 5, [BARE] * 5))
+    assert (row["groups"], row["calls"], row["images"], row["objects_an_image"]) == (5, 15, 30, 2)
+    assert row["stages"]["decode"] == {"p50": 2, "p90": 3, "p99": 3}
+    assert row["stages"]["inference"]["p50"] == 5
+    assert row["total"]["p50"] == 10  # 20 ms a call of two
+    assert row["session_run"]["p50"] == 4
+    assert row["ratio"] == {"median": 2, "quarter": 2, "three_quarters": 2}  # (20 - 4) / 8
+    assert row["images_a_second"] == pytest.approx(100)
+    assert row["peak_mb"] == 80  # without the pictures in its hands
+
+
+@pytest.mark.parametrize(
+    ("groups", "kept"),
+    [(LEAST_GROUPS - 1, 0), (LEAST_GROUPS, 1), (LEAST_GROUPS + 2, 1)],
+)
+def test_an_interrupted_configuration_is_kept_after_enough_groups(
+    workers: type[FakeWorker], monkeypatch: pytest.MonkeyPatch, groups: int, kept: int
+) -> None:
+    monkeypatch.setattr(workers, "interrupted_after", groups)
+    rows: list[dict[str, Any]] = []
+    with pytest.raises(KeyboardInterrupt):
+        stages.measure(case(), [], 600, lambda share: None, rows)
+    assert [row["groups"] for row in rows] == [groups] * kept
+
+
+def test_there_are_enough_groups_however_short_the_time(workers: type[FakeWorker]) -> None:
+    rows: list[dict[str, Any]] = []
+    stages.measure(case(), [], 1e-9, lambda share: None, rows)
+    assert rows[0]["groups"] == LEAST_GROUPS
+
+
+@pytest.mark.parametrize(
+    ("ms", "rounds", "seconds", "runs"),
+    [
+        (10, 1, 5, 25),  # a quarter of a second
+        (10, 4, 5, 24),  # whole rounds
+        (10, 40, 5, 25),  # no round fits
+        (10, 1, 1.6, 5),  # a sixteenth of the time, less a pause
+        (1000, 1, 5, 1),
+        (10, 1, 0.1, 1),
+    ],
+)
+def test_group_sizes(ms: float, rounds: int, seconds: float, runs: int) -> None:
+    about = {"warm_up_ms": ms * 4, "warm_ups": 4, "shapes": [(1, 3, 8, 8)] * rounds}
+    assert stages.group_size(about, seconds) == runs
+
+
+def test_calls_are_full_batches_of_one_shape_with_the_shapes_mixed() -> None:
+    model = yolean.load(SHAPES, device="cpu")
+    tall, wide = (640, 320), (320, 640)
+    pictures = [
+        (str(path), *size) for path, size in zip(demo_pictures(), [tall, tall, tall, wide], strict=True)
+    ]
+    calls = measured._calls(model, 2, 320, pictures)
+    shapes = [shape for _, shape in calls]
+    assert shapes == [(2, 3, 320, 160), (2, 3, 160, 320), (2, 3, 320, 160)]
+    data = [path.read_bytes() for path in demo_pictures()]
+    assert [batch for batch, _ in calls] == [data[:2], [data[3]] * 2, [data[2], data[0]]]
+
+
+def test_the_bare_side_gets_the_shapes_that_yolean_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, seen = yolean.load(SHAPES, device="cpu"), []
+    real = model.session.run
+
+    def spy(tensor: Any) -> Any:
+        seen.append(tensor.shape)
+        return real(tensor)
+
+    monkeypatch.setattr(model.session, "run", spy)
+    sizes = [result.orig_shape for result in model([str(path) for path in demo_pictures()])]
+    seen.clear()
+    calls = measured._calls(model, 2, 96, [(str(p), *s) for p, s in zip(demo_pictures(), sizes, strict=True)])
+    for pictures, _ in calls:
+        model(pictures, batch=2, imgsz=96)
+    assert seen == [shape for _, shape in calls]
+    assert len(set(seen)) > 1
+
+
+# ---- what is said of it -----------------------------------------------------------------------------------
+
+
+def test_configurations_with_the_same_reason_share_a_line() -> None:
+    cases = [case(threads=t, batch=b, imgsz=s) for t in (1, 2) for b in (1, 4) for s in (320, (64, 96))]
+    small = [(c, "too small") for c in cases if c.imgsz == 320]
+    batch = [(c, "too many") for c in cases if c.imgsz != 320 and c.batch == 4]
+    odd = [(cases[1], "odd"), (cases[6], "odd")]
+    assert bench._reasons(cases, small + batch) == [
+        "shapes.onnx, 320x320: too small",
+        "shapes.onnx, 64x96, batch 4: too many",
+    ]
+    assert bench._reasons(cases, odd) == [f"{cases[1].name}: odd", f"{cases[6].name}: odd"]
+    assert bench._reasons(cases, [(c, "no such device") for c in cases]) == ["no such device"]
+    others = [case(CLASSES, threads=t) for t in (1, 2)]
+    assert bench._reasons(cases + others, [(c, "broken") for c in others]) == ["shapes-cls.onnx: broken"]
+
+
+def test_files_of_one_name_are_told_apart() -> None:
+    assert bench._labels(["a/x/best.onnx", "b/x/best.onnx"]) == {
+        "a/x/best.onnx": "a/x/best.onnx",
+        "b/x/best.onnx": "b/x/best.onnx",
+    }
+    assert bench._labels(["a/one.onnx", "b/two.onnx"])["a/one.onnx"] == "one.onnx"
+
+
+def test_the_fastest_number_of_threads_is_named() -> None:
+    rows = [stages.row(case(threads=threads), ABOUT, Turns([OWN] * 5, [BARE] * 5)) for threads in (1, 2)]
+    assert list(bench_table.fastest(rows[:1])) == []
+    rows[1]["images_a_second"] = 150.04
+    assert list(bench_table.fastest(rows)) == [
+        "shapes.onnx, 64x64, batch 2: fastest with 2 threads, 150.0 images/s"
+    ]
+
+
+def test_ctrl_c_keeps_what_was_measured(
+    workers: type[FakeWorker], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(workers, "interrupted_after", LEAST_GROUPS + 1)  # in the second configuration
+    target = tmp_path / "bench.json"
+    result = run("shapes", "--images", STAR, "--threads", "1,2", "--duration", 1e-9, "--json", target)
+    assert result.exit_code == 130
+    assert "1 thread, batch 2" in result.stdout
+    assert "2 threads" not in result.stdout
+    record = json.loads(target.read_text())
+    assert record["how"]["cut_short"] is True
+    assert [row["threads"] for row in record["rows"]] == [1]
+
+
+def test_ctrl_c_before_anything_was_measured_leaves_the_file(
+    workers: type[FakeWorker], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(workers, "interrupted_after", 0)
+    target = tmp_path / "bench.json"
+    target.write_text("of before")
+    result = run("shapes", "--images", STAR, "--json", target)
+    assert (result.exit_code, result.stdout) == (130, "")
+    assert target.read_text() == "of before"
+
+
+# ---- what is refused --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--threads", "0"], "'0': expected whole numbers from 1 to 1024 such as 1,2,4"),
+        (["--threads", "1,,2"], "'1,,2'"),
+        (["--threads", "²"], "whole numbers"),
+        (["--batch", ""], "'': expected whole numbers"),
+        (["--imgsz", "320x"], "320,640 or 480x640"),
+        (["--imgsz", "9000"], "'9000'"),
+        (["--duration", "nan"], "number of seconds above 0"),
+        (["--duration", "0"], "number of seconds above 0"),
+        (["--images", "nowhere"], "nowhere: expected a folder or a picture"),
+        (["--images", SHAPES], "expected a folder or a picture, such as a .jpg file"),
+        (["--images", "{empty}"], "holds no pictures"),
+        (["--json", "{empty}"], "is a folder"),
+        (["--json", "{empty}/there/is/none.json"], "there is no folder"),
+        ([SHAPES, "--json", SHAPES], "is the name of a model"),
+    ],
+)
+def test_wrong_options_are_one_line_before_anything_runs(
+    tmp_path: Path, arguments: list[str], expected: str
+) -> None:
+    result = run(*(argument.format(empty=tmp_path) for argument in arguments))
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert result.stderr.splitlines()[-1].startswith("Error: ")
+    assert expected in result.stderr.splitlines()[-1]
+
+
+def test_lists_are_read_in_order_without_doubles() -> None:
+    def read(text: str) -> Any:
+        return bench._listed("sizes", bench._size)(None, None, text)
+
+    assert read("640, 480x640,640") == [640, (480, 640)]
+    assert read("480X640") == [(480, 640)]
+
+
+def test_a_picture_that_cannot_be_read_is_told_and_left_out(tmp_path: Path) -> None:
+    (tmp_path / "bad.jpg").write_text("no picture")
+    with pytest.raises(yolean.InputError, match=r"no picture can be read: .*bad\.jpg"):
+        bench._pictures(tmp_path)
+    (tmp_path / "star.jpg").write_bytes(STAR.read_bytes())
+    found, unread = bench._pictures(tmp_path)
+    assert (found, unread) == ([(str(tmp_path / "star.jpg"), 400, 300)], 1)
+
+
+def test_nothing_measured_is_an_error(tmp_path: Path) -> None:
+    target = tmp_path / "bench.json"
+    result = run("shapes", "--images", STAR, "--device", "abacus", "--threads", "1,2", "--json", target)
+    assert (result.exit_code, result.stdout) == (2, "")
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("Error: unknown device 'abacus': expected auto, cpu")
+    assert not target.exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import subprocess
@@ -63,10 +64,10 @@ def _memory_gb() -> float | None:
 
 
 def _commit() -> str | None:
-    """Of the checkout that this package is run from; none for an installed one."""
+    """Of the checkout that this package is run from, or that pip installed it from if it was told."""
     root = Path(__file__).resolve().parents[1]
     if not (root / ".git").exists():
-        return None
+        return _installed_commit()
     try:
         done = subprocess.run(
             ["git", "describe", "--always", "--dirty"], cwd=root, capture_output=True, text=True, check=True
@@ -74,3 +75,13 @@ def _commit() -> str | None:
     except (OSError, subprocess.CalledProcessError):
         return None
     return done.stdout.strip()
+
+
+def _installed_commit() -> str | None:
+    """What `pip install git+...` keeps beside the package (PEP 610)."""
+    try:
+        text = metadata.distribution("yolean").read_text("direct_url.json")
+    except metadata.PackageNotFoundError:
+        return None
+    commit = json.loads(text or "{}").get("vcs_info", {}).get("commit_id")
+    return commit and str(commit)[:7]

@@ -61,8 +61,12 @@ def partners(iou: Values, scores: list[Values]) -> tuple[Rows, Rows]:
 
 
 def mask_ious(masks: tuple[Any, Any], rows: Rows, columns: Rows) -> Values:
-    """(M,) IoU of partners' masks: as the models saw them if both saw one size, else of filled outlines."""
-    same_size = len({view[:1].data.shape[1:] for view in masks}) == 1
+    """(M,) IoU of partners' masks: as the models saw them if both saw one size, else of filled outlines.
+
+    The `data` of views that know outlines alone is None.
+    """
+    seen = [view[:1].data for view in masks]
+    same_size = all(data is not None for data in seen) and len({data.shape[1:] for data in seen}) == 1
     ious = []
     for pair in zip(rows.tolist(), columns.tolist(), strict=True):
         sides = list(zip(masks, pair, strict=True))

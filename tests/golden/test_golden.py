@@ -1,7 +1,8 @@
 """Yolean's answers against Ultralytics', for the demo models and, where they are, for real ones.
 
-`<model>.json` is what Ultralytics answered (`make.py` asked it). Real models, pictures and answers are
-looked for in `../shared` beside the repository, or where `YOLEAN_SHARED` says.
+`<model>.json` is what Ultralytics answered, with the plain export in `plain/` of each demo model:
+`benchmarks/peers/reference.py` asked it. Real models, pictures and answers are looked for in `../shared`
+beside the repository, or where `YOLEAN_SHARED` says.
 """
 
 from __future__ import annotations

@@ -18,11 +18,11 @@ PIXELS, SCORE, MASK = 1.0, 2e-3, 0.97
 """What equal means: pixels, score, and IoU of filled outlines; as in `tests/golden`."""
 
 _NAMES = {
-    "box": "box {:.2f} px",
-    "keypoints": "keypoint {:.2f} px",
-    "score": "score {:.4f}",
-    "visibility": "visibility {:.4f}",
-    "probs": "probability {:.4f}",
+    "box": "box {:.3g} px",
+    "keypoints": "keypoint {:.3g} px",
+    "score": "score {:.2g}",
+    "visibility": "visibility {:.2g}",
+    "probs": "probability {:.2g}",
     "mask": "mask IoU {:.3f}",
 }
 

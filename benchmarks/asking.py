@@ -53,14 +53,12 @@ def ask(
         InputError: that interpreter lacks a package, or the process has failed; its last word is in the
             message.
     """
-    command = [
-        python,
-        str(Path(reference.__file__)),
-        *(str(path.resolve()) for path in (models, pictures, out)),
-    ]
+    # Where Ultralytics stands it might write: a folder of its own, so all paths have to be whole.
+    folders = [str(folder.resolve()) for folder in (models, pictures, out)]
+    command = [python, str(Path(reference.__file__).resolve()), *folders]
     command += [word for name in names for word in ("--model", name)]
     left_out: dict[str, str] = {}
-    # Where Ultralytics stands it might write: a folder of its own, so all paths have to be whole.
+    answered = 0
     with tempfile.TemporaryDirectory() as here, tempfile.TemporaryFile() as words:
         try:
             process = subprocess.Popen(
@@ -76,6 +74,7 @@ def ask(
                     if "not_asked" in said:
                         left_out[said["model"]] = said["not_asked"]
                     else:
+                        answered += 1
                         tell(said["model"])
             except BaseException:  # Ctrl-C too: no one is left to listen
                 process.kill()
@@ -87,6 +86,8 @@ def ask(
         raise InputError(_advice(python, last))
     if process.returncode:
         raise InputError(f"Ultralytics in {python} has failed with status {process.returncode}: {last}")
+    if not answered and not left_out:
+        raise InputError(f"{python} gave no answer: is it a Python interpreter?")
     return left_out
 
 

@@ -116,7 +116,8 @@ def main(
             check_target(target, overwrite=True)
         reference = _checked(models, images, reference, python, make)
         folder, pictures = models or demo_model().parent, images or demo_model().parent
-        names, left_out = _chosen(folder, names), {}
+        names = _chosen(folder, names)
+        left_out: dict[str, str] = {}
         if make:
             reference, left_out = _make(python, models or _askable(), names, pictures, reference)
         assert reference is not None
@@ -137,9 +138,7 @@ def main(
     except OSError as exc:
         raise _Refusal(f"{target} cannot be written: {exc.strerror or exc}") from exc
     if not any(row.pictures for row in rows):
-        raise _Refusal(
-            f"nothing could be compared: no model in {folder} has answers to pictures in {pictures}"
-        )
+        raise _Refusal(f"nothing could be compared: no model has answers to pictures in {pictures}")
     sys.exit(1 if failed or any(row.disagreeing for row in rows) else 0)
 
 

@@ -33,8 +33,8 @@ def mapped(provider: str, shape: tuple[int, ...] | None = None) -> Iterator[None
             ) from exc
         if "xternal data" in text:
             raise ModelError(
-                f"the model keeps its weights in a second file: load it by path, with that file beside it "
-                f"({_reason(text)})"
+                "the model keeps its weights in a second file: load it by a path that is valid UTF-8, with "
+                f"that file beside it ({_reason(text)})"
             ) from exc
         if shape is not None and (provider == "CPUExecutionProvider" or kind == "InvalidArgument"):
             raise ModelError(f"the model refuses an input of {shape}: {_reason(text)}") from exc

@@ -55,7 +55,7 @@ class Outputs:
 
     Attributes:
         batch: the batch; its tensor is no longer its own.
-        arrays: the model's outputs, a row an image.
+        arrays: the model's outputs, the first `spec.outputs` of them with a row an image.
         inference_ms: time of the run, whole batch.
     """
 
@@ -242,7 +242,7 @@ class Engine:
         started = perf_counter()
         count = len(outputs.batch.placed)
         frame, geometry = outputs.batch.placed[row]
-        own = [np.asarray(o[row], np.float32) for o in outputs.arrays]
+        own = [np.asarray(o[row], np.float32) for o in outputs.arrays[: self.spec.outputs]]
         found = self._decode(own, self.spec.layout, geometry, options)
         speed = {
             "decode": frame.decode_ms,

@@ -161,10 +161,11 @@ class Session:
         name = providers[0][0]
         if "CUDA" in name or "Tensorrt" in name:
             _find_cuda(self._ort)
+        options = self._session_options(name)
         with mapped(name), _quiet(self._ort, name):
             session = self._ort.InferenceSession(
-                model if isinstance(model, bytes) else str(model),
-                self._session_options(name),
+                _path_or_bytes(model, options),
+                options,
                 providers=[p for p, _ in providers],
                 provider_options=[o for _, o in providers],
                 enable_fallback=0,
@@ -282,6 +283,21 @@ def _checked_file(model: str | Path | bytes) -> Path | bytes:
         reason = getattr(exc, "strerror", None) or exc
         raise ModelError(f"{str(path)[:200]!r} cannot be read: {reason}") from exc
     return path
+
+
+def _path_or_bytes(model: Path | bytes, options: Any) -> str | bytes:
+    """What ONNX Runtime is given: the bytes, where it would refuse the path because that is no UTF-8."""
+    if isinstance(model, bytes):
+        return model
+    try:
+        str(model).encode()
+    except UnicodeEncodeError:
+        # Weights in a second file would be looked for in the working directory, where others may lie. A
+        # folder that is no UTF-8 either cannot be named: one that does not exist is better than the wrong.
+        folder = str(model.parent).encode(errors="backslashreplace").decode()
+        options.add_session_config_entry("session.model_external_initializers_file_folder_path", folder)
+        return model.read_bytes()
+    return str(model)
 
 
 def _info(argument: Any) -> TensorInfo:

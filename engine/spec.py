@@ -48,6 +48,14 @@ class ModelSpec:
         """What the model predicts."""
         return self.layout.task
 
+    @property
+    def outputs(self) -> int:
+        """How many of the file's outputs are decoded, the first ones: others may follow, of any shape."""
+        layout = self.layout
+        if layout.task == "segment":
+            return layout.prototypes + 1
+        return 1 if layout.head is None else (3 if layout.extra else 2) * len(layout.head.strides)
+
 
 def read_spec(
     metadata: Mapping[str, str],

@@ -28,6 +28,7 @@ from yolean.engine.record import JsonLines, Recorder, as_record
 from yolean.models import DEMO_MODELS, demo_model, demo_pictures
 
 SHAPES = str(demo_model())
+ONE_THREAD = ("-m", SHAPES, "--threads", 1)  # more cost CPU time, and make small models no faster
 PICTURE = demo_pictures()[0]
 ENV = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONUNBUFFERED": "1"}
 posix = pytest.mark.skipif(sys.platform == "win32", reason="signals and terminals of POSIX")
@@ -98,6 +99,12 @@ def picture(here: Path) -> Path:
 def broken(here: Path) -> Path:
     (here / "broken.jpg").write_text("no picture")
     return Path("broken.jpg")
+
+
+@pytest.fixture(scope="module")
+def long_video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A video of 3000 frames, which no run is through with before it is told to end."""
+    return write_video(tmp_path_factory.mktemp("video") / "long.avi", 3000)
 
 
 @pytest.fixture
@@ -252,6 +259,22 @@ def test_what_a_terminal_would_obey_is_spelled_out(here: Path) -> None:
     assert "\\udcff.jpg" in result.stdout
     paths = [Path(json.loads(line)["path"]).name for line in Path("o.jsonl").read_text().splitlines()]
     assert paths == ["\x1b[2J.jpg", "\udcff.jpg"]
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="such names exist on Linux only")
+@pytest.mark.parametrize("name", [b"m\xff.onnx", b"d\xff/m.onnx"])
+def test_a_model_whose_path_is_no_text(picture: Path, name: bytes) -> None:
+    model = Path(os.fsdecode(name))
+    model.parent.mkdir(exist_ok=True)
+    model.write_bytes(demo_model().read_bytes())
+    result = run("predict", picture, "-m", model, "--json", "o.jsonl")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert json.loads(Path("o.jsonl").read_text())["results"] == yolean.load(SHAPES)(PICTURE)[0].summary()
+    facts = run("info", model)
+    assert facts.exit_code == 0
+    assert "\\udcff" in facts.stdout
+    model.write_bytes(b"no model")
+    assert "\\udcff" in error_of(run("info", model))
 
 
 # ---- predict: options -------------------------------------------------------------------------------------
@@ -459,7 +482,7 @@ def test_a_stream_is_written_as_a_video(here: Path) -> None:
     write_video(here / "clip.avi", 4)
     handler = functools.partial(_Silent, directory=str(here))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever).start()
+        threading.Thread(target=server.serve_forever, args=(0.05,)).start()
         try:
             address = f"http://user:secret@127.0.0.1:{server.server_port}/clip.avi"
             result = run("predict", address, "-m", SHAPES, "--save", "out", "--json", "o.jsonl")
@@ -514,9 +537,8 @@ def test_errors_have_no_traceback_and_leave_stdout_alone(picture: Path) -> None:
 
 @posix
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_an_interrupted_run_keeps_what_it_has(here: Path, number: int, status: int) -> None:
-    video = write_video(here / "long.avi", 3000)
-    arguments = ("predict", video, "-m", SHAPES, "--save", "out", "--json", "o.jsonl")
+def test_an_interrupted_run_keeps_what_it_has(here: Path, long_video: Path, number: int, status: int) -> None:
+    arguments = ("predict", long_video, *ONE_THREAD, "--save", "out", "--json", "o.jsonl")
     with open("lines.txt", "w") as lines, start(*arguments, stdout=lines) as process:
         deadline = time.monotonic() + 60
         while count_lines("o.jsonl") < 20 and time.monotonic() < deadline:
@@ -543,9 +565,10 @@ def count_lines(path: str) -> int:
 
 @posix
 @pytest.mark.parametrize("arguments", [(), ("--json", "-")])
-def test_a_reader_that_leaves_ends_the_run_quietly(here: Path, arguments: tuple[str, ...]) -> None:
-    video = write_video(here / "long.avi", 3000)
-    with start("predict", video, "-m", SHAPES, "--save", "out", *arguments) as process:
+def test_a_reader_that_leaves_ends_the_run_quietly(
+    here: Path, long_video: Path, arguments: tuple[str, ...]
+) -> None:
+    with start("predict", long_video, *ONE_THREAD, "--save", "out", *arguments) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         assert process.stdout.readline()
@@ -590,7 +613,7 @@ def test_the_bar_is_on_the_terminal_and_never_in_a_file(
     here: Path, terminal: tuple[int, Any], arguments: tuple[str, ...]
 ) -> None:
     video = write_video(here / "clip.avi", 30)
-    command = ("predict", video, "-m", SHAPES, *arguments)
+    command = ("predict", video, *ONE_THREAD, *arguments)
     with open("out.txt", "w") as out, start(*command, stdout=out, stderr=terminal[0]) as process:
         process.wait()
     assert "━" in terminal[1]()
@@ -606,7 +629,7 @@ def test_the_bar_is_on_the_terminal_and_never_in_a_file(
 def test_no_bar_beside_a_pipe(here: Path, terminal: tuple[int, Any]) -> None:
     # What reads the pipe may write to the same terminal, as in `yolean predict clips | grep star`.
     video = write_video(here / "clip.avi", 5)
-    with start("predict", video, "-m", SHAPES, stderr=terminal[0]) as process:
+    with start("predict", video, *ONE_THREAD, stderr=terminal[0]) as process:
         out, _ = process.communicate()
     assert len(out.splitlines()) == 6
     assert terminal[1]() == ""
@@ -661,19 +684,30 @@ def test_the_doctor(monkeypatch: pytest.MonkeyPatch, findings: list[Finding], st
     assert told["findings"][0] == {"level": "ok", "about": "part", "what": "is ok", "advice": "mend it"}
 
 
+def without(here: Path, *modules: str) -> dict[str, str]:
+    """The environment of a process in which these modules do not start."""
+    for module in modules:
+        (here / "fake" / module).mkdir(parents=True)
+        (here / "fake" / module / "__init__.py").write_text(f"raise ImportError('{module} does not start')")
+    return ENV | {"PYTHONPATH": f"{here / 'fake'}{os.pathsep}{ENV['PYTHONPATH']}"}
+
+
 @pytest.mark.parametrize("missing", ["numpy", "cv2", "onnxruntime"])
-def test_the_doctor_answers_where_predict_cannot(here: Path, missing: str) -> None:
-    (here / "fake" / missing).mkdir(parents=True)
-    (here / "fake" / missing / "__init__.py").write_text(f"raise ImportError('{missing} does not start')")
-    env = ENV | {"PYTHONPATH": f"{here / 'fake'}{os.pathsep}{ENV['PYTHONPATH']}"}
-    command = [sys.executable, "-m", "yolean"]
-    done = subprocess.run([*command, "predict"], env=env, capture_output=True, text=True, check=False)
+def test_a_module_that_does_not_start_is_one_line(here: Path, missing: str) -> None:
+    command, env = [sys.executable, "-m", "yolean", "predict"], without(here, missing)
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()  # OpenCV prints advice of its own where numpy is missing, to stdout
     assert line.startswith("Error: ")
     assert f"{missing} does not start" in line
-    done = subprocess.run([*command, "doctor"], env=env, capture_output=True, text=True, check=False)
+
+
+def test_the_doctor_answers_where_nothing_else_does(here: Path) -> None:
+    modules = ("numpy", "cv2", "onnxruntime")
+    command, env = [sys.executable, "-m", "yolean", "doctor"], without(here, *modules)
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr == ""
-    assert f"fail  {missing}" in done.stdout
-    assert f"{missing} does not start" in done.stdout
+    for module in modules:
+        assert f"fail  {module}" in done.stdout
+        assert f"{module} does not start" in done.stdout

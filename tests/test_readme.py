@@ -52,14 +52,16 @@ OTHERS = ("yolean serve", "yolean export")  # tried below, and where Ultralytics
 COMMANDS = [
     # Calibration asks every layer of the network, which takes most of a minute.
     pytest.param(line, marks=pytest.mark.slow if "--int8" in line else ())
-    for line in lines("yolean ")
+    for line in dict.fromkeys(line.split("#")[0].strip() for line in lines("yolean "))
     if not line.startswith(OTHERS)
 ]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_shell(command, folder):
-    words = command.split("#")[0].split()[1:]
+    words = command.split()[1:]
+    if words[0] == "bench":
+        words += ["--duration", "0.1"]
     done = subprocess.run(
         [sys.executable, "-m", "yolean", *words], capture_output=True, text=True, check=False
     )

@@ -520,7 +520,20 @@ HEAD = JPEG[: JPEG.index(b"\0\x3f\0", SOS) + 3]
         FTYP + full(b"meta", box(b"free") * (LARGE // 8)),
         avif([(b"av01", obu(2) * 9000)] * 900),
     ],
-    ids=list("abcdefghijkl"),
+    ids=[
+        "fill bytes in a scan",
+        "stuffed bytes in a scan",
+        "restarts in a scan",
+        "markers",
+        "text chunks",
+        "compressed text chunks",
+        "a chunk that inflates",
+        "RIFF chunks",
+        "large TIFF tags",
+        "boxes",
+        "boxes in a box",
+        "AV1 headers",
+    ],
 )
 def test_hostile_data_takes_little_time(data: bytes) -> None:
     started = time.process_time()

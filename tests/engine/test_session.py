@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -8,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 from onnxruntime.datasets import get_example
@@ -64,6 +66,28 @@ def test_unusable_files_are_one_line(tmp_path, kind, message):
     with pytest.raises(ModelError, match=message) as caught:
         Session(broken(tmp_path, kind), "cpu")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="such names exist on Linux only")
+@pytest.mark.parametrize("folder", [b".", b"w\xff"])
+def test_weights_beside_a_model_whose_name_is_no_text(tmp_path, monkeypatch, picture, folder):
+    """ONNX Runtime gets the bytes of such a file: weights of the working directory must not slip in."""
+    monkeypatch.chdir(tmp_path)
+    place, elsewhere = Path(os.fsdecode(folder)), Path("elsewhere")
+    for path in (place, elsewhere):
+        path.mkdir(exist_ok=True)
+    options = {"save_as_external_data": True, "location": "weights", "size_threshold": 1000}
+    onnx.save(onnx.load(MODEL), "m.onnx", **options)
+    model = place / os.fsdecode(b"m\xff.onnx")
+    os.rename("m.onnx", model)
+    wanted = Session(MODEL, "cpu").run(picture)
+    if folder == b".":
+        monkeypatch.chdir(elsewhere)
+        np.testing.assert_array_equal(Session(Path("..") / model.name, "cpu").run(picture)[0], wanted[0])
+    else:  # ONNX Runtime cannot be told to look there
+        with pytest.raises(ModelError, match="a path that is valid UTF-8") as caught:
+            Session(model, "cpu")
+        assert "\n" not in str(caught.value)
 
 
 def test_weights_and_empty_bytes_are_refused(tmp_path):

@@ -298,7 +298,7 @@ def test_a_stream_over_http(folder: Path) -> None:
 
     handler = functools.partial(Handler, directory=str(folder))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
         thread.start()
         try:
             address = f"http://127.0.0.1:{server.server_port}/clip.avi"

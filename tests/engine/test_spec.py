@@ -143,6 +143,20 @@ def test_rows_are_never_taken_for_channels(shape):
         read_spec({}, [IMAGE], [output(*shape)], task="detect")
 
 
+@pytest.mark.parametrize(
+    ("metadata", "outputs", "decoded"),
+    [
+        ({}, [output(1, 7, 2100)], 1),
+        ({"task": "segment"}, [output(1, 39, 2100), PROTOTYPES], 2),
+        ({"task": "classify"}, [output(1, 3)], 1),
+    ],
+)
+def test_outputs_behind_those_that_are_decoded_are_passed_over(metadata, outputs, decoded):
+    spec = read_spec(BASE | metadata, [IMAGE], [*outputs, output(name="loss"), output(5, name="more")])
+    assert spec.outputs == decoded
+    assert spec == read_spec(BASE | metadata, [IMAGE], outputs)
+
+
 def test_exports_with_nms_have_the_batch_they_were_exported_with():
     metadata = BASE | {"args": "{'nms': True}", "batch": "2"}
     assert read_spec(metadata, [FREE], [output("batch", 300, 6)]).batch == 2

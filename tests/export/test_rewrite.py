@@ -18,7 +18,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 from yolean.export.graph import Graph, read_model
-from yolean.export.head import cut
 from yolean.export.rewrite import convolve_before_upsampling, split_convolutions
 
 PLAIN = Path(__file__).parents[1] / "golden" / "plain"
@@ -489,11 +488,8 @@ def test_scales_that_are_no_whole_numbers():
 
 
 @pytest.mark.parametrize("stem", DEMO)
-def test_splits_and_concatenations_disappear_from_the_demo_models(stem):
-    path = PLAIN / f"{stem}.onnx"
-    plain = yolean.load(path, device="cpu")
-    model = read_model(path) if plain.task == "classify" else cut(read_model(path), plain)
-    assert model is not None
+def test_splits_and_concatenations_disappear_from_the_demo_models(stem, demo):
+    plain, model = demo(stem)
     size = (2, 3, 96, 160)
     image = np.random.default_rng(0).random(size, np.float32)
 
@@ -636,9 +632,9 @@ def test_weights_that_are_inputs_as_well_leave_no_input_behind(ir):
         np.testing.assert_array_equal(one, other)
 
 
-def test_texts_and_folders_are_no_models(tmp_path):
-    """What ends in .onnx and holds something else is refused by name."""
-    (tmp_path / "a.onnx").write_text("no model at all")
+@pytest.mark.parametrize("content", [b"no model at all", b"\xff\xff no model"])
+def test_a_file_that_holds_something_else_is_refused_by_name(tmp_path, content):
+    (tmp_path / "a.onnx").write_bytes(content)
     with pytest.raises(yolean.ModelError, match="no ONNX file"):
         read_model(tmp_path / "a.onnx")
 

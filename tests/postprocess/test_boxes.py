@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from yolean.postprocess.boxes import iou_exceeds, xywh_to_xyxy, xywhr_to_corners, xyxy_to_xywh
+from yolean.postprocess.boxes import iou_exceeds, with_area, xywh_to_xyxy, xywhr_to_corners, xyxy_to_xywh
 
 
 def test_formats_convert_there_and_back():
@@ -34,8 +34,17 @@ def test_corners_keep_size_and_centre(angle, width, height):
 
 
 def test_iou_of_disjoint_touching_and_empty_boxes():
-    one = np.array([[0, 0, 10, 10], [5, 5, 5, 5]], np.float32)
+    one = np.array([[0, 0, 10, 10], [5, 5, 5, 5], [9, 9, 2, 2]], np.float32)  # the last is inside out
     other = np.array([[10, 0, 20, 10], [20, 20, 30, 30], [5, 5, 5, 5], [0, 0, 10, 10]], np.float32)
+    columns = with_area(np.vstack((one, other)))
     with np.errstate(all="raise"):
-        found = iou_exceeds(one, other, 0.0)
-    np.testing.assert_array_equal(found, [[False, False, False, True], [False] * 4])
+        found = iou_exceeds(columns, np.arange(3)[:, None], np.arange(3, 7), np.float32(0))
+    np.testing.assert_array_equal(found, [[False, False, False, True], [False] * 4, [False] * 4])
+
+
+def test_boxes_apart_on_both_axes_overlap_nothing():
+    # Both sides of their intersection are negative, and its area positive: as large as the union is negative.
+    columns = with_area(np.array([[0, 0, 10, 10], [100, 100, 110, 110], [20, 20, 30, 30]], np.float32))
+    with np.errstate(all="raise"):
+        found = iou_exceeds(columns, np.arange(3)[:, None], np.arange(3), np.float32(0))
+    np.testing.assert_array_equal(found, np.eye(3, dtype=bool))

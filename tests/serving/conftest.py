@@ -244,7 +244,7 @@ def start_server(tmp_path: Path) -> Iterator[Start]:
 @pytest.fixture(scope="module")
 def start_module_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
     """As `start_server`, for servers that several tests of a module share."""
-    with _starter(tmp_path_factory.mktemp("server")) as start:
+    with _starter(tmp_path_factory.mktemp("server"), at_once=True) as start:
         yield start
 
 

@@ -260,7 +260,7 @@ FIELDS = ("url", "size", "confidence", "iou", "source", "imgsz", "conf", "model"
 
 
 @pytest.mark.parametrize("names", [FIELDS[:4], FIELDS[3:8], FIELDS], ids=["first", "second", "all"])
-@settings(deadline=None)
+@settings(max_examples=50, deadline=None)  # of several fields each; test_fuzz.py sends thousands
 @given(data=st.data())
 def test_whatever_comes_is_within_the_ranges_or_refused_in_one_line(names, data):
     fields = data.draw(st.dictionaries(st.sampled_from(names) | st.text(max_size=9), SCALARS, max_size=5))

@@ -146,6 +146,7 @@ def test_busy_connections_do_not_delay_the_end_for_ever():
         while not server.ended.is_set():
             server.traffic.latest = perf_counter()
             await asyncio.sleep(0.005)
+        assert server.events == ["closed", "closed", "SIGTERM"]
 
     draining(test, seconds=0.3)
 

@@ -141,6 +141,7 @@ def victim(start_module_server: Callable[..., Any]) -> Iterator[Victim]:
     yield victim
     victim.close()
     victim.assert_well(wanted)
+    server.end()
 
 
 # ---- a: bodies and types ----------------------------------------------------------------------------------

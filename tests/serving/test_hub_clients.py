@@ -76,8 +76,8 @@ ITEMS = {
 
 @pytest.fixture(scope="module")
 def hub(start_module_server: Callable[..., Any]) -> Any:
-    """A server with a key."""
-    server = start_module_server(env={"YOLEAN_API_KEY": KEY})
+    """A server with a key; on one core, because its clients ask one after the other."""
+    server = start_module_server(env={"YOLEAN_API_KEY": KEY}, cores=1)
     server.http.headers["x-api-key"] = KEY
     return server
 

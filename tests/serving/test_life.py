@@ -288,6 +288,7 @@ def test_sighup_while_it_starts_does_not_end_it(start_server) -> None:
     server = start_server("--models", demo_model(), ready=False)
     server.signal(signal.SIGHUP)
     server.wait_until_ready()
+    assert ask(server).status_code == 200
 
 
 # ---- overload ---------------------------------------------------------------------------------------------

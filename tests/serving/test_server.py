@@ -21,9 +21,12 @@ import onnxruntime
 import pytest
 import requests
 import yolean
+from click.testing import CliRunner
 from PIL import Image
+from yolean.cli import cli
 from yolean.engine.pipeline import Engine
 from yolean.models import DEMO_MODELS, demo_model, demo_pictures
+from yolean.serving import process
 
 PICTURES = {picture.stem: picture for picture in demo_pictures()}
 SHAPES = PICTURES["shapes"].read_bytes()
@@ -954,18 +957,13 @@ def assert_one_line(server: Any, *words: str, several: bool = False) -> None:
 HOPELESS: dict[str, tuple[list[str], dict[str, str], list[str]]] = {
     # what it is, options, variables, words of the line
     "open to all": (["--host", "0.0.0.0"], {}, ["0.0.0.0", "--api-keys", "--no-auth"]),
-    "open to all, IPv6": (["--host", "::"], {}, ["--api-keys", "--no-auth"]),
     "no such host": (["--host", "nothing.invalid", "--no-auth"], {}, ["nothing.invalid", "--port"]),
-    "no key": (["--api-keys", "EMPTY"], {}, ["--api-keys", "no key"]),
-    "a bad key": (["--api-keys", "BAD"], {}, ["key 2"]),
     "a bad key in a variable": ([], {"YOLEAN_API_KEY": "a key"}, ["key 1", "YOLEAN_API_KEY"]),
     "no model": (["--models", "EMPTY"], {}, ["empty.txt"]),
     "a corrupt model": (["--models", "CORRUPT"], {}, ["corrupt.onnx"]),
     "a corrupt model, twice": (["--models", "CORRUPT", "--workers", "2"], {}, ["corrupt.onnx"]),
     "one id for two": (["--models", "a=SHAPES", "--models", "a=CORRUPT"], {}, ["'a'"]),
     # What click refuses, with the usage before it.
-    "no such file": (["--models", "a=nothing.onnx"], {}, ["'nothing.onnx'", "does not exist"]),
-    "no amount": (["--max-body", "lots"], {}, ["--max-body", "'lots'", "32M"]),
     "a key instead of a file": (["--api-keys", "s3cr3t"], {}, ["--api-keys", "YOLEAN_API_KEY"]),
 }
 
@@ -977,7 +975,7 @@ def hopeless(
     """Servers that cannot start, all at once: one after the other they would take long."""
     folder = tmp_path_factory.mktemp("hopeless")
     files = {
-        "EMPTY": ("empty.txt", b"# nothing\n"), "BAD": ("bad.txt", b"good\nnot good\n"),
+        "EMPTY": ("empty.txt", b"# nothing\n"),
         "CORRUPT": ("corrupt.onnx", demo_model().read_bytes()[:50_000]),
         "SHAPES": ("shapes.onnx", demo_model().read_bytes()),
     }  # fmt: skip
@@ -1001,6 +999,31 @@ def test_what_cannot_be_served_is_said_in_one_line(hopeless: dict[str, Any], nam
         server.lines[:] = [" ".join(server.lines[-1].split())]
     assert_one_line(server, *words, several="--workers" in options)
     assert "s3cr3t" not in server.log
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--host", "::"], ["--host ::", "--api-keys", "--no-auth"]),
+        (["--api-keys", "EMPTY"], ["--api-keys", "no key"]),
+        (["--api-keys", "BAD"], ["key 2"]),
+        (["--models", "a=nothing.onnx"], ["'nothing.onnx'", "does not exist"]),
+        (["--max-body", "lots"], ["--max-body", "'lots'", "32M"]),
+    ],
+)
+def test_what_is_refused_before_there_is_a_socket(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], words: list[str]
+) -> None:
+    """The same for what needs no process of its own to be seen."""
+    monkeypatch.setattr(process, "_listen", lambda *_: pytest.fail("it would have listened"))
+    for name, content in (("EMPTY", "# nothing\n"), ("BAD", "good\nnot good\n")):
+        (tmp_path / name).write_text(content)
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(cli, ["serve", *options], catch_exceptions=False)
+    assert (result.exit_code, result.stdout) == (2, "")
+    line = result.stderr.partition("Error: ")[2]
+    assert line.count("\n") == 1
+    assert [word for word in words if word not in line] == [], line
 
 
 def test_a_port_that_is_taken(server, start_server) -> None:

@@ -1,0 +1,20 @@
+"""What holds for all tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Models run on one thread, unless a test asks for more; processes that tests start are not touched.
+
+    A run of the small models takes a millisecond: a second thread makes it no shorter, and its waiting costs
+    half as much CPU time again. The golden tests run real models where there are some, to which it matters.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        if request.path.parent.name != "golden":
+            patch.setattr("yolean.engine.session.usable_cores", lambda: 1)
+        yield

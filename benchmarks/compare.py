@@ -1,8 +1,8 @@
 """yolean beside other ways to run the same models: `python -m yolean.benchmarks peers`.
 
 Every side gets the same pictures, weights, thresholds and number of threads, and runs in a process of its
-own, from BGR array to what its users get. Answers are compared with Ultralytics', so that no one is fast by being
-wrong. A side that cannot be measured stays in the table, with the reason.
+own, from BGR array to what its users get. Answers are compared with Ultralytics', so that no one is fast by
+being wrong. A side that cannot be measured stays in the table, with the reason.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ from .contest import Plan, Row, describe, measure, targets
 from .peers.side import Job
 from .record import write
 from .variants import variants
-
 
 _WIDTH = 132  # of a table in a file or a pipe
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)

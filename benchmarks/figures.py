@@ -6,6 +6,7 @@ A number that is not in `benchmarks/results/*.json` cannot get into the README t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from textwrap import fill
 from typing import Any
 
 from .contenders import BARE, ULTRALYTICS, YOLEAN
@@ -16,12 +17,25 @@ Row = dict[str, Any]
 
 LEAN, INT8 = "yolean, lean", "yolean, INT8"
 _UNKNOWN = "-"
+_PARTS = {
+    "nms": "NMS",
+    "decode": "decoding",
+    "rotated": "rotated NMS",
+    "masks": "masks",
+    "letterbox": "letterbox",
+}
+_COUNTS = {"nms": (1000, 30000), "decode": (8400, 30000), "rotated": (1000, 8400), "masks": (1, 50, 300)}
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A Markdown table: the first column is text, the others are numbers."""
     lines = [heads, ["---"] + ["---:"] * (len(heads) - 1), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def prose(text: str) -> str:
+    """A paragraph in lines."""
+    return fill(text, 130, break_long_words=False, break_on_hyphens=False)
 
 
 def intro(records: Records) -> str:
@@ -31,10 +45,13 @@ def intro(records: Records) -> str:
     sizes[1] = f"{other['installed_mb'] / 1000:.1f} GB"
     seconds = [f"{row['cold_s']['median']:.2f} s" for row in (own, other)]
     memory = [f"{row['cold_peak_mb']['median']:.0f} MB" for row in (own, other)]
-    return (
-        "Ultralytics YOLO models without torch. Export a model to ONNX once; from then on **numpy, OpenCV and ONNX "
-        f"Runtime**\nrun it, with the same answers: {sizes[0]} installed instead of {sizes[1]}, {seconds[0]} from "
-        f"starting Python to the first answer instead\nof {seconds[1]}, {memory[0]} of memory instead of {memory[1]}."
+    return prose(
+        "Ultralytics YOLO models without torch. Export a model to ONNX once; from then on **numpy, OpenCV "
+        "and "
+        f"ONNX Runtime** run it, with the same answers: {sizes[0]} installed instead of {sizes[1]}, "
+        f"{seconds[0]} from starting Python to the first answer instead of {seconds[1]}, {memory[0]} of "
+        "memory "
+        f"instead of {memory[1]}."
     )
 
 
@@ -43,11 +60,13 @@ def setting(records: Records) -> str:
     record = records["peers"]
     machine, how = record["machine"], record["how"]
     features = ", ".join(machine["features"])
-    return (
-        f"yolov8n with its published weights, {len(how['pictures'])} photographs, conf {how['conf']}, iou {how['iou']}, "
-        f"{how['threads']} threads of an {machine['processor']} ({features}),\nONNX Runtime {machine['onnxruntime']}. From "
-        "a BGR array to what a side's users get, outlines of masks included. Every side is a process of its own; all take\n"
-        f"turns, {how['rounds']} times through all pictures, ratios are taken turn by turn, and the medians are shown."
+    return prose(
+        f"yolov8n with its published weights, {len(how['pictures'])} photographs, conf {how['conf']}, iou "
+        f"{how['iou']}, {how['threads']} threads of an {machine['processor']} ({features}), ONNX Runtime "
+        f"{machine['onnxruntime']}. From a BGR array to what a side's users get, outlines of masks included. "
+        f"Every side is a process of its own; all take turns, {how['rounds']} times through all pictures, "
+        "ratios "
+        "are taken turn by turn, and medians are shown with the middle half."
     )
 
 
@@ -99,7 +118,9 @@ def cold(records: Records) -> str:
     for row in model["rows"]:
         if "cold_s" in row and row["side"] != BARE:
             memory = f"{row['cold_peak_mb']['median']:.0f} MB"
-            rows.append([row["side"], f"{row['cold_s']['median']:.2f} s", memory, f"{row['installed_mb']:.0f} MB"])
+            rows.append(
+                [row["side"], f"{row['cold_s']['median']:.2f} s", memory, f"{row['installed_mb']:.0f} MB"]
+            )
     return table(["", "start of Python to the first answer", "memory by then", "installed"], rows)
 
 
@@ -109,7 +130,14 @@ def optimized(records: Records) -> str:
     for model in records["peers"]["models"]:
         sides = [_of(model, name) for name in (YOLEAN, LEAN, INT8)]
         agreement = model["reports"].get("int8", {}).get("agreement")
-        rows.append([model["task"], f"{_of(model, BARE)['ms']['median']:.1f} ms", *map(_by_bare, sides), _kept(agreement)])
+        rows.append(
+            [
+                model["task"],
+                f"{_of(model, BARE)['ms']['median']:.1f} ms",
+                *map(_by_bare, sides),
+                _kept(agreement),
+            ]
+        )
     return table(["task", BARE, "the export", "lean", "INT8", "INT8's agreement"], rows)
 
 
@@ -134,10 +162,12 @@ def parity(records: Records) -> str:
     objects = sum(row["objects"] or 0 for row in rows)
     pixels, scores = max(worst["box"] + worst["keypoints"]), max(worst["score"] + worst["probs"])
     apart = f"{pixels:.3f} px" if pixels >= 0.001 else "less than 0.001 px"
-    return (
-        f'"Same answers" is tested, against what Ultralytics {rows[0]["version"] or "8.4.190"} answers for the demo '
-        f"models, and for {len(rows)} exports of yolov8n (five tasks,\nall layouts) where those are at hand: {agree} of "
-        f"{pictures} answers agree, {objects} objects; the largest differences are {apart} of boxes,\ncorners and "
+    version = rows[0]["version"] or "8.4.190"
+    return prose(
+        f'"Same answers" is tested, against what Ultralytics {version} answers for the demo models, and for '
+        f"{len(rows)} exports of yolov8n (five tasks, all layouts) where those are at hand: {agree} of "
+        f"{pictures} "
+        f"pictures agree, {objects} objects; the largest differences are {apart} of boxes, corners and "
         f"keypoints, {scores:.4f} of scores, and {min(worst['mask_iou']):.3f} IoU of filled outlines "
         "([parity.json](benchmarks/results/parity.json))."
     )
@@ -154,17 +184,33 @@ def serve(records: Records) -> str:
         failed = f"{row['refused']} refused" if row["refused"] else "0"
         middle = [f"{row['rate']['median']:.1f}", *(f"{row[key]['median']:.0f} ms" for key in ("p50", "p99"))]
         cells.append([row["server"], *middle, f"{row['memory_mb']['median']:.0f} MB", failed, times])
-    heads = ["eight connections", "requests a second", "p50", "p99", "memory", "failed", "yolean serve is, times"]
+    heads = [
+        "eight connections",
+        "requests a second",
+        "p50",
+        "p99",
+        "memory",
+        "failed",
+        "yolean serve is, times",
+    ]
     size = f"a JPEG of {record['picture']['bytes'] / 1000:.0f} kB"
     missing = "".join(f"\nNot measured: {row['server']}: {row['why']}.\n" for row in record["not_measured"])
     alone, soak = record["alone"], record["soak"]
+    how = record["how"]
     return (
-        f"The same upload ({size}, {record['model']}) to each server, two threads for everything, in turn, "
-        f"{record['how']['rounds']} rounds of {record['how']['seconds']} s:\n\n"
-        f"{table(heads, cells)}{missing}\n"
-        f"One request at a time takes {alone['added_ms']:.1f} ms more than decoding and predicting in Python. Memory was "
-        f"{soak['mb_after_500']:.0f} MB after 500 requests and\n{soak['mb_at_the_end']:.0f} MB after "
-        f"{soak['requests']:,}."
+        prose(
+            f"The same upload ({size}, {record['model']}) to each server, two threads for everything, in "
+            "turn, "
+            f"{how['rounds']} rounds of {how['seconds']} s:"
+        )
+        + f"\n\n{table(heads, cells)}{missing}\n"
+        + prose(
+            f"One request at a time takes {alone['added_ms']:.1f} ms more than decoding and predicting in "
+            "Python. "
+            f"Memory was {soak['mb_after_500']:.0f} MB after 500 requests and {soak['mb_at_the_end']:.0f} "
+            "MB after "
+            f"{soak['requests']:,}."
+        )
     )
 
 
@@ -174,9 +220,10 @@ def reliability(records: Records) -> str:
     over, ended = record["overload"], record["terminated"]
     answers = ", ".join(f"{count} were answered {status}" for status, count in over["answers"].items())
     lost = over["lost"] + sum(each["lost"] for each in ended)
-    return (
+    return prose(
         f"At ten times the capacity, of {over['asked']:.0f} requests {answers}; the slowest answer took "
-        f"{over['worst_s']:.1f} s. There, and\nunder SIGTERM amid load, {lost or 'none'} {'were' if lost else 'was'} lost."
+        f"{over['worst_s']:.1f} s. There, and under SIGTERM amid load, {lost or 'none'} "
+        f"{'were' if lost else 'was'} lost."
     )
 
 
@@ -184,11 +231,39 @@ def threads(records: Records) -> str:
     """Why a run takes one core under load."""
     record = records["threads"]
     one, each, both = (record["rows"][name]["images_a_second"] for name in record["rows"])
+    return prose(
+        "A request alone gets all cores. Under load each run takes one core, and as many runs go side by "
+        "side as "
+        f"there are cores, each from bytes to JSON in one thread: on {record['cores']} cores that predicts "
+        f"{each:.1f} pictures a second where one run after the other on all gives {one:.1f}, and as many "
+        "runs at "
+        f"once, each on all, {both:.1f} ([threads.json](benchmarks/results/threads.json))."
+    )
+
+
+def micro(records: Records) -> str:
+    """Parts alone, beside other ways to do the same, and the targets."""
+    record = records["micro"]
+    cases: dict[tuple[str, str, int], list[Row]] = {}
+    for row in record["rows"]:
+        if row["count"] in _COUNTS.get(row["part"], ()) or row["part"] == "letterbox":
+            cases.setdefault((row["part"], row["case"], row["count"]), []).append(row)
+    rows = []
+    for (part, case, count), (own, *others) in cases.items():
+        ways = [f"{row['side']} {row['ratio']['median']:.2f}" for row in others if "ms" in row]
+        size = "" if part == "letterbox" else f" {count:,}"
+        rows.append([f"{_PARTS[part]}{size} {case}", f"{own['ms']['median']:.2f} ms", ", ".join(ways)])
+    targets = [
+        f"- {row['name']}: {row['measured']['median']:.2f}, at most {row['limit']:g}: "
+        + ("kept" if row["kept"] else "missed")
+        for row in record["targets"]
+    ]
     return (
-        "A request alone gets all cores. Under load each run takes one core, and as many runs go side by side as there "
-        f"are cores,\neach from bytes to JSON in one thread: on {record['cores']} cores that predicts {each:.1f} pictures a "
-        f"second where one run after the other on all gives {one:.1f}, and\nas many runs at once, each on all, {both:.1f} "
-        "([threads.json](benchmarks/results/threads.json))."
+        "Alone, on one thread, beside OpenCV's functions and plain numpy; how far answers agree is "
+        "recorded:\n\n"
+        + table(["", YOLEAN, "others, times that"], rows)
+        + "\nTargets:\n\n"
+        + "\n".join(targets)
     )
 
 
@@ -218,6 +293,7 @@ PARTS: dict[str, Callable[[Records], str]] = {
     "parity": parity,
     "serve": serve,
     "reliability": reliability,
+    "micro": micro,
     "threads": threads,
 }
 """By the name that the README's marks use."""

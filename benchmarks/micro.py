@@ -3,8 +3,8 @@
     python -m yolean.benchmarks micro [--only nms,masks] [--seconds 2.5] [--json FILE] [--plot FILE]
 
 Inputs are seeded (`micro_inputs.py`). Ways take turns in small groups in one process, with OpenCV on one
-thread as in the server's lanes; a ratio is taken group by group. Answers are compared before anything is timed.
-A way of which one run would take longer than a case may take is listed as not measured.
+thread as in the server's lanes; a ratio is taken group by group. Answers are compared before anything is
+timed. A way of which one run would take longer than a case may take is listed as not measured.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def measure(case: Case, seconds: float, slow: dict[str, str]) -> list[Row]:
         seconds: how long to go on; every way has at least `LEAST_ROUNDS` turns.
         slow: ways that would take too long, by name, with the reason.
     """
-    reasons = {name: way for name, way in case.ways.items() if isinstance(way, str)} | slow
+    reasons = slow | {name: way for name, way in case.ways.items() if isinstance(way, str)}
     ways = {name: way for name, way in case.ways.items() if not isinstance(way, str) and name not in slow}
     answers = {name: way() for name, way in ways.items()}  # also the first run, which is not timed
     agreement = {

@@ -1,8 +1,8 @@
 """What `micro` compares: for each case the ways to do the same, and how far their answers agree.
 
-A way of NMS gets the arrays that a decoder has, boxes in the form that it wants (cv2's as x, y, width, height),
-and gives the indices of what it keeps, best first, at most 300. All that lies between is its time: sorting,
-lists for cv2 (which is slower with arrays), offsets for a function that knows no classes.
+A way of NMS gets the arrays that a decoder has, boxes in the form that it wants (cv2's as x, y, width and
+height), and gives the indices of what it keeps, best first, at most 300. All that lies between is its time:
+sorting, lists for cv2 (which is slower with arrays), offsets for a function that knows no classes.
 """
 
 from __future__ import annotations
@@ -182,7 +182,7 @@ def _nms_rotated(found: Crowd) -> Index:
     boxes[:, 0] += _APART * found.classes
     boxes[:, 4] = np.degrees(boxes[:, 4])
     rectangles = [((x, y), (w, h), angle) for x, y, w, h, angle in boxes.tolist()]
-    kept = cv2.dnn.NMSBoxesRotated(rectangles, found.scores.tolist(), OPTIONS.conf, OPTIONS.iou)  # type: ignore[arg-type]
+    kept = cv2.dnn.NMSBoxesRotated(rectangles, found.scores.tolist(), OPTIONS.conf, OPTIONS.iou)
     return np.asarray(kept, np.intp)[: OPTIONS.max_det]
 
 

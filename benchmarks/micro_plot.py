@@ -10,7 +10,6 @@ from .plots import plot
 
 _PANELS = (  # part, the case that is drawn or None for all, title, what is counted, divisor of the count
     ("nms", "crowded", "NMS, crowded", "candidates", 1),
-    ("nms", "sparse", "NMS, sparse", "candidates", 1),
     ("rotated", "crowded", "rotated NMS, crowded", "candidates", 1),
     ("masks", None, "masks and outlines at 640", "objects", 1),
     ("letterbox", None, "picture to tensor at 640", "megapixels", 1e6),
@@ -26,7 +25,7 @@ def draw(record: Any, target: Path) -> None:
         click.ClickException: matplotlib is not installed.
     """
     chosen = [(panel, rows) for panel in _PANELS if (rows := _rows(record, panel))]
-    with plot(target, record, max(len(chosen), 1), wide=3.4) as axes:
+    with plot(target, record, max(len(chosen), 1), wide=3.2) as axes:
         for axis, ((_, _, title, counted, divisor), rows) in zip(axes, chosen, strict=False):
             _panel(axis, rows, divisor)
             axis.set_title(title, fontsize=11)
@@ -41,6 +40,8 @@ def _rows(record: Any, panel: tuple[Any, ...]) -> list[Any]:
 
 def _panel(axis: Any, rows: list[Any], divisor: float) -> None:
     """A line a way, both axes logarithmic, with the names in a legend above the lines."""
+    from matplotlib.ticker import LogLocator
+
     names = list(dict.fromkeys(row["side"] for row in rows))
     colours = iter(_OTHERS)
     for name in names:
@@ -55,8 +56,10 @@ def _panel(axis: Any, rows: list[Any], divisor: float) -> None:
     counts = sorted({row["count"] / divisor for row in rows})
     axis.set_xticks(counts, [_count(count) for count in counts])
     axis.minorticks_off()
-    axis.yaxis.set_major_formatter("{x:g}")
     low, high = axis.get_ylim()
+    if high < 100 * low:  # decades alone would leave one number on the axis
+        axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.yaxis.set_major_formatter("{x:g}")
     axis.set_ylim(low, high * (high / low) ** 0.35)  # room for the legend
     axis.legend(loc="upper left", fontsize=8, frameon=False)
 

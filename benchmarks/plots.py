@@ -29,7 +29,7 @@ def digest(record: Any) -> str:
 
 @contextmanager
 def plot(target: Path, record: Any, columns: int = 1, wide: float = 4.6) -> Iterator[list[Any]]:
-    """Axes side by side to draw on, each `wide` inches; the figure is written to `target` (.svg or .png) at the end.
+    """Axes side by side to draw on, each `wide` inches; the figure goes to `target`, .svg or .png.
 
     Raises:
         click.ClickException: matplotlib is not installed.

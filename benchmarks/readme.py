@@ -1,8 +1,8 @@
 """The README's figures, written from the recorded results: `python -m yolean.benchmarks readme`.
 
-A part of the README between `<!-- figures: NAME -->` and `<!-- end of figures -->` is what the function NAME in
-`figures.py` makes of `benchmarks/results/*.json`, and the plots beside these files are drawn from them. With --check
-nothing is written, and the exit status is 1 where a number or a plot is not what its file says.
+A part of the README between `<!-- figures: NAME -->` and `<!-- end of figures -->` is what the function NAME
+in `figures.py` makes of `benchmarks/results/*.json`, and the plots beside these files are drawn from them.
+With --check nothing is written, and the exit status is 1 where a number or a plot is not what its file says.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ PLOTS: dict[str, Callable[[Any, Path], None]] = {
 
 def read(results: Path) -> dict[str, Any]:
     """All records, by name."""
-    return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(results.glob("*.json"))}
+    return {
+        path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(results.glob("*.json"))
+    }
 
 
 def filled(text: str, records: dict[str, Any]) -> str:
@@ -73,7 +75,11 @@ def main(root: Path, check: bool) -> None:
                 draw(records[name], target)
     if check and stale:
         names = ", ".join(str(path) for path in stale)
-        raise click.ClickException(f"not what the results say: {names}; run python -m yolean.benchmarks readme")
+        raise click.ClickException(
+            f"not what the results say: {names}; run python -m yolean.benchmarks readme"
+        )
     if not check:
         readme.write_text(wanted, encoding="utf-8")
-    click.echo("The README says what the results say." if not stale else f"Wrote {', '.join(map(str, stale))}")
+    click.echo(
+        "The README says what the results say." if not stale else f"Wrote {', '.join(map(str, stale))}"
+    )

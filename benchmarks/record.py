@@ -11,6 +11,7 @@ from typing import Any
 from ..export.files import write_whole
 from .machine import machine
 
+
 def spread(values: Iterable[float]) -> dict[str, float]:
     """Median, and the quarter and three-quarter marks; of a single value, three times itself."""
     known = list(values)

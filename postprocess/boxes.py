@@ -7,6 +7,9 @@ from numpy.typing import NDArray
 
 from .geometry import Float
 
+Index = NDArray[np.intp]
+Mask = NDArray[np.bool_]
+
 
 def xywh_to_xyxy(boxes: Float) -> Float:
     """(N, 4) centre x, centre y, width, height to x1, y1, x2, y2."""
@@ -34,30 +37,43 @@ def xywhr_to_corners(boxes: Float) -> Float:
     return np.stack((centre + v1 + v2, centre + v1 - v2, centre - v1 - v2, centre - v1 + v2), axis=1)
 
 
-def iou_exceeds(one: Float, other: Float, threshold: float) -> NDArray[np.bool_]:
-    """Whether the IoU of each of (K, 4) with each of (M, 4) boxes, x1, y1, x2, y2, exceeds the threshold.
+def with_area(boxes: Float) -> Float:
+    """(N, 4) x1, y1, x2, y2 to (5, N): these as rows, and the area. Rows in one piece are faster to work on.
 
-    Returns (K, M) bool. Boxes without area overlap nothing.
+    Boxes that are inside out overlap nothing, so their area is infinite.
     """
-    a, b = one[:, :, None], other.T
-    width = np.minimum(a[:, 2], b[2])
-    width -= np.maximum(a[:, 0], b[0])
-    np.maximum(width, 0, out=width)
-    height = np.minimum(a[:, 3], b[3])
-    height -= np.maximum(a[:, 1], b[1])
-    np.maximum(height, 0, out=height)
+    columns = np.empty((5, len(boxes)), np.float32)
+    columns[:4] = boxes.T
+    sides = columns[2:4] - columns[:2]
+    columns[4] = sides[0] * sides[1]
+    columns[4, sides.min(axis=0) < 0] = np.inf
+    return columns
+
+
+def iou_exceeds(columns: Float, one: Index, other: Index, threshold: np.float32) -> Mask:
+    """Whether the IoU of one with another box exceeds the threshold, 0 or more.
+
+    Args:
+        columns: all boxes, as `with_area` makes them.
+        one, other: indices of boxes, broadcast: (K, 1) and (M,) give (K, M).
+
+    Boxes without area overlap nothing. Divides by zero on the way: numpy is to ignore that (`np.errstate`).
+    """
+    x1, y1, x2, y2, area = columns
+    width = np.minimum(x2[one], x2[other])
+    width -= np.maximum(x1[one], x1[other])
+    height = np.minimum(y2[one], y2[other])
+    height -= np.maximum(y1[one], y1[other])
+    # Of boxes that are apart, only those with two negative sides would come out above zero: to ask for one of
+    # the sides is cheaper than to clip both.
+    exceeds: Mask = width > 0
     width *= height
     intersection = width
-    union = np.add(_area(one)[:, None], _area(other), out=height)
+    union = np.add(area[one], area[other], out=height)
     union -= intersection
-    np.maximum(union, np.finfo(np.float32).tiny, out=union)
     intersection /= union
-    exceeds: NDArray[np.bool_] = intersection > np.float32(threshold)
+    exceeds &= intersection > threshold
     return exceeds
-
-
-def _area(boxes: Float) -> Float:
-    return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
 
 
 def gaussian(boxes: Float) -> Float:

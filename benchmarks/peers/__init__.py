@@ -1,1 +1,1 @@
-"""Servers that are measured beside yolean's; each file is a program for an environment of its own."""
+"""Programs that are measured beside yolean, predictors and servers, for environments of their own."""

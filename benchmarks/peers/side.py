@@ -52,7 +52,8 @@ class Side:
     """A loaded model.
 
     Attributes:
-        predict: from a BGR picture (H, W, 3) and the shape of its tensor to what this side's users get, outlines of masks computed.
+        predict: from a BGR picture (H, W, 3) and the shape of its tensor to what this side's users get,
+            outlines of masks computed.
         answer: that as the reference files have it; None for a side that only runs the network.
         distributions: what one installs for it; their versions and the space they take are recorded.
         about: what else is worth recording.

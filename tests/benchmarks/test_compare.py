@@ -1,4 +1,4 @@
-"""`peers`: yolean beside bare sessions, the plain decoding beside yolean's, and reasons for who is missing."""
+"""`peers`: yolean beside bare sessions, plain decoding beside yolean's, reasons for who is missing."""
 
 from __future__ import annotations
 

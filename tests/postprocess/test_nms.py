@@ -80,6 +80,25 @@ def test_greedy_equals_a_plain_loop_over_many_blocks(monkeypatch, spread, agnost
     assert kept.tolist() == loop_nms(boxes, scores, classes, 0.5, 10**6, agnostic)
 
 
+@pytest.mark.parametrize("kinds", [20, 300])  # 300: more than a byte holds
+@pytest.mark.parametrize("spread", [40, 400])
+def test_greedy_equals_a_plain_loop_with_many_classes(spread, kinds):
+    """Few pairs are of one class, and those are looked at one by one."""
+    rng = np.random.default_rng(kinds)
+    corner = rng.integers(0, spread, (700, 2))
+    boxes = np.hstack((corner, corner + rng.integers(8, 40, (700, 2)))).astype(np.float32)
+    scores = rng.permutation(700).astype(np.float32)
+    classes = rng.integers(0, kinds, 700) * (300 // kinds)
+    kept = nms(boxes, scores, classes, Options(iou=0.3, max_det=10**6))
+    assert kept.tolist() == loop_nms(boxes, scores, classes, 0.3, 10**6, False)
+
+
+def test_boxes_inside_out_neither_fall_nor_suppress():
+    boxes = np.array([[10, 10, 0, 0], [0, 0, 10, 10], [10, 0, 0, 10], [0, 10, 10, 0]], np.float32)
+    scores = np.array([0.9, 0.8, 0.7, 0.6], np.float32)
+    assert nms(boxes, scores, np.zeros(4, np.int64), Options(iou=0.0)).tolist() == [0, 1, 2, 3]
+
+
 def random_rotated(rng, count, spread):
     centre, size = rng.uniform(0, spread, (count, 2)), rng.uniform(4, 40, (count, 2))
     return np.hstack((centre, size, rng.uniform(-0.8, 2.4, (count, 1)))).astype(np.float32)

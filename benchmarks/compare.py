@@ -21,18 +21,19 @@ from ..engine.errors import YoleanError
 from ..export.files import find_pictures
 from ..models import DEMO_MODELS, demo_model, demo_pictures
 from ..report import printable
+from .bars import draw
 from .contenders import BARE, YOLEAN
 from .contest import Plan, Row, describe, measure, targets
+from .options import FILE, OUTPUT, PLOT
 from .peers.side import Job
 from .record import write
 from .variants import variants
 
 _WIDTH = 132  # of a table in a file or a pipe
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.command()
-@click.option("--model", "models", type=_FILE, multiple=True,
+@click.option("--model", "models", type=FILE, multiple=True,
               help="A plain export; may be repeated.  [default: the demo models]")  # fmt: skip
 @click.option("--images", type=click.Path(exists=True, path_type=Path),
               help="A folder of pictures.  [default: the demo's]")  # fmt: skip
@@ -45,9 +46,8 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--threads", type=click.IntRange(1), help="Of one run.  [default: the cores that may be used]")
 @click.option("--rounds", type=click.IntRange(1), default=12, show_default=True, help="Turns a side has.")
 @click.option("--cold", type=click.IntRange(0), default=5, show_default=True, help="Fresh processes a side.")
-@click.option(
-    "--json", "target", type=click.Path(dir_okay=False, path_type=Path), help="Record in this file."
-)
+@click.option("--json", "target", type=OUTPUT, metavar="FILE", help="Record in this file.")
+@click.option("--plot", type=PLOT, metavar="FILE", help="Draw bars, as .svg or .png.")
 def main(
     models: tuple[Path, ...],
     images: Path | None,
@@ -58,6 +58,7 @@ def main(
     rounds: int,
     cold: int,
     target: Path | None,
+    plot: Path | None,
 ) -> None:
     """Measure yolean beside other ways to run the same models.
 
@@ -79,6 +80,8 @@ def main(
             record["targets"] += targets(entry["model"], entry["rows"])
             show(entry)
             write(target, record, how)  # after every model: the next may take minutes
+        if plot:
+            draw(record, plot)
     except YoleanError as exc:
         raise click.ClickException(str(exc)) from exc
 

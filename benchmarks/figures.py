@@ -17,6 +17,7 @@ Row = dict[str, Any]
 
 LEAN, INT8 = "yolean, lean", "yolean, INT8"
 _UNKNOWN = "-"
+_TEXTS = ("answers", "INT8's agreement", "others, times that")
 _PARTS = {
     "nms": "NMS",
     "decode": "decoding",
@@ -28,8 +29,8 @@ _COUNTS = {"nms": (1000, 30000), "decode": (8400, 30000), "rotated": (1000, 8400
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table: the first column is text, the others are numbers."""
-    lines = [heads, ["---"] + ["---:"] * (len(heads) - 1), *rows]
+    """A Markdown table: of numbers, but for the first column and those of `_TEXTS`."""
+    lines = [heads, ["---"] + ["---" if head in _TEXTS else "---:" for head in heads[1:]], *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
@@ -102,13 +103,12 @@ def _answers(models: list[Row], name: str) -> str:
 
 
 def _why_not(models: list[Row], names: list[str]) -> str:
-    reasons: dict[str, list[str]] = {}
+    lines = []
     for name in names:
-        for model in models:
-            why = _of(model, name).get("not_measured")
-            if why:
-                reasons.setdefault(f"{name}: {why}", []).append(model["task"])
-    return "".join(f"\nNot measured: {why} ({', '.join(tasks)}).  " for why, tasks in reasons.items()) + "\n"
+        found = [(model["task"], _of(model, name).get("not_measured")) for model in models]
+        if whys := [f"{task}: {why}" for task, why in found if why]:
+            lines.append(f"\nNot measured: {name}; {', '.join(whys)}.\n")
+    return "".join(lines)
 
 
 def cold(records: Records) -> str:

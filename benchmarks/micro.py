@@ -13,7 +13,6 @@ import json
 import statistics
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from time import perf_counter, sleep
 from typing import Any
@@ -24,7 +23,7 @@ import cv2
 from . import micro_plot
 from .micro_cases import OPTIONS, PARTS, YOLEAN, Case, Way
 from .micro_table import show
-from .options import OUTPUT
+from .options import OUTPUT, PLOT
 from .record import ratios, spread, write
 
 LEAST_ROUNDS = 3
@@ -139,21 +138,12 @@ def _parts(_ctx: click.Context, _param: click.Parameter, value: str | None) -> t
     return tuple(part for part in PARTS if part in wanted)
 
 
-def _plot_file(_ctx: click.Context, _param: click.Parameter, value: Path | None) -> Path | None:
-    """Mistakes are found before anything is measured."""
-    if value and value.suffix not in (".svg", ".png"):
-        raise click.BadParameter(f"{value}: expected a name that ends with .svg or .png")
-    if value and find_spec("matplotlib") is None:
-        raise click.ClickException("plots need matplotlib: pip install 'yolean[bench]'")
-    return value
-
-
 @click.command()
 @click.option("--only", "parts", callback=_parts, metavar="PARTS", help=f"Some of {','.join(PARTS)}.")
 @click.option("--seconds", default=2.5, show_default=True, type=click.FloatRange(0, min_open=True),
               help="Of each case; also the longest that one run may take.")  # fmt: skip
 @click.option("--json", "target", type=OUTPUT, metavar="FILE", help="Record in this file.")
-@click.option("--plot", "drawing", type=OUTPUT, metavar="FILE", callback=_plot_file,
+@click.option("--plot", "drawing", type=PLOT, metavar="FILE",
               help="Draw how the cost grows, as .svg or .png.")  # fmt: skip
 def main(parts: tuple[str, ...], seconds: float, target: Path | None, drawing: Path | None) -> None:
     """NMS, masks and letterbox alone: how their cost grows, beside OpenCV's and plain numpy."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,20 @@ class _Output(click.Path):
         return path
 
 
+class _Plot(_Output):
+    """A plot to be drawn."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        path = Path(super().convert(value, param, ctx))
+        if path.suffix not in (".svg", ".png"):
+            self.fail(f"{path}: expected a name that ends with .svg or .png", param, ctx)
+        if find_spec("matplotlib") is None:
+            raise click.ClickException("plots need matplotlib: pip install 'yolean[bench]'")
+        return path
+
+
 OUTPUT = _Output(dir_okay=False, writable=True, path_type=Path)
+PLOT = _Plot(dir_okay=False, writable=True, path_type=Path)
 
 
 def _model(_ctx: click.Context, _param: click.Parameter, value: Path | None) -> Path:

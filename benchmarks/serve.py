@@ -15,7 +15,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 
 import click
@@ -24,7 +23,7 @@ from ..engine.errors import YoleanError
 from . import serve_plot
 from .curves import closed_rows, open_rows, show
 from .entrants import entrants
-from .options import FILE, OUTPUT, model_picture_json, numbers
+from .options import FILE, PLOT, model_picture_json, numbers
 from .record import write
 from .rounds import WARM_SECONDS, Plan, Round, Row, capacity, one_round
 from .servers import free_port, running, wrk, wrk_program, yolean_command
@@ -85,15 +84,6 @@ def soak(model: Path, picture: bytes, requests: int) -> Row:
         return {"requests": done, "mb_after_500": early, "mb_at_the_end": server.memory()}
 
 
-def _plot_file(_ctx: click.Context, _param: click.Parameter, value: Path | None) -> Path | None:
-    """Mistakes are found before anything is measured, which takes long."""
-    if value and value.suffix not in (".svg", ".png"):
-        raise click.BadParameter(f"{value}: expected a name that ends with .svg or .png")
-    if value and find_spec("matplotlib") is None:
-        raise click.ClickException("plots need matplotlib: pip install 'yolean[bench]'")
-    return value
-
-
 @click.command()
 @model_picture_json
 @click.option("--also", type=FILE, multiple=True, help="Served by yolean besides; may be repeated.")
@@ -109,8 +99,7 @@ def _plot_file(_ctx: click.Context, _param: click.Parameter, value: Path | None)
 @click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="Through all servers.")
 @click.option("--soak", "soak_requests", type=click.IntRange(0), default=0,
               help="Also: memory after so many requests.")  # fmt: skip
-@click.option("--plot", "drawing", type=OUTPUT, metavar="FILE",
-              callback=_plot_file, help="Draw both loops, as .svg or .png.")  # fmt: skip
+@click.option("--plot", "drawing", type=PLOT, metavar="FILE", help="Draw both loops, as .svg or .png.")
 def main(
     model: Path,
     picture: Path,

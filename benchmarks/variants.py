@@ -51,5 +51,6 @@ def _make(model: Path, target: Path, kept: Path, calibrate: Path | None, int8: b
         report = optimize(Job(model, target, int8=int8, pictures=calibrate, force=True, overwrite=True))
     except YoleanError as exc:
         return str(exc)
-    kept.write_text(json.dumps(report.as_dict(), indent=1) + "\n", encoding="utf-8")
+    names = {"source": model.name, "target": target.name}  # where they lay is nobody's business
+    kept.write_text(json.dumps(report.as_dict() | names, indent=1) + "\n", encoding="utf-8")
     return None

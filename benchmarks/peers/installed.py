@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 
+_ALTERNATIVES = {"opencv-python-headless": "opencv-python"}
+
 
 def installed_mb(names: Iterable[str]) -> float:
     """Megabytes of the files of these distributions and of what they require, each counted once.
@@ -22,6 +24,7 @@ def installed_mb(names: Iterable[str]) -> float:
         try:
             found = metadata.distribution(name)
         except metadata.PackageNotFoundError:  # for another system, or an alternative
+            waiting += [_ALTERNATIVES[name]] if name in _ALTERNATIVES else []
             continue
         total += sum(_size(Path(str(found.locate_file(file)))) for file in found.files or ())
         wanted = (text for text in found.requires or () if not re.search(r"\bextra\s*==", text))

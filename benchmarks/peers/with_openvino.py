@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .plain import Array, predictor
-from .side import Job, Side, main
+from .side import Job, Side, installed_versions, main
 
 
 def start(job: Job) -> Side:
@@ -25,8 +25,10 @@ def start(job: Job) -> Side:
         found = request.infer({0: blob}, share_inputs=True)
         return [found[output] for output in outputs]
 
+    opencv = installed_versions("opencv-python-headless", "opencv-python")
     about = {"precision": str(compiled.get_property("INFERENCE_PRECISION_HINT"))}
-    return Side(predictor(job, network), dict, ("openvino",), about)
+    # What one writes around it takes OpenCV.
+    return Side(predictor(job, network), dict, ("openvino", *opencv[:1]), about)
 
 
 if __name__ == "__main__":

@@ -12,20 +12,22 @@ _OWN, _OTHER, _FLOOR = "#1f77b4", "#b8b8b8", "#e5e5e5"
 
 
 def draw(record: Any, target: Path) -> None:
-    """Draw a record of `peers` into an .svg or .png file."""
-    with plot(target, record, len(record["models"]), wide=3.0) as axes:
+    """Draw a record of `peers` into an .svg or .png file; what was not measured has no bar.
+
+    Raises:
+        click.ClickException: matplotlib is not installed.
+    """
+    with plot(target, record, len(record["models"]), wide=2.7) as axes:
         for axis, entry in zip(axes, record["models"], strict=True):
-            rows = [row for row in entry["rows"] if "ms" in row][::-1]
-            colours = [_colour(row["side"]) for row in rows]
-            places = range(len(rows))
-            values = [row["ms"]["median"] for row in rows]
-            axis.barh(places, values, color=colours)
-            for place, value in zip(places, values, strict=True):
-                axis.text(value, place, f" {value:.1f}", va="center", fontsize=8)
-            axis.set_yticks(places, [row["side"] for row in rows], fontsize=8)
+            sides = [row["side"] for row in entry["rows"]][::-1]
+            values = [row["ms"]["median"] if "ms" in row else 0 for row in entry["rows"]][::-1]
+            axis.barh(range(len(sides)), values, color=[_colour(side) for side in sides])
+            for place, value in enumerate(values):
+                axis.text(value, place, f" {value:.1f}" if value else " -", va="center", fontsize=8)
+            axis.set_yticks(range(len(sides)), sides if axis is axes[0] else [""] * len(sides), fontsize=8)
             axis.grid(visible=False)
-            axis.set_xlim(0, max(values) * 1.2)
-            axis.set_title(f"{entry['task']}, ms a picture", fontsize=10)
+            axis.set_xlim(0, max(values) * 1.25)
+            axis.set_title(f"{entry['task']}, ms", fontsize=10)
 
 
 def _colour(side: str) -> str:

@@ -10,7 +10,7 @@ from itertools import count
 
 import pytest
 from click.testing import CliRunner
-from yolean.benchmarks import curves, rounds, serve, servers
+from yolean.benchmarks import curves, options, rounds, serve, servers
 from yolean.benchmarks.__main__ import harness
 from yolean.benchmarks.entrants import YOLEAN, Entrant, entrants
 from yolean.benchmarks.load import Tally
@@ -290,7 +290,7 @@ def test_the_record_and_its_plot(monkeypatch, tmp_path, measured):
     """The command from end to end, servers and their load apart."""
     drawn = []
     monkeypatch.setattr(serve, "wrk_program", lambda: "wrk")
-    monkeypatch.setattr(serve, "find_spec", lambda name: True)
+    monkeypatch.setattr(options, "find_spec", lambda name: True)
     monkeypatch.setattr(serve.serve_plot, "draw", lambda record, target: drawn.append((record, target)))
     monkeypatch.setattr(serve, "capacity", lambda entrant, plan: 19.2345)
     alone = {"server_p50_ms": 8.0, "engine_p50_ms": 7.0, "added_ms": 1.0}

@@ -11,13 +11,13 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from ._version import __version__
+
 if TYPE_CHECKING:
     from .engine.errors import DeviceError, InputError, ModelError, ServerBusy, YoleanError
     from .engine.loading import load
     from .engine.pipeline import Engine
-    from .engine.results import Results
-
-__version__ = "0.1.0"
+    from .engine.results.results import Results
 
 __all__ = [
     "DeviceError",
@@ -31,7 +31,7 @@ __all__ = [
     "load",
 ]
 
-_HOMES = {"Engine": ".engine.pipeline", "load": ".engine.loading", "Results": ".engine.results"}
+_HOMES = {"Engine": ".engine.pipeline", "load": ".engine.loading", "Results": ".engine.results.results"}
 
 
 def __getattr__(name: str) -> Any:

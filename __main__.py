@@ -1,5 +1,5 @@
 """`python -m yolean` is the `yolean` command."""
 
-from .cli import main
+from .cli.main import main
 
 main()

@@ -31,10 +31,10 @@ def create_app(settings: Settings) -> Starlette:
     # A second fence behind our own look at the header of a picture. OpenCV reads it when it is imported,
     # which the modules below do.
     os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(settings.max_pixels))
-    from .serving.access import Access
     from .serving.api import Api
-    from .serving.draining import Traffic
-    from .serving.service import Service
+    from .serving.app_state import Service
+    from .serving.middleware import Access
+    from .serving.shutdown import Traffic
 
     service = Service(settings)
     api = Api(service)

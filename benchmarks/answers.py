@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..engine.errors import InputError
-from ..engine.results import Results
-from ..export.agreement import Differences, differences
-from ..export.answers import Answer, Objects, Rows
+from ..engine.results.results import Results
+from ..export.evaluation.agreement import Differences, differences
+from ..export.evaluation.predictions import Answer, Objects, Rows
 
 Plain = dict[str, Any]
 """An answer to one picture."""

@@ -139,7 +139,7 @@ def bench(
     The exit status is 0 when all was measured, 1 when something was not, 2 when nothing was, 130 after
     Ctrl-C: what was measured by then is kept.
     """
-    from ..report import printable
+    from ..cli.console import printable
     from .bench_table import show
 
     files = list(dict.fromkeys(map(model_file, models))) or [str(demo_model(task)) for task in DEMO_MODELS]
@@ -180,7 +180,7 @@ def _cases(
     precision: str | None,
 ) -> list[Case]:
     """Every combination, the numbers of threads next to one another."""
-    from ..engine.cores import usable_cores
+    from ..engine.runtime.cpu import usable_cores
     from .stages import Case
 
     labels = _labels(files)
@@ -239,10 +239,10 @@ def _run(
 
 def _pictures(images: Path | None) -> tuple[list[Picture], int]:
     """The pictures to measure with, and how many could not be read, which are told."""
-    from ..engine.decode import PICTURE_SUFFIXES
-    from ..engine.sources import open_source
+    from ..cli.console import printable
+    from ..engine.images.decoding import PICTURE_SUFFIXES
+    from ..engine.images.sources import open_source
     from ..export.files import find_pictures, spread
-    from ..report import printable
 
     if images is not None and images.is_file():
         if images.suffix.lower() not in PICTURE_SUFFIXES:

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
-from ..report import printable
+from ..cli.console import printable
 from .stages import MARKS, counted
 
 _PROVIDER_WORDS = "ExecutionProvider"

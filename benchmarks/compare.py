@@ -16,11 +16,11 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from ..engine.cores import usable_cores
+from ..cli.console import printable
 from ..engine.errors import YoleanError
+from ..engine.runtime.cpu import usable_cores
 from ..export.files import find_pictures
 from ..models import DEMO_MODELS, demo_model, demo_pictures
-from ..report import printable
 from .bars import draw
 from .contenders import BARE, YOLEAN
 from .contest import Plan, Row, describe, measure, targets

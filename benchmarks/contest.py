@@ -15,10 +15,10 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from ..engine.decode import picture_from_bytes
+from ..engine.images.decoding import picture_from_bytes
+from ..engine.images.preprocessing import place
 from ..engine.loading import load
-from ..engine.preprocess import place
-from ..export.agreement import Differences
+from ..export.evaluation.agreement import Differences
 from .answers import compare
 from .contenders import BARE, CONTENDERS, ULTRALYTICS, YOLEAN, Contender, command, environment
 from .peers.side import Job

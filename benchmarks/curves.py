@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ..report import printable
+from ..cli.console import printable
 from .entrants import YOLEAN
 from .record import ratios, spread
 from .rounds import Round, Row

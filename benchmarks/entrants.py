@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from ..engine.loading import load
-from ..engine.spec import ModelSpec
+from ..engine.model.spec import ModelSpec
 from .interpreters import find
 from .servers import PATH, yolean_command
 

@@ -10,8 +10,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from .. import __version__
-from ..engine.cores import cpu_quota, has_cpu_flag, usable_cores
+from .._version import __version__
+from ..engine.runtime.cpu import cpu_quota, has_cpu_flag, usable_cores
 
 _FLAGS = {"AVX2": "avx2", "AVX-512": "avx512f", "VNNI": "avx512_vnni", "AVX-VNNI": "avx_vnni",
           "AVX512-BF16": "avx512_bf16", "AMX": "amx_tile", "NEON dot": "asimddp", "i8mm": "i8mm"}  # fmt: skip

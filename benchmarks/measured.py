@@ -36,8 +36,8 @@ def yolean_side(task: dict[str, Any]) -> None:
     times in milliseconds.
     """
     started = perf_counter()
-    from ..engine.devices import import_runtime
     from ..engine.loading import load
+    from ..engine.runtime.devices import import_runtime
 
     import_runtime()
     imported = perf_counter()
@@ -73,7 +73,7 @@ def bare_side(task: dict[str, Any]) -> None:
     """
     import numpy as np
 
-    from ..engine.devices import candidates, import_runtime, provider_options
+    from ..engine.runtime.devices import candidates, import_runtime, provider_options
 
     ort = import_runtime()
     device = candidates(task["device"], ort.get_available_providers())[0]
@@ -117,7 +117,7 @@ def _calls(
 
     The first calls have all shapes among them.
     """
-    from ..engine.preprocess import place
+    from ..engine.images.preprocessing import place
 
     size = model.size(imgsz)
     sizes: dict[tuple[int, int], list[bytes]] = {}
@@ -140,7 +140,7 @@ def _full(members: list[bytes], batch: int) -> Iterator[list[bytes]]:
 
 
 def _facts(model: Engine) -> dict[str, Any]:
-    from ..engine.lean import read_entry
+    from ..engine.model.lean_metadata import read_entry
 
     spec, session = model.spec, model.session
     return {

@@ -16,8 +16,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.preprocess import Image, InputTensor, place
-from ..engine.spec import ModelSpec
+from ..engine.images.preprocessing import Image, InputTensor, place
+from ..engine.model.spec import ModelSpec
 from ..postprocess import detect
 from ..postprocess.boxes import gaussian, probiou
 from ..postprocess.detections import Options

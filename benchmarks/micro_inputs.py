@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.preprocess import Image
+from ..engine.images.preprocessing import Image
 from ..postprocess.boxes import xyxy_to_xywh
 from ..postprocess.detections import Int
 from ..postprocess.geometry import Float

@@ -20,10 +20,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from ..cli.console import printable
 from ..engine.errors import YoleanError
 from ..export.files import check_target
 from ..models import demo_model
-from ..report import printable
 from .agreeing import MASK, PIXELS, SCORE, Limits, Row, Said, compare_model, read_said
 from .asking import ask, interpreter
 from .peers.reference import SUFFIXES

@@ -18,7 +18,7 @@ from typing import Any
 
 import click
 
-from ..engine.cores import usable_cores
+from ..engine.runtime.cpu import usable_cores
 from ..models import demo_model
 from .options import FILE, model_picture_json
 from .record import ratios, spread, write

@@ -43,7 +43,7 @@ def _make(model: Path, target: Path, kept: Path, calibrate: Path | None, int8: b
     if int8 and calibrate is None:
         return "no pictures to calibrate on: give --calibrate"
     try:
-        from ..export.optimize import Job, optimize
+        from ..export.optimizer import Job, optimize
     except ModuleNotFoundError as exc:
         return f"making it needs {exc.name}: pip install 'yolean[optimize]'"
     try:

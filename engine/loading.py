@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from .devices import Provider
 from .errors import InputError, ModelError
+from .model.spec import read_spec
 from .pipeline import Engine
-from .session import Session
-from .spec import read_spec
+from .runtime.devices import Provider
+from .runtime.session import Session
 
 
 def load(

@@ -15,11 +15,11 @@ from ..postprocess import classify, detect, obb, pose, segment
 from ..postprocess.detections import Options
 from ..postprocess.geometry import Geometry, Size
 from .errors import InputError, is_whole
-from .preprocess import InputTensor, check_size, place
-from .results import Results
-from .session import Session
-from .sources import Frame, Source, open_source
-from .spec import ModelSpec
+from .images.preprocessing import InputTensor, check_size, place
+from .images.sources import Frame, Source, open_source
+from .model.spec import ModelSpec
+from .results.results import Results
+from .runtime.session import Session
 
 DECODERS = {
     "detect": detect.decode,

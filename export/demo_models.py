@@ -24,7 +24,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from .optimize import Job, optimize
+from .optimizer import Job, optimize
 from .shapes import KINDS, TIPS, Scene, Shape, draw
 
 THREADS = 2

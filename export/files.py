@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from ..engine.decode import PICTURE_SUFFIXES
 from ..engine.errors import InputError
+from ..engine.images.decoding import PICTURE_SUFFIXES
 from ..models import demo_pictures
 
 T = TypeVar("T")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from . import lean
+from . import lean_head as lean
 from .boxes import xywh_to_xyxy
 from .detections import Candidates, Options
 from .geometry import Float

@@ -15,21 +15,21 @@ import onnxruntime
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
-from .. import __version__
+from .._version import __version__
 from ..engine.errors import InputError, ServerBusy
-from ..engine.results import Results
+from ..engine.results.results import Results
 from . import openapi
-from .arguments import FILES, Arguments, Form, read_arguments
+from .app_state import Service
 from .auth import is_loopback
 from .bodies import Submission, read_submission
-from .failures import NotAllowed, NotFound, status_of
-from .fetch import FetchError
-from .hub import answer, encode
+from .dialects.arguments import FILES, Arguments, Form, read_arguments
+from .dialects.hub import answer, encode
+from .error_responses import NotAllowed, NotFound, status_of
+from .fetch.fetcher import FetchError
 from .metrics import CONTENT_TYPE
-from .pages import demo_picture, read_page
-from .registry import Served
+from .model_registry import Served
+from .page.assets import demo_picture, read_page
 from .scheduler import ClientGone, Job
-from .service import Service
 
 _UPLOADS_A_PLACE = 4
 """Bodies that may be on their way for each place in the queue: uploads are slow, and cost only memory."""

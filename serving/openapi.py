@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from .. import __version__
-from .arguments import First, Second
+from .._version import __version__
+from .dialects.arguments import First, Second
 
 _REFERENCE = "#/components/schemas/{name}"
 _PICTURE = {"type": "string", "format": "binary", "description": "JPEG, PNG, WebP, BMP, TIFF or AVIF."}

@@ -21,18 +21,18 @@ from weakref import WeakSet
 
 import cv2
 
-from ..engine.decode import picture_from_bytes
 from ..engine.errors import ServerBusy, YoleanError
-from ..engine.headers import check_pixels
+from ..engine.images.decoding import picture_from_bytes
+from ..engine.images.sources import Frame
 from ..engine.pipeline import Outputs
-from ..engine.results import Results
-from ..engine.sources import Frame
+from ..engine.results.results import Results
 from ..postprocess.detections import Options
 from ..postprocess.geometry import Size
-from .batches import Batches, Item
-from .cores import Cores, width_for, widths
+from .batching import Batches, Item
+from .cpu_budget import Cores, width_for, widths
+from .image_guard.headers import check_pixels
 from .metrics import Metrics
-from .registry import Served
+from .model_registry import Served
 
 _STUCK_SECONDS = 60.0
 

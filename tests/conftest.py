@@ -16,5 +16,5 @@ def one_thread(request: pytest.FixtureRequest) -> Iterator[None]:
     """
     with pytest.MonkeyPatch.context() as patch:
         if request.path.parent.name != "golden":
-            patch.setattr("yolean.engine.session.usable_cores", lambda: 1)
+            patch.setattr("yolean.engine.runtime.session.usable_cores", lambda: 1)
         yield

@@ -82,7 +82,7 @@ def test_demo_models_find_the_shapes():
             ("torch", "ultralytics", "onnx", "starlette", "matplotlib", "click", "rich", "PIL"),
         ),
         # The shell answers --help without a runtime.
-        ("import yolean.cli", ("torch", "onnxruntime", "cv2", "numpy")),
+        ("import yolean.cli.main", ("torch", "onnxruntime", "cv2", "numpy")),
     ],
 )
 def test_what_is_not_imported(code, absent):

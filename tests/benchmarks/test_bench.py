@@ -12,7 +12,7 @@ import yolean
 from click.testing import CliRunner, Result
 from yolean.benchmarks import bench, bench_table, measured, stages
 from yolean.benchmarks.stages import LEAST_GROUPS, Case, Turns
-from yolean.cli import cli
+from yolean.cli.main import cli
 from yolean.models import demo_model, demo_pictures
 
 SHAPES, CLASSES = str(demo_model()), str(demo_model("classify"))

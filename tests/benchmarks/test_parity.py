@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from yolean.benchmarks import asking, parity
 from yolean.benchmarks.agreeing import Limits, Row
 from yolean.benchmarks.peers import reference
-from yolean.export.agreement import Differences
+from yolean.export.evaluation.agreement import Differences
 from yolean.models import DEMO_MODELS, demo_model, demo_pictures
 
 GOLDEN = Path(__file__).parents[1] / "golden"

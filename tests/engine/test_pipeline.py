@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 import yolean
+from yolean.engine.model.spec import ModelSpec
 from yolean.engine.pipeline import Engine
-from yolean.engine.spec import ModelSpec
 from yolean.models import demo_model, demo_pictures
 from yolean.postprocess.layout import Layout
 

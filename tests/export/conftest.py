@@ -10,8 +10,8 @@ import onnx
 import pytest
 import yolean
 from yolean.engine.pipeline import Engine
-from yolean.export.graph import read_model
-from yolean.export.head import cut
+from yolean.export.graph.head import cut
+from yolean.export.graph.onnx_graph import read_model
 
 PLAIN = Path(__file__).parents[1] / "golden" / "plain"
 

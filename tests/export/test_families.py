@@ -23,12 +23,15 @@ import onnx
 import pytest
 import yolean
 from click.testing import CliRunner
-from yolean.cli import cli
+from yolean.cli.main import cli
 from yolean.engine.pipeline import Engine
-from yolean.export import optimize, pytorch, side_by_side, weights
-from yolean.export.agreement import differences
-from yolean.export.answers import Answer, Objects, answer
-from yolean.export.pairing import overlaps
+from yolean.export import optimizer as optimize
+from yolean.export.evaluation import comparison as side_by_side
+from yolean.export.evaluation.agreement import differences
+from yolean.export.evaluation.matching import overlaps
+from yolean.export.evaluation.predictions import Answer, Objects, answer
+from yolean.export.weights import exporting as weights
+from yolean.export.weights import pytorch
 from yolean.models import demo_pictures
 from yolean.postprocess.boxes import gaussian, probiou
 

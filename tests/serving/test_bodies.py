@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from starlette.requests import Request
 from yolean.engine.errors import InputError
 from yolean.serving import bodies
-from yolean.serving.arguments import read_arguments
 from yolean.serving.bodies import BodyTooLarge, UnknownBody, read_submission
+from yolean.serving.dialects.arguments import read_arguments
 from yolean.serving.scheduler import ClientGone
 
 JSON = "application/json"

@@ -14,11 +14,11 @@ from starlette.routing import Route
 from yolean.engine.errors import InputError
 from yolean.models import DEMO_MODELS, demo_model, demo_pictures
 from yolean.server import create_app
-from yolean.serving.arguments import Arguments, read_arguments
-from yolean.serving.failures import reply_to
-from yolean.serving.hub import answer, encode
+from yolean.serving.dialects.arguments import Arguments, read_arguments
+from yolean.serving.dialects.hub import answer, encode
+from yolean.serving.error_responses import reply_to
+from yolean.serving.model_registry import Served
 from yolean.serving.openapi import document
-from yolean.serving.registry import Served
 from yolean.serving.settings import Settings
 
 METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}

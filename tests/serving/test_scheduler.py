@@ -16,11 +16,11 @@ from yolean.models import DEMO_MODELS, demo_model, demo_pictures
 from yolean.postprocess.detections import Options
 from yolean.server import create_app
 from yolean.serving import scheduler as module
-from yolean.serving.arguments import Arguments
-from yolean.serving.batches import Batches
-from yolean.serving.hub import answer
+from yolean.serving.batching import Batches
+from yolean.serving.dialects.arguments import Arguments
+from yolean.serving.dialects.hub import answer
 from yolean.serving.metrics import Metrics
-from yolean.serving.registry import Registry, Served
+from yolean.serving.model_registry import Registry, Served
 from yolean.serving.scheduler import ClientGone, DeadlineError, Job, Scheduler
 from yolean.serving.settings import Place, Settings
 

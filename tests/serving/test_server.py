@@ -23,10 +23,10 @@ import requests
 import yolean
 from click.testing import CliRunner
 from PIL import Image
-from yolean.cli import cli
+from yolean.cli.main import cli
 from yolean.engine.pipeline import Engine
 from yolean.models import DEMO_MODELS, demo_model, demo_pictures
-from yolean.serving import process
+from yolean.serving import supervisor as process
 
 PICTURES = {picture.stem: picture for picture in demo_pictures()}
 SHAPES = PICTURES["shapes"].read_bytes()

@@ -1,0 +1,1 @@
+"""The `yolean` command: a module a subcommand."""

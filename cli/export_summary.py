@@ -1,0 +1,161 @@
+"""What the shell shows while a file is made, and of what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from ..export.evaluation.agreement import Agreement, Differences
+from ..export.evaluation.comparison import Speed
+from ..export.optimizer import Report
+from .console import printable
+
+if TYPE_CHECKING:
+    from ..export.weights.exporting import WeightsReport
+
+_SHOWN = {
+    "recall": "recall {:.3f}",
+    "precision": "precision {:.3f}",
+    "top1": "same best class {:.3f}",
+    "mean_iou": "IoU {:.3f}",
+    "confidence_change": "score {:+.3f}",
+    "mask_iou": "mask IoU {:.3f}",
+    "keypoint_distance": "keypoints {:.1f} px",
+    "corner_distance": "corners {:.1f} px",
+}
+_WITHIN = {
+    "box": "box",
+    "score": "score",
+    "keypoints": "keypoints",
+    "visibility": "visibility",
+    "probs": "probabilities",
+}
+
+
+class Stages:
+    """A bar for the stage that runs, on a terminal; a context manager, to be told of every step."""
+
+    def __init__(self) -> None:
+        console = Console(stderr=True, highlight=False, markup=False, emoji=False)
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+        self._bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+        self._task = self._bar.add_task("", total=None)
+        self._stage = ""
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._bar.stop()
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """Show that a stage has done some of its steps; a single step shows as a bar that only moves."""
+        if stage != self._stage:
+            self._bar.reset(self._task)
+            self._stage = stage
+        self._bar.update(self._task, description=stage, completed=done, total=total if total > 1 else None)
+
+
+def lines(report: Report) -> Iterator[str]:
+    """The report for people."""
+    before, after = (f"{size / 1e6:.1f} MB" for size in report.bytes)
+    layout = " -> ".join(dict.fromkeys(report.layout))
+    yield printable(f"{Path(report.source).name} -> {Path(report.target).name}")
+    yield f"  {'made':<9}  {report.task}, {layout} layout, {report.precision}, {before} -> {after}"
+    yield from _details(report)
+    yield from _comparison("answers", report.pictures, report.differences, report.agreement)
+    if report.speed is not None:
+        yield f"  {'speed':<9}  {speed(report.speed)}"
+    yield from _verdict(report)
+
+
+def weights_lines(report: WeightsReport) -> Iterator[str]:
+    """The report on weights for people: what was made, how it compares with PyTorch and the plain export."""
+    optimized, verified = report.optimized, report.verified
+    layout = " -> ".join(dict.fromkeys(optimized.layout)) if optimized else report.layout
+    bytes_ = optimized.bytes if optimized else (report.bytes,)
+    size = " -> ".join(f"{number / 1e6:.1f} MB" for number in bytes_)
+    sides = "x".join(map(str, report.imgsz))
+    sides = f"any height and width, {sides} by default" if report.dynamic else sides
+    batch = "any number of images" if report.batch is None else counted(report.batch, "image")
+    yield printable(f"{Path(report.weights).name} -> {report.target}")
+    yield f"  {'made':<9}  {report.task}, {layout} layout, {report.precision}, {size}"
+    yield f"  {'input':<9}  {sides}; {batch} a run"
+    exact = verified.agreement is None
+    pictures = verified.differences.pictures
+    yield from _comparison("PyTorch", pictures, verified.differences if exact else None, verified.agreement)
+    if len(verified.batches) > 1:
+        sizes = ", ".join(map(str, verified.batches))
+        yield f"  {'batches':<9}  of {sizes}: every image gets the answer that it gets alone"
+    if optimized is not None:
+        yield from _details(optimized)
+        yield from _comparison("plain", optimized.pictures, optimized.differences, optimized.agreement)
+        if optimized.speed is not None:
+            yield f"  {'speed':<9}  {speed(optimized.speed, 'the plain export')}"
+    yield from _verdict(report)
+
+
+def _details(report: Report) -> Iterator[str]:
+    for name, value in report.details.items():
+        yield f"  {name:<9}  {value}"
+
+
+def _comparison(
+    name: str, count: int, differences: Differences | None, means: Agreement | None
+) -> Iterator[str]:
+    pictures = counted(count, "picture")
+    if differences is not None:
+        yield f"  {name:<9}  on {pictures}: {', '.join(_largest(differences))}"
+    if means is not None:
+        yield f"  {name:<9}  on {pictures}: {', '.join(_means(means))}"
+
+
+def _verdict(report: Report | WeightsReport) -> Iterator[str]:
+    for note in report.notes:
+        yield f"  {'note':<9}  {note}"
+    for problem in report.problems:
+        yield f"  {'PROBLEM':<9}  {problem}"
+    if not report.written:
+        yield "Nothing was written; --force writes it all the same."
+
+
+def speed(found: Speed, of: str = "the source") -> str:
+    """A comparison of times in one line."""
+    return (
+        f"{found.ratio:.2f} of {of}'s time ({found.low:.2f} to {found.high:.2f}): "
+        f"{found.reference_ms:.1f} -> {found.candidate_ms:.1f} ms, {found.threads} threads, {found.provider}"
+    )
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun, `no` for 0."""
+    return f"{number or 'no'} {noun}{'s' * (number != 1)}"
+
+
+def _largest(found: Differences) -> Iterator[str]:
+    """The largest differences, those that were measured."""
+    if found.probs is None:
+        yield counted(found.matched, "object")
+    for name, text in _WITHIN.items():
+        value = getattr(found, name)
+        if value is not None:
+            yield f"{text} within {value:.1g}{' px' if name in ('box', 'keypoints') else ''}"
+    if found.mask is not None:
+        yield f"mask IoU {1 - found.mask:.3f} or more"
+    for name in ("missing", "extra"):
+        if scores := getattr(found, name):
+            yield f"{len(scores)} {name} (best score {max(scores):.3f})"
+
+
+def _means(found: Agreement) -> Iterator[str]:
+    if found.objects is not None:
+        yield counted(found.objects, "object")
+    for name, text in _SHOWN.items():
+        value = getattr(found, name)
+        if value is not None:
+            yield text.format(value)

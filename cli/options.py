@@ -1,0 +1,85 @@
+"""Options of the `yolean` command that several of its commands take."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from ..models import DEMO_MODELS
+
+
+def size(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | tuple[int, int] | None:
+    """One whole number, or two with a comma between: the callback of an option."""
+    if value is None:
+        return None
+    parts = value.split(",")
+    if len(parts) > 2 or not all(part.strip().isdecimal() and len(part) < 7 for part in parts):
+        raise click.BadParameter(f"{value!r}: expected a whole number such as 640, or two such as 480,640")
+    numbers = tuple(map(int, parts))
+    return numbers[0] if len(numbers) == 1 else (numbers[0], numbers[1])
+
+
+def _pair(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, int] | None:
+    found = size(ctx, param, value)
+    if isinstance(found, int):
+        raise click.BadParameter(f"{value!r}: expected two whole numbers such as 17,3")
+    return found
+
+
+def _names(_ctx: click.Context, _param: click.Parameter, value: str | None) -> list[str] | None:
+    """Class names from a file with one a line, or from the words themselves."""
+    if value is None:
+        return None
+    try:
+        names = Path(value).read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError) as exc:
+        if os.path.exists(value) or value.endswith(".txt"):
+            reason = getattr(exc, "strerror", None) or exc
+            raise click.BadParameter(f"{value}: expected text with one name a line ({reason})") from exc
+        names = value.split(",")
+    return [name.strip() for name in names if name.strip()]
+
+
+def options_of_load(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that `yolean.load` takes, for every command that loads a model."""
+    options = (
+        click.option("--device", default="auto", show_default=True, metavar="NAME",
+                     help="auto, cpu, cuda[:N], tensorrt[:N], openvino[:CPU|GPU|NPU], coreml, directml[:N]."),
+        click.option("--threads", type=click.IntRange(1), metavar="N",
+                     help="Threads of one run on the CPU.  [default: the cores that may be used]"),
+        click.option("--precision", metavar="KIND", help="fp32, fp16 or bf16, where the device offers it."),
+        click.option("--task", metavar="TASK", help=f"For files without metadata: {', '.join(DEMO_MODELS)}."),
+        click.option("--names", callback=_names, metavar="FILE|A,B,C",
+                     help="For files without metadata: class names, or a text file with one a line."),
+        click.option("--kpt-shape", callback=_pair, metavar="K,D",
+                     help="For pose files without metadata: number of keypoints, values of each (2 or 3)."),
+    )  # fmt: skip
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def options_of_predict(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that calling a model takes."""
+    share = click.FloatRange(0, 1)
+    options = (
+        click.option("--conf", type=share, metavar="0-1", default=0.25, show_default=True,
+                     help="Objects need a score above this."),
+        click.option("--iou", type=share, metavar="0-1", default=0.45, show_default=True,
+                     help="Of two boxes that overlap by more than this, the better stays."),
+        click.option("--imgsz", callback=size, metavar="N|H,W",
+                     help="Size to run at, for models with free height and width."),
+        click.option("--max-det", type=click.IntRange(1), metavar="N", default=300, show_default=True,
+                     help="Most objects an image."),
+        click.option("--classes", multiple=True, metavar="A,B",
+                     help="Keep only these classes, by id or name; may be repeated."),
+        click.option("--agnostic-nms", is_flag=True, help="Boxes of different classes suppress each other."),
+        click.option("--batch", type=click.IntRange(1), metavar="N",
+                     help="Images a run, for models with a free batch.  [default: 1, on GPUs 8]"),
+    )  # fmt: skip
+    for option in reversed(options):
+        command = option(command)
+    return command

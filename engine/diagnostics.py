@@ -1,0 +1,259 @@
+"""What is wrong with an installation, as data. Imports nothing that may itself be what is wrong."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Literal
+
+from .._version import __version__
+from .runtime.cpu import cpu_quota, has_cpu_flag, usable_cores
+from .runtime.devices import PROVIDERS
+
+Level = Literal["ok", "warn", "fail"]
+
+# What each import needs: the wheel to advise, and the oldest version that is tested.
+_MODULES = {
+    "numpy": ("numpy", (1, 26)),
+    "cv2": ("opencv-python-headless", (4, 9)),
+    "onnxruntime": ("onnxruntime", (1, 19)),
+}
+_OPENCVS = tuple(
+    f"opencv-{kind}{suffix}" for kind in ("python", "contrib-python") for suffix in ("", "-headless")
+)
+_RUNTIMES = tuple(
+    f"onnxruntime{kind}" for kind in ("", "-gpu", "-openvino", "-directml", "-qnn", "-rocm", "-migraphx")
+)
+_CPU_FEATURES = {
+    "avx2": ("avx2",),
+    "avx512": ("avx512f",),
+    "avx512_vnni": ("avx512_vnni",),
+    "avx_vnni": ("avx_vnni",),
+    "bf16": ("avx512_bf16", "amx_bf16", "bf16"),
+    "dotprod": ("asimddp",),
+    "i8mm": ("i8mm",),
+}
+_TRIED = ("cuda", "openvino", "coreml", "directml", "cpu")  # TensorRT builds an engine for minutes
+_CUDA_ADVICE = (
+    "pip install 'onnxruntime-gpu[cuda,cudnn]', and an NVIDIA driver that is new enough for this CUDA version"
+)
+_TIMEOUT = 120.0
+_VERSION = "import {0}; print({0}.__version__)"
+_PROVIDERS = "import onnxruntime as o; o.InferenceSession; print(*o.get_available_providers())"
+_CUDA_LIBRARIES = """
+import ctypes, glob, os
+import onnxruntime
+getattr(onnxruntime, "preload_dlls", lambda **_: None)(directory="")
+for part in ("shared", "cuda"):
+    name = f"*onnxruntime_providers_{part}.*"
+    for path in glob.glob(os.path.join(os.path.dirname(onnxruntime.__file__), "capi", name)):
+        ctypes.CDLL(path, ctypes.RTLD_GLOBAL)
+"""
+_TRIAL = """
+import sys
+from yolean import load
+from yolean.models import demo_model, demo_pictures
+model = load(demo_model(), device=sys.argv[1])
+print(len(model(demo_pictures()[0])[0]))
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes:
+        level: `ok`, `warn` (works, but may not tomorrow, or is slow) or `fail`.
+        about: the part, such as "onnxruntime".
+        what: what was found, in one line.
+        advice: what to do about it, usually a command; empty when all is well.
+    """
+
+    level: Level
+    about: str
+    what: str
+    advice: str = ""
+
+
+def examine() -> Iterator[Finding]:
+    """Look at everything and yield the findings as they come; takes some seconds.
+
+    What may crash is tried in a process of its own: a wheel built for another CPU kills the one that
+    imports it.
+    """
+    system = f"{platform.system()} {platform.machine()}"
+    yield Finding("ok", "yolean", f"{__version__} on Python {platform.python_version()}, {system}")
+    yield from _cores()
+    yield _cpu()
+    runtimes, opencvs = _wheels()
+    yield from _doubled(runtimes, opencvs)
+    imported = [_imported("numpy", ["numpy"]), _imported("cv2", opencvs), _imported("onnxruntime", runtimes)]
+    yield from imported
+    if all(finding.level != "fail" for finding in imported):
+        yield from _runtime(runtimes)
+
+
+def _cores() -> Iterator[Finding]:
+    total, usable, quota = os.cpu_count() or 1, usable_cores(), cpu_quota()
+    limits = [f"{total} logical CPUs"]
+    if hasattr(os, "sched_getaffinity") and len(os.sched_getaffinity(0)) < total:
+        limits.append(f"affinity allows {len(os.sched_getaffinity(0))}")
+    if quota is not None:
+        limits.append(f"the container's quota is {quota:g}")
+    yield Finding("ok", "cores", f"{usable} used by default ({', '.join(limits)})")
+    if quota is not None and quota < 1:
+        yield Finding(
+            "warn", "cores", f"the quota of {quota:g} cores is less than one", "raise the CPU limit"
+        )
+
+
+def _cpu() -> Finding:
+    features = [name for name, flags in _CPU_FEATURES.items() if has_cpu_flag(*flags)]
+    if platform.machine().lower() in ("x86_64", "amd64") and has_cpu_flag("fpu") and "avx2" not in features:
+        return Finding(
+            "warn", "cpu", "no avx2: models run several times slower here", "use a CPU of 2015 or newer"
+        )
+    return Finding("ok", "cpu", " ".join(features) or "features are not told by this system")
+
+
+def _wheels() -> tuple[list[str], list[str]]:
+    """The ONNX Runtime wheels and the OpenCV wheels that an import would find, sorted.
+
+    Those that share the folder of the first: a wheel further down `sys.path` is hidden, not broken.
+    """
+    found: dict[str, dict[str, list[str]]] = {"onnxruntime": {}, "opencv": {}}
+    for distribution in metadata.distributions():
+        name = re.sub(r"[-_.]+", "-", distribution.metadata["Name"] or "").lower()
+        if name in _RUNTIMES or name in _OPENCVS:
+            folders = found[name.partition("-")[0]]
+            folders.setdefault(str(distribution.locate_file("")), []).append(name)
+    runtimes, opencvs = (sorted(next(iter(folders.values()), [])) for folders in found.values())
+    return runtimes, opencvs
+
+
+def _doubled(runtimes: list[str], opencvs: list[str]) -> Iterator[Finding]:
+    """Wheels that share an import folder: the one installed last has overwritten the other."""
+    if len(runtimes) > 1:
+        yield Finding(
+            "fail",
+            "onnxruntime",
+            f"{' and '.join(runtimes)} are both installed: they share one folder and break each other",
+            f"pip uninstall -y {' '.join(runtimes)} && pip install {runtimes[-1]}",
+        )
+    if len(opencvs) > 1:
+        yield Finding(
+            "warn",
+            "opencv",
+            f"{' and '.join(opencvs)} are both installed: they share one folder, and removing either breaks "
+            "the other",
+            f"pip uninstall -y {' '.join(opencvs)} && pip install {opencvs[-1]}",
+        )
+
+
+def _imported(module: str, wheels: list[str]) -> Finding:
+    """Whether a module can be imported, in which version, from which of the wheels."""
+    wheel, oldest = _MODULES[module]
+    good, text = _child(_VERSION.format(module))
+    if not good:
+        return _not_imported(module, wheels, text)
+    if tuple(map(int, re.findall(r"\d+", text)[:2])) < oldest:
+        wanted = ".".join(map(str, oldest))
+        advice = f"pip install -U '{wheels[-1] if wheels else wheel}>={wanted}'"
+        return Finding("warn", module, f"{text} is older than {wanted}", advice)
+    return Finding(
+        "ok", module, text if wheels == [module] else f"{text} ({', '.join(wheels) or 'no wheel'})"
+    )
+
+
+def _not_imported(module: str, wheels: list[str], text: str) -> Finding:
+    wheel = _MODULES[module][0]
+    missing = re.search(r"No module named '(\w+)'", text)
+    if missing and missing[1] == module:
+        advice = f"pip install {wheel}"
+        if module == "onnxruntime":
+            advice += " (or onnxruntime-gpu for NVIDIA, onnxruntime-openvino for Intel)"
+        return Finding("fail", module, "is not installed", advice)
+    if missing and missing[1] in _MODULES:
+        return Finding("fail", module, f"cannot start without {missing[1]}", f"install {missing[1]} first")
+    advice = f"pip install --force-reinstall {wheels[-1] if wheels else wheel}"
+    if "has no attribute" in text:
+        return Finding("fail", module, "its folder is empty: a wheel that shared it was removed", advice)
+    if module == "cv2" and re.search(r"lib(GL|gthread|glib|SM|Xext)", text):
+        removed = f"pip uninstall -y {' '.join(wheels)} && " if wheels else ""
+        advice = f"{removed}pip install {wheel}, which needs no desktop libraries"
+    return Finding("fail", module, f"is installed but does not start: {text}", advice)
+
+
+def _runtime(wheels: list[str]) -> Iterator[Finding]:
+    """The providers, and a prediction on every device that they offer."""
+    good, text = _child(_PROVIDERS)
+    reinstall = f"pip install --force-reinstall {wheels[-1] if wheels else 'onnxruntime'}"
+    if not good:
+        yield Finding("fail", "onnxruntime", f"tells no providers: {text}", reinstall)
+        return
+    available = text.split()
+    yield Finding("ok", "providers", ", ".join(p.removesuffix("ExecutionProvider") for p in available))
+    for device in _TRIED:
+        if PROVIDERS[device] in available:
+            yield (_cuda() if device == "cuda" else None) or _trial(device, reinstall)
+
+
+def _cuda() -> Finding | None:
+    """What the CUDA provider misses: ONNX Runtime itself comes up on the CPU and does not tell the caller."""
+    good, text = _child(_CUDA_LIBRARIES)
+    if good:
+        return None
+    advice = _CUDA_ADVICE
+    if "libcuda.so" in text or "nvcuda" in text:
+        advice = "install NVIDIA's driver (nvidia-smi must work); containers need --gpus all"
+    return Finding("fail", "run on cuda", f"its libraries are not found: {text}", advice)
+
+
+def _trial(device: str, reinstall: str) -> Finding:
+    """A real prediction with the demo model."""
+    good, text = _child(_TRIAL, device)
+    if good and text != "0":
+        return Finding("ok", f"run on {device}", f"the demo model found {text} shapes in the demo picture")
+    what = "it finds nothing in the demo picture" if good else text
+    advice = _CUDA_ADVICE if device == "cuda" else reinstall
+    return Finding("fail", f"run on {device}", f"the demo model does not run: {what}", advice)
+
+
+def _child(code: str, *arguments: str) -> tuple[bool, str]:
+    """Run code in a Python of its own: whether it ended well, and its last line or what killed it."""
+    paths = os.pathsep.join(path or os.getcwd() for path in sys.path)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-P", "-c", code, *arguments],
+            env={**os.environ, "PYTHONPATH": paths},
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_TIMEOUT,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return False, f"no answer after {_TIMEOUT:g} seconds"
+    if done.returncode == 0:
+        return True, _last_line(done.stdout)
+    if done.returncode < 0:
+        name = signal.Signals(-done.returncode).name
+        hint = ", it was built for another CPU" if name == "SIGILL" else ""
+        return False, f"the process is killed by {name}{hint}"
+    text = re.sub(
+        r"^(\w+\.)*(DeviceError|ModelError|InputError|ImportError|ModuleNotFoundError|OSError): ",
+        "",
+        _last_line(done.stderr),
+    )
+    return False, text or f"exit status {done.returncode}"
+
+
+def _last_line(text: str) -> str:
+    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")

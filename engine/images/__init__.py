@@ -1,0 +1,1 @@
+"""Images in: sources, decoding, orientation, resizing and the model's input tensor."""

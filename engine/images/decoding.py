@@ -1,0 +1,203 @@
+"""Encoded bytes, arrays and PIL images -> one upright 8-bit picture.
+
+Every function here returns a C-contiguous uint8 array (H, W, channels): BGR for 3 channels, grey for
+1. Alpha is dropped, not blended, grey is repeated, 16-bit values are reduced with `>> 8`.
+
+For encoded bytes that means: JPEG, PNG, WebP and TIFF are turned by their EXIF orientation, AVIF by
+its own rotation and mirror; JPEG 2000, BMP and PNM carry none. Of an animation or a multi-page TIFF the
+first picture is taken. CMYK is converted as OpenCV does it. One exception: OpenCV multiplies the alpha
+of an 8-bit RGBA TIFF into its colours before anyone can drop it.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from .containers import ORIENTATIONS, UPRIGHT, Turn, cut_off, guess, turn_unknown_to_opencv
+
+Picture = NDArray[np.uint8]
+
+PICTURE_SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".dib", ".tif", ".tiff"),
+    *(".avif", ".jp2", ".pbm", ".pgm", ".ppm", ".pnm"),
+)
+PICTURE_FORMATS = "JPEG, PNG, WebP, BMP, TIFF, AVIF, JPEG 2000 or PNM"
+
+_CONVERSIONS = {
+    (1, 3): cv2.COLOR_GRAY2BGR,
+    (4, 3): cv2.COLOR_BGRA2BGR,
+    (3, 1): cv2.COLOR_BGR2GRAY,
+    (4, 1): cv2.COLOR_BGRA2GRAY,
+}
+
+
+class _Quiet:
+    """Context in which OpenCV does not print its log; what it has to say is in our errors.
+
+    The level is global to the process. Entries are counted, because two threads that each saved and
+    restored it would leave it silent for good.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._level = 0
+        # OpenCV 4 has it on top, OpenCV 5 in a submodule.
+        self._set: Callable[[int], int] = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                self._level = self._set(0)
+            self._inside += 1
+
+    def __exit__(self, *exc_info: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._set(self._level)
+
+
+quiet_opencv = _Quiet()
+
+
+def picture_from_bytes(
+    data: bytes | bytearray | memoryview, name: str = "image", channels: int = 3
+) -> Picture:
+    """Decode an encoded picture (JPEG, PNG, WebP, BMP, TIFF, AVIF, JPEG 2000, PNM).
+
+    `name` stands in the errors. Returns (H, W, channels) uint8, upright, for 1 or 3 channels. Raises
+    `InputError` when the data is empty, cut off, not a picture that OpenCV reads, or too large for it.
+    Damage in the middle of a JPEG is decoded as far as it goes, as every JPEG reader does.
+    """
+    data = bytes(data)
+    if channels not in (1, 3):
+        raise InputError(
+            f"{name}: an encoded picture has 3 channels or 1, the model takes {channels}; "
+            f"pass a numpy array (H, W, {channels}) instead"
+        )
+    if not data:
+        raise InputError(f"{name}: expected an encoded picture, found 0 bytes; check where it was written")
+    if cut_off(data):
+        raise InputError(f"{name}: the picture is cut off after {len(data)} bytes; copy or upload it again")
+    flags = cv2.IMREAD_GRAYSCALE if channels == 1 else cv2.IMREAD_COLOR
+    if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        flags |= cv2.IMREAD_ANYDEPTH  # OpenCV rounds 16-bit TIFF to 8 bits by other means than >> 8
+    turn = turn_unknown_to_opencv(data)
+    if turn is not None:
+        flags |= cv2.IMREAD_IGNORE_ORIENTATION
+    try:
+        with quiet_opencv:
+            image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error as exc:
+        raise InputError(f"{name}: {_refusal(exc)}") from exc
+    if image is None:
+        raise InputError(f"{name}: expected a picture ({PICTURE_FORMATS}), found {guess(data)}")
+    return picture_from_array(_turned(image, turn or UPRIGHT), name, channels)
+
+
+def picture_from_array(array: NDArray[Any], name: str = "image", channels: int = 3) -> Picture:
+    """Check an array and give it the channels that the model takes.
+
+    Taken for 3 channels or 1: (H, W) or (H, W, 1) grey, (H, W, 3) BGR, (H, W, 4) BGRA; for any other
+    number exactly (H, W, channels). dtype uint8, or uint16, which is reduced with `>> 8`. An array that
+    already fits is returned as it is, not copied. Raises `InputError` on any other shape or dtype.
+    """
+    shape = array.shape if array.ndim != 2 else (*array.shape, 1)
+    if len(shape) != 3 or not (shape[2] == channels or (shape[2], channels) in _CONVERSIONS):
+        expected = f"(H, W, {channels})"
+        if channels in (1, 3):
+            expected = "(H, W, 3) BGR, (H, W) grey or (H, W, 4) BGRA"
+        hint = ""
+        if len(shape) == 3 and shape[0] in (1, 3, 4, channels):
+            hint = "; channels come last here: x.transpose(1, 2, 0)"
+        raise InputError(f"{name}: expected an array {expected}, found shape {array.shape}{hint}")
+    if array.size == 0:
+        raise InputError(f"{name}: expected at least 1x1 pixel, found an empty array of shape {array.shape}")
+    if array.dtype.kind == "u" and array.dtype.itemsize == 2:
+        array = (array >> 8).astype(np.uint8)
+    elif array.dtype != np.uint8:
+        raise InputError(f"{name}: {_dtype_advice(array)}")
+    picture: Picture = np.ascontiguousarray(array.reshape(shape))
+    if shape[2] != channels:
+        picture = np.asarray(cv2.cvtColor(picture, _CONVERSIONS[shape[2], channels]), np.uint8)
+        picture = picture.reshape(*shape[:2], channels)
+    return picture
+
+
+def picture_from_pil(image: Any, name: str = "image", channels: int = 3) -> Picture:
+    """Convert a PIL image of any 8- or 16-bit mode; it is turned by its EXIF orientation.
+
+    Raises `InputError` when PIL cannot read its file to the end, and for the modes "I" and "F", whose
+    values have no fixed range.
+    """
+    if image.mode in ("I", "F"):
+        raise InputError(
+            f'{name}: expected 8 or 16 bits a channel, found a PIL image of mode "{image.mode}"; '
+            "scale it to 0-255 and convert it to mode L"
+        )
+    try:
+        image.load()  # before getexif(): PIL turns a TIFF itself while loading, and then drops the tag
+        pixels = np.asarray(_pil_converted(image, channels))
+    except Exception as exc:  # PIL's readers let OSError, SyntaxError, struct.error and more through
+        raise InputError(f"{name}: PIL cannot read this image ({exc})") from exc
+    if pixels.ndim == 3:
+        pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
+    return picture_from_array(_turned(pixels, _pil_turn(image)), name, channels)
+
+
+def is_pil(value: object) -> bool:
+    """Whether `value` is a PIL image; PIL is not imported for that."""
+    module = sys.modules.get("PIL.Image")
+    return module is not None and isinstance(value, module.Image)
+
+
+def _pil_converted(image: Any, channels: int) -> Any:
+    if image.mode.startswith("I;16"):
+        return image  # convert("RGB") would clip it at 255
+    if image.mode in ("P", "PA"):
+        image = image.convert("RGBA")  # straight to RGB, PIL warns about transparency in the palette
+    return image.convert("L" if channels == 1 else "RGB")
+
+
+def _pil_turn(image: Any) -> Turn:
+    try:
+        orientation = image.getexif().get(274, 1)
+    except Exception:  # a damaged EXIF block does not make the pixels worse
+        return UPRIGHT
+    return ORIENTATIONS.get(orientation, UPRIGHT)
+
+
+def _turned(image: NDArray[Any], turn: Turn) -> NDArray[Any]:
+    quarters, flipped = turn
+    image = np.rot90(image, quarters)
+    return image if flipped is None else np.flip(image, flipped)
+
+
+def _dtype_advice(array: NDArray[Any]) -> str:
+    found, advice = str(array.dtype), "(x * 255).astype(np.uint8) if x is 0 to 1"
+    if array.dtype.kind in "iu":
+        found = f"{found} from {array.min()} to {array.max()}"
+        advice = "x.clip(0, 255).astype(np.uint8)"
+    elif array.dtype.kind == "f":
+        finite = array[np.isfinite(array)]
+        if finite.size:
+            found = f"{found} from {finite.min():g} to {finite.max():g}"
+        if np.isnan(array).any():
+            found += " with NaN"
+    return f"expected dtype uint8 with values 0 to 255, found {found}; convert it, for example {advice}"
+
+
+def _refusal(error: cv2.error) -> str:
+    reason = " ".join(str(getattr(error, "err", error)).split())
+    if "CV_IO_MAX_IMAGE" in reason:
+        return "the picture is larger than OpenCV reads (OPENCV_IO_MAX_IMAGE_PIXELS, by default 2**30)"
+    return f"OpenCV cannot decode this picture ({reason})"

@@ -1,0 +1,115 @@
+"""What yolean writes about its own files: the entry `yolean` of a lean or quantised file's metadata."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ...postprocess.layout import Head, Layout, Task
+from ..errors import ModelError
+from ..runtime.session import TensorInfo
+from .metadata import literal
+
+KEY = "yolean"
+VERSION = 1
+"""Of the entry and of the layout; files of a later version are refused."""
+
+_WITH_EXTRA = ("segment", "pose", "obb")
+
+
+def entry(head: Head | None, precision: str) -> str:
+    """The text of the metadata entry, a Python literal as Ultralytics' own entries are.
+
+    Args:
+        head: of a lean file; None where the layout is Ultralytics' own.
+        precision: `fp32`, `fp16` or `int8`: what the weights were made to be.
+    """
+    value: dict[str, Any] = {"version": VERSION, "precision": precision}
+    if head is not None:
+        value |= {
+            "strides": list(head.strides),
+            "reg_max": head.reg_max,
+            "head": head.kind,
+            "limit": head.limit,
+            "agnostic": head.agnostic,
+        }
+    return str(value)
+
+
+def read_entry(metadata: Mapping[str, str]) -> dict[str, Any]:
+    """The entry as it was written, empty where there is none.
+
+    Raises:
+        ModelError: no entry of ours, or a later version's.
+    """
+    value: Any = literal(metadata, KEY)
+    if value is None:
+        return {}
+    if not isinstance(value, dict) or not isinstance(value.get("version"), int):
+        raise ModelError(f"the metadata entry {KEY!r} is {str(value)[:60]!r}: yolean has not written that")
+    if value["version"] > VERSION:
+        raise ModelError(
+            f"the file was written by a newer yolean, in version {value['version']} of its layout: this one "
+            f"knows {VERSION}; update yolean, or make the file again"
+        )
+    return value
+
+
+def read_head(metadata: Mapping[str, str]) -> Head | None:
+    """The head of a lean file, or None for any other file.
+
+    Raises:
+        ModelError: the entry contradicts itself.
+    """
+    value = read_entry(metadata)
+    if "strides" not in value:
+        return None
+    match value:
+        case {
+            "strides": [*strides],
+            "reg_max": int() as reg_max,
+            "head": "v8" | "26" as kind,
+            "limit": None | int() as limit,
+            "agnostic": bool() as agnostic,
+        } if strides and _all_between(1, 1024, [*strides, reg_max]) and (limit is None or limit > 0):
+            return Head(tuple(strides), reg_max, kind, limit, agnostic)
+    raise ModelError(f"the metadata entry {KEY!r} describes no head that yolean knows: {str(value)[:120]!r}")
+
+
+def lean_layout(
+    head: Head,
+    task: Task,
+    names: Mapping[int, str],
+    kpt_shape: tuple[int, int] | None,
+    outputs: Sequence[TensorInfo],
+) -> Layout:
+    """The layout of a lean file, checked against its outputs.
+
+    Raises:
+        ModelError: they do not fit the head, the class names or the keypoints.
+    """
+    scales = len(head.strides)
+    branches = 3 if task in _WITH_EXTRA else 2
+    expected = branches * scales + (task == "segment")
+    found = [output.shape for output in outputs]
+    if len(found) != expected or any(len(shape) != 4 or not isinstance(shape[1], int) for shape in found):
+        raise ModelError(
+            f"a lean {task} file of {scales} scales has {expected} outputs of four axes, found "
+            f"{', '.join(str(list(shape)) for shape in found)}: is the task right?"
+        )
+    channels = [int(shape[1] or 0) for shape in found]
+    nc = len(names) or channels[scales]
+    extra = channels[2 * scales] if branches == 3 else 0
+    if task == "pose" and kpt_shape is not None:
+        extra = kpt_shape[0] * kpt_shape[1]
+    wanted = [4 * head.reg_max] * scales + [nc] * scales + [extra] * (len(found) - 2 * scales)
+    if channels != wanted or (task == "obb" and extra != 1) or (task == "pose" and kpt_shape is None):
+        raise ModelError(
+            f"classes and graph contradict each other: the outputs have {channels} channels, but {task} with "
+            f"{nc} classes needs {wanted}"
+        )
+    return Layout(task, "lean", nc, extra, kpt_shape, head)
+
+
+def _all_between(low: int, high: int, values: Sequence[Any]) -> bool:
+    return all(type(value) is int and low <= value <= high for value in values)

@@ -1,0 +1,196 @@
+"""What users hold: `Results` of one image, with the names that Ultralytics' users know, in numpy."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ...postprocess.detections import Detections
+from ...postprocess.geometry import Float, Size
+from ...postprocess.layout import Task
+from ..errors import InputError
+from ..images.decoding import quiet_opencv
+from ..images.sources import Frame
+from .views import OBB, Arrays, Boxes, Keypoints, Masks, Probs, sides
+
+
+class Results(Arrays):
+    """What a model found in one image.
+
+    The view that belongs to the task is set, the others are None: `boxes` for detect, segment and pose,
+    with `masks` or `keypoints` beside it; `obb`; `probs`.
+
+    Attributes:
+        orig_img: (height, width, 3) uint8 BGR, upright.
+        orig_shape: (height, width).
+        path: the file, or the name that an array was given.
+        names: class names by id.
+        task: `detect`, `segment`, `pose`, `obb` or `classify`.
+        speed: milliseconds of `decode`, `preprocess`, `inference` and `postprocess` for this image.
+        tensor_shape: (height, width) that the model saw.
+        frame: number within its video or stream, from 0; 0 for a picture.
+        fps: frames a second of its video or stream, None for a picture.
+    """
+
+    def __init__(
+        self,
+        source: Frame,
+        names: Mapping[int, str],
+        task: Task,
+        found: Detections,
+        speed: dict[str, float],
+        tensor_shape: Size,
+    ) -> None:
+        self.orig_img, self.path, self.frame, self.fps = source.image, source.path, source.index, source.fps
+        self.orig_shape: Size = (source.image.shape[0], source.image.shape[1])
+        self.names, self.task, self.speed, self.tensor_shape = names, task, speed, tensor_shape
+        shape, oriented = self.orig_shape, task == "obb"
+        parts = (found.boxes, found.scores, found.classes, shape)
+        self.boxes = None if oriented or task == "classify" else Boxes(*parts)
+        self.obb = OBB(*parts) if oriented else None
+        self.masks = None if found.masks is None else Masks(found.masks, shape)
+        self.keypoints = None if found.keypoints is None else Keypoints(found.keypoints, shape)
+        self.probs = None if found.probs is None else Probs(found.probs)
+
+    def __len__(self) -> int:
+        """Number of objects; 1 for a classification."""
+        return 1 if self._objects is None else len(self._objects)
+
+    def __repr__(self) -> str:
+        return f"<Results {self.task} {self.path}: {self.verbose()}>"
+
+    def verbose(self) -> str:
+        """What was found, in one line: "4 persons, 1 bus", or the classes of a classification."""
+        if self.probs is not None:
+            pairs = zip(self.probs.top5, self.probs.top5conf, strict=True)
+            return ", ".join(f"{self.class_name(i)} {conf:.2f}" for i, conf in pairs)
+        objects = self._objects
+        if objects is None or not len(objects):
+            return "nothing found"
+        ids, counts = np.unique(objects.cls, return_counts=True)
+        return ", ".join(_counted(int(n), self.class_name(int(i))) for i, n in zip(ids, counts, strict=True))
+
+    def summary(self, normalize: bool = False, decimals: int = 5) -> list[dict[str, Any]]:
+        """The objects as plain Python values, ready for JSON.
+
+        Args:
+            normalize: coordinates from 0 to 1 instead of pixels.
+            decimals: all numbers are rounded to so many.
+
+        Returns:
+            a dict an object: `name`, `class`, `confidence`, then `box` {x1, y1, x2, y2} (to x4, y4 for
+            OBB), and `segments` {x, y} or `keypoints` {x, y, visible} by task. A classification gives
+            its five best classes.
+        """
+        if self.probs is not None:
+            pairs = zip(self.probs.top5, self.probs.top5conf, strict=True)
+            return [self._item(i, conf, decimals) for i, conf in pairs]
+        scale = sides(self.orig_shape) if normalize else np.ones(2, np.float32)
+        objects = self._objects
+        if objects is None:
+            return []
+        corners = objects.xyxyxyxy if isinstance(objects, OBB) else objects.xyxy.reshape(-1, 2, 2)
+        items = []
+        for row, points in enumerate(corners / scale):
+            item = self._item(objects.cls[row], objects.conf[row], decimals)
+            keys = [f"{axis}{n + 1}" for n in range(len(points)) for axis in "xy"]
+            item["box"] = dict(zip(keys, _rounded(points.ravel(), decimals), strict=True))
+            if self.masks is not None:
+                item["segments"] = _columns(self.masks.xy[row] / scale, decimals)
+            if self.keypoints is not None:
+                item["keypoints"] = _columns(self.keypoints.xy[row] / scale, decimals)
+                if self.keypoints.conf is not None:
+                    item["keypoints"]["visible"] = _rounded(self.keypoints.conf[row], decimals)
+            items.append(item)
+        return items
+
+    def to_json(self, normalize: bool = False, decimals: int = 5) -> str:
+        """`summary` as JSON text."""
+        return json.dumps(self.summary(normalize, decimals), ensure_ascii=False, allow_nan=False)
+
+    def plot(self, **options: Any) -> NDArray[np.uint8]:
+        """The image with what was found drawn onto it, (height, width, 3) uint8 BGR; see `draw.annotate`."""
+        from .drawing import annotate
+
+        return annotate(self, **options)
+
+    def save(self, filename: str | Path | None = None, **options: Any) -> str:
+        """Write the annotated image and return the file's name.
+
+        Args:
+            filename: its suffix decides the format; default: `results_`, the image's own name, and the
+                number of a video's frame.
+            options: those of `plot`.
+
+        Raises:
+            InputError: the folder does not exist or cannot be written, or the format is unknown.
+        """
+        own = Path(self.path)
+        suffix = own.suffix if cv2.haveImageWriter(own.name) else ".jpg"
+        frame = "" if self.fps is None else f"_{self.frame}"
+        target = Path(filename or f"results_{own.stem}{frame}{suffix}")
+        write_image(target, self.plot(**options))
+        return str(target)
+
+    @property
+    def _objects(self) -> Boxes | OBB | None:
+        """The view that holds the objects, None for a classification."""
+        return self.obb if self.boxes is None else self.boxes
+
+    def class_name(self, class_id: int) -> str:
+        """A class' name; end-to-end models can give ids beyond the names that a caller gave."""
+        return self.names.get(class_id, f"class {class_id}")
+
+    def _item(self, class_id: Any, confidence: Any, decimals: int) -> dict[str, Any]:
+        class_id = int(class_id)
+        return {
+            "name": self.class_name(class_id),
+            "class": class_id,
+            "confidence": round(float(confidence), decimals),
+        }
+
+
+def _counted(number: int, noun: str) -> str:
+    if number == 1:
+        return f"1 {noun}"
+    return f"{number} {noun}{'es' if noun.endswith(('s', 'x', 'z', 'ch', 'sh')) else 's'}"
+
+
+def write_image(target: Path, image: NDArray[np.uint8]) -> None:
+    """Write a picture in the format of its suffix.
+
+    Raises:
+        InputError: it cannot be written there, or OpenCV does not write that format.
+    """
+    if not target.suffix or not cv2.haveImageWriter(target.name):
+        raise InputError(f"cannot write {target}: expected a picture's suffix such as .jpg or .png")
+    # Not cv2.imwrite: it fails on non-ASCII names on Windows, and never tells why.
+    try:
+        with quiet_opencv:
+            written, data = cv2.imencode(target.suffix, image)
+    except cv2.error:
+        written = False
+    if not written:
+        height, width = image.shape[:2]
+        raise InputError(
+            f"cannot write {target}: {target.suffix} does not hold {width}x{height} colour pixels"
+        )
+    try:
+        target.write_bytes(data.tobytes())
+    except OSError as exc:
+        raise InputError(f"cannot write {target}: {exc.strerror or exc}") from exc
+
+
+def _rounded(values: Float, decimals: int) -> list[float]:
+    rounded: list[float] = np.round(values.astype(np.float64), decimals).tolist()
+    return rounded
+
+
+def _columns(points: Float, decimals: int) -> dict[str, list[float]]:
+    return {"x": _rounded(points[:, 0], decimals), "y": _rounded(points[:, 1], decimals)}

@@ -1,0 +1,257 @@
+"""Views of one image's results: boxes, oriented boxes, keypoints, masks, probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...postprocess.boxes import xywhr_to_corners, xyxy_to_xywh
+from ...postprocess.detections import Int
+from ...postprocess.geometry import Float, Size
+from ...postprocess.masks import InstanceMasks
+
+
+class Arrays:
+    """What holds numpy arrays only, and answers what torch's users ask of tensors."""
+
+    def cpu(self) -> Self:
+        """The same object: kept so that code written for torch tensors goes on working."""
+        return self
+
+    def numpy(self) -> Self:
+        """The same object: everything here is numpy already."""
+        return self
+
+
+class _View(Arrays):
+    """Common to the views: they hold N objects of one image and can be indexed like an array."""
+
+    orig_shape: Size
+
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+    def __getitem__(self, index: Any) -> Self:
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {len(self)}>"
+
+    def __iter__(self) -> Iterator[Self]:
+        return (self[i] for i in range(len(self)))
+
+
+def _rows(array: NDArray[Any], index: Any) -> NDArray[Any]:
+    """Index the first axis and keep it, also for a single integer."""
+    if isinstance(index, (int, np.integer)):
+        if not -len(array) <= index < len(array):
+            raise IndexError(f"index {index} is out of range for {len(array)} objects")
+        index = slice(index, index + 1 or None)
+    rows: NDArray[Any] = array[index]
+    return rows
+
+
+class _Scored(_View):
+    """N boxes, (N, 4) or (N, 5), with their scores and classes."""
+
+    id = None
+    is_track = False
+
+    def __init__(self, boxes: Float, conf: Float, cls: Int, orig_shape: Size) -> None:
+        self._boxes, self.conf, self.cls, self.orig_shape = boxes, conf, cls, orig_shape
+
+    def __len__(self) -> int:
+        return len(self._boxes)
+
+    def __getitem__(self, index: Any) -> Self:
+        boxes, conf, cls = (_rows(a, index) for a in (self._boxes, self.conf, self.cls))
+        return type(self)(boxes, conf, cls, self.orig_shape)
+
+    @property
+    def data(self) -> Float:
+        """(N, 6) or (N, 7) float32: the boxes as they are held, conf, cls."""
+        return np.column_stack((self._boxes, self.conf, self.cls)).astype(np.float32)
+
+
+class Boxes(_Scored):
+    """N axis-aligned boxes, score-descending.
+
+    Attributes:
+        conf: (N,) float32, 0 to 1.
+        cls: (N,) int64 class ids.
+        orig_shape: (height, width) of the image.
+    """
+
+    @property
+    def xyxy(self) -> Float:
+        """(N, 4) x1, y1, x2, y2 in pixels, within [0, width] and [0, height]."""
+        return self._boxes
+
+    @property
+    def xywh(self) -> Float:
+        """(N, 4) centre x, centre y, width, height in pixels."""
+        return xyxy_to_xywh(self.xyxy)
+
+    @property
+    def xyxyn(self) -> Float:
+        """`xyxy` divided by width and height: 0 to 1."""
+        return self.xyxy / sides(self.orig_shape, 2)
+
+    @property
+    def xywhn(self) -> Float:
+        """`xywh` divided by width and height: 0 to 1."""
+        return self.xywh / sides(self.orig_shape, 2)
+
+
+class OBB(_Scored):
+    """N oriented boxes, score-descending; corners may lie outside the image.
+
+    Attributes:
+        conf: (N,) float32, 0 to 1.
+        cls: (N,) int64 class ids.
+        orig_shape: (height, width) of the image.
+    """
+
+    @property
+    def xywhr(self) -> Float:
+        """(N, 5) centre x, centre y, width, height in pixels, and rotation in radians as the model gives it.
+
+        Rotations lie between -pi/4 and 3pi/4 for most families.
+        """
+        return self._boxes
+
+    @cached_property
+    def xyxyxyxy(self) -> Float:
+        """(N, 4, 2) corners in pixels."""
+        return xywhr_to_corners(self.xywhr)
+
+    @property
+    def xyxyxyxyn(self) -> Float:
+        """Corners divided by width and height."""
+        return self.xyxyxyxy / sides(self.orig_shape)
+
+    @property
+    def xyxy(self) -> Float:
+        """(N, 4) the axis-aligned boxes around the corners."""
+        corners = self.xyxyxyxy
+        return np.concatenate((corners.min(axis=1), corners.max(axis=1)), axis=1)
+
+
+class Keypoints(_View):
+    """N sets of K keypoints.
+
+    Attributes:
+        data: (N, K, D) float32: x, y in pixels, clipped to the image, and visibility when D is 3.
+        orig_shape: (height, width) of the image.
+    """
+
+    def __init__(self, data: Float, orig_shape: Size) -> None:
+        self.data, self.orig_shape = data, orig_shape
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, index: Any) -> Self:
+        return type(self)(_rows(self.data, index), self.orig_shape)
+
+    @property
+    def xy(self) -> Float:
+        """(N, K, 2) x, y in pixels."""
+        return self.data[..., :2]
+
+    @property
+    def xyn(self) -> Float:
+        """`xy` divided by width and height: 0 to 1."""
+        return self.xy / sides(self.orig_shape)
+
+    @property
+    def has_visible(self) -> bool:
+        """Whether the model tells each point's visibility."""
+        return bool(self.data.shape[-1] == 3)
+
+    @property
+    def conf(self) -> Float | None:
+        """(N, K) visibility, 0 to 1, or None where the model does not tell it."""
+        return self.data[..., 2] if self.has_visible else None
+
+
+class Masks(_View):
+    """N instance masks; full masks and outlines are made when they are first asked for.
+
+    Attributes:
+        orig_shape: (height, width) of the image.
+    """
+
+    def __init__(self, masks: InstanceMasks, orig_shape: Size) -> None:
+        self._masks, self.orig_shape = masks, orig_shape
+
+    def __len__(self) -> int:
+        return len(self._masks.crops)
+
+    def __getitem__(self, index: Any) -> Self:
+        chosen = _rows(np.arange(len(self)), index)
+        crops = tuple(self._masks.crops[i] for i in chosen)
+        return type(self)(
+            InstanceMasks(crops, self._masks.corners[chosen], self._masks.geometry), self.orig_shape
+        )
+
+    @cached_property
+    def data(self) -> NDArray[np.uint8]:
+        """(N, h, w) of 0 and 1 at the size of the model's input, letterbox padding included."""
+        return self._masks.dense()
+
+    @cached_property
+    def parts(self) -> list[list[Float]]:
+        """N lists of the outer contours (P, 2) of a mask's parts, in pixels of the image, clipped to it."""
+        return self._masks.parts()
+
+    @cached_property
+    def xy(self) -> list[Float]:
+        """N outlines (P, 2) in pixels of the image, clipped to it; the parts of a mask are joined."""
+        return self._masks.outlines()
+
+    @property
+    def xyn(self) -> list[Float]:
+        """`xy` divided by width and height: 0 to 1."""
+        return [outline / sides(self.orig_shape) for outline in self.xy]
+
+
+class Probs(Arrays):
+    """Class probabilities of one image.
+
+    Attributes:
+        data: (classes,) float32, 0 to 1.
+    """
+
+    def __init__(self, data: Float) -> None:
+        self.data = data
+
+    @property
+    def top1(self) -> int:
+        """The most probable class."""
+        return int(self.data.argmax())
+
+    @property
+    def top5(self) -> list[int]:
+        """The five most probable classes, or all if there are fewer, best first."""
+        best: list[int] = np.argsort(-self.data, kind="stable")[:5].tolist()
+        return best
+
+    @property
+    def top1conf(self) -> float:
+        """Probability of `top1`."""
+        return float(self.data[self.top1])
+
+    @property
+    def top5conf(self) -> Float:
+        """Probabilities of `top5`."""
+        return self.data[self.top5]
+
+
+def sides(shape: Size, repeat: int = 1) -> Float:
+    """(width, height) of a (height, width) shape, repeated: what coordinates are divided by."""
+    return np.array((shape[1], shape[0]) * repeat, np.float32)

@@ -1,0 +1,1 @@
+"""ONNX Runtime: devices, CPU cores, the session, and its errors."""

@@ -1,0 +1,1 @@
+"""Two models compared: predictions, matching of objects, agreement and time."""

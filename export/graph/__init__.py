@@ -1,0 +1,1 @@
+"""ONNX graphs: reading, finding the head, exact rewrites."""

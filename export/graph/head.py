@@ -1,0 +1,240 @@
+"""Finds a YOLO head in a graph by its structure, and cuts the graph at the head's last convolutions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import permutations, product
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import helper
+
+from ...engine.images.sources import open_source
+from ...engine.model.lean_metadata import KEY, entry
+from ...engine.pipeline import Engine
+from ...engine.runtime.session import Session
+from ...models import demo_pictures
+from ...postprocess import lean_head as lean
+from ...postprocess.boxes import xywh_to_xyxy
+from ...postprocess.detections import Candidates
+from ...postprocess.layout import Head, HeadKind, Layout
+from .onnx_graph import Graph, Node, set_metadata
+
+Array = NDArray[Any]
+
+_EXTRA_NAMES = {"segment": "coefficients", "pose": "keypoints", "obb": "angle"}
+_SEED = 5
+
+
+@dataclass(frozen=True)
+class _Tolerance:
+    """How close the decoded cut must come to the whole graph, for every anchor."""
+
+    pixels: float
+    score: float
+    value: float  # mask coefficients
+
+
+_CLOSE = _Tolerance(0.01, 1e-5, 1e-3)
+_HALF = _Tolerance(8, 0.01, 0.1)  # a head in half precision rounds to half a pixel and more; numpy's does not
+
+
+@dataclass(frozen=True, eq=False)
+class _Trial:
+    """An input tensor, and what the graph gives for its first image: its first output, and where to cut."""
+
+    tensor: Array  # (batch, channels, height, width)
+    whole: Array
+    ends: list[Array]
+
+    @property
+    def is_half(self) -> bool:
+        """Whether the graph computes in half precision."""
+        return any(end.dtype == np.float16 for end in self.ends)
+
+
+def cut(model: onnx.ModelProto, engine: Engine) -> onnx.ModelProto | None:
+    """The lean form of a model, or None where its head is not one that yolean knows.
+
+    The last convolutions of the branches are found by walking back from the outputs. What their values
+    mean is not read off names either: every reading that fits the numbers of channels is tried, until all
+    anchors, decoded in numpy, equal what the whole graph gives for drawn pictures and for noise.
+
+    Args:
+        model: left as it is.
+        engine: the same model, loaded, in the raw or end-to-end layout.
+    """
+    shorter = onnx.ModelProto()
+    shorter.CopyFrom(model)
+    graph = Graph(shorter)
+    ends = last_convolutions(graph)
+    kept = [*ends, *(graph.outputs[1:2] if engine.task == "segment" else [])]
+    trials = _try(graph, kept, engine)
+    scales = _scales(trials[0], len(ends))
+    if scales is None:
+        return None
+    for layout, order in _readings(engine.spec.layout, trials[0], scales):
+        if all(_agrees(trial, engine.spec.layout, layout, order) for trial in trials):
+            _name_outputs(graph, [kept[i] for i in order], layout, trials[0], engine, order)
+            set_metadata(shorter, KEY, entry(layout.head, "fp16" if trials[0].is_half else "fp32"))
+            return shorter
+    return None
+
+
+def last_convolutions(graph: Graph) -> list[str]:
+    """Outputs of the convolutions that the first output is computed from without another convolution between.
+
+    The convolution over the bins of DFL is part of the decoding, and the way through Shape is none: free
+    axes let a graph ask for the sizes of feature maps.
+    """
+    found: list[str] = []
+    seen: set[str] = set()
+    waiting = graph.outputs[:1]
+    while waiting:
+        name = waiting.pop(0)
+        node = graph.producer.get(name)
+        if node is None or name in seen or node.op_type == "Shape":
+            continue
+        seen.add(name)
+        if node.op_type == "Conv" and not _averages_bins(graph, node):
+            found.append(name)
+        else:
+            waiting[:0] = list(node.input)
+    return found
+
+
+def _averages_bins(graph: Graph, node: Node) -> bool:
+    """Whether a convolution only weighs bins with 0, 1, 2, ..., as DFL does."""
+    weight = graph.constant(node.input[1])
+    return weight is not None and bool(np.array_equal(weight.ravel(), np.arange(weight.size)))
+
+
+def _try(graph: Graph, ends: list[str], engine: Engine) -> list[_Trial]:
+    """What the outputs and the ends are in the same runs.
+
+    Two runs of two graphs may round otherwise, and networks with attention make much of that.
+    """
+    wanted = list(dict.fromkeys((graph.outputs[0], *ends)))
+    graph.set_outputs([onnx.ValueInfoProto(name=name) for name in wanted])
+    session = Session(graph.model.SerializeToString(), device="cpu", threads=engine.session.threads)
+    trials = []
+    for tensor in _tensors(engine):
+        arrays = dict(zip(wanted, (array[0] for array in session.run(tensor)), strict=True))
+        trials.append(_Trial(tensor, arrays[wanted[0]], [arrays[name] for name in ends]))
+    return trials
+
+
+def _tensors(engine: Engine) -> Iterator[Array]:
+    """Inputs to try a model on: the drawn pictures as the engine prepares them, and noise."""
+    paths = demo_pictures()[: 2 if engine.spec.dynamic else 1]
+    for picture in open_source([str(path) for path in paths], engine.spec.channels):
+        yield engine.prepare([engine.place(picture, engine.size())]).tensor.array.copy()
+    shape = (engine.spec.batch or 1, engine.spec.channels, *engine.spec.imgsz)
+    yield np.random.default_rng(_SEED).random(shape, np.float32).astype(engine.spec.dtype)
+
+
+def _scales(trial: _Trial, ends: int) -> list[list[int]] | None:
+    """Indices of the ends, by feature map from fine to coarse; None where they are no feature maps."""
+    maps: dict[tuple[int, int], list[int]] = {}
+    for index, end in enumerate(trial.ends[:ends]):
+        if end.ndim != 3:
+            return None
+        maps.setdefault((end.shape[1], end.shape[2]), []).append(index)
+    return [maps[size] for size in sorted(maps, reverse=True)]
+
+
+def _readings(plain: Layout, trial: _Trial, scales: list[list[int]]) -> Iterator[tuple[Layout, list[int]]]:
+    """Lean layouts that fit the numbers of channels, each with the ends in the order of its outputs."""
+    branches = 3 if plain.extra else 2
+    if not scales or any(len(scale) != branches for scale in scales):
+        return
+    height, width = trial.tensor.shape[2:]
+    strides = []
+    for scale in scales:
+        _, h, w = trial.ends[scale[0]].shape
+        if height % h or height // h != width / w:
+            return
+        strides.append(height // h)
+    kinds: tuple[HeadKind, ...] = ("v8", "26") if plain.task in ("pose", "obb") else ("v8",)
+    limit = len(trial.whole) if plain.kind == "end2end" else None
+    for roles in permutations(range(branches)):
+        order = [scale[role] for role in roles for scale in scales]
+        channels = [len(trial.ends[index]) for index in order]
+        bins = channels[0] // 4
+        if channels != [c for c in (4 * bins, plain.nc, plain.extra)[:branches] for _ in scales]:
+            continue
+        if plain.task == "segment":
+            order.append(len(trial.ends) - 1)
+        for kind, agnostic in product(kinds, (False, True) if limit else (False,)):
+            head = Head(tuple(strides), bins, kind, limit, agnostic)
+            yield replace(plain, kind="lean", head=head), order
+
+
+def _agrees(trial: _Trial, plain: Layout, layout: Layout, order: list[int]) -> bool:
+    """Whether the ends, decoded by a layout, give what the whole graph gives."""
+    close = _HALF if trial.is_half else _CLOSE
+    ends = [trial.ends[index].astype(np.float32) for index in order]
+    whole = trial.whole.astype(np.float32)
+    near = close.pixels if layout.task == "pose" else close.value
+    if plain.kind == "raw":
+        rows = whole.T
+        boxes, scores, extra = lean.dense(ends, layout)
+        angle = rows[:, 4 + layout.nc :]
+        wanted = np.hstack((rows[:, :4], angle)) if layout.task == "obb" else xywh_to_xyxy(rows[:, :4])
+        return (
+            _all_close(boxes, wanted, close.pixels)
+            and _all_close(scores, rows[:, 4 : 4 + layout.nc], close.score)
+            and _all_close(extra, rows[:, 4 + layout.nc :], near)
+        )
+    return _same_rows(lean.candidates(ends, layout, -1), whole, layout, close)
+
+
+def _same_rows(found: Candidates, whole: Array, layout: Layout, close: _Tolerance) -> bool:
+    """Whether candidates are the rows (rows, 6 + extra) of an end-to-end head, in the order of their scores.
+
+    Rows of equal score may stand in another order, and which of them made it to the end is open where the
+    last one shares theirs.
+    """
+    if not _all_close(found.scores, whole[:, 4], close.score):
+        return False
+    sure = whole[:, 4] > whole[-1, 4] * (1 + 1e-3)
+    boxes = np.hstack((whole[sure, :4], whole[sure, 6:])) if layout.task == "obb" else whole[sure, :4]
+    near = np.abs(boxes[:, None] - found.boxes).max(axis=2) <= close.pixels
+    near &= whole[sure, 5, None] == found.classes
+    near &= np.abs(whole[sure, 4, None] - found.scores) <= close.score
+    if layout.extra:
+        most = close.pixels if layout.task == "pose" else close.value
+        near &= np.abs(whole[sure, None, 6:] - found.extra).max(axis=2) <= most
+    return bool(sure.any() and near.any(axis=1).all())
+
+
+def _all_close(found: Array, wanted: Array, tolerance: float) -> bool:
+    return found.shape == wanted.shape and bool(np.all(np.abs(found - wanted) <= tolerance))
+
+
+def _name_outputs(
+    graph: Graph, names: list[str], layout: Layout, trial: _Trial, engine: Engine, order: list[int]
+) -> None:
+    """Give the outputs speaking names and declare their shapes."""
+    if layout.head is None:
+        raise ValueError("a lean layout needs its head")
+    strides = layout.head.strides
+    branches = ("boxes", "classes", _EXTRA_NAMES.get(layout.task, ""))
+    speaking = [f"{branch}_{stride}" for branch in branches if branch for stride in strides]
+    if layout.task == "segment":
+        speaking.append("prototypes")
+    batch = engine.session.inputs[0].shape[0]
+    infos = []
+    for old, new, index in zip(names, speaking, order, strict=True):
+        channels, height, width = trial.ends[index].shape
+        elem = helper.np_dtype_to_tensor_dtype(trial.ends[index].dtype)
+        sides: list[Any] = [height, width]
+        if engine.spec.dynamic:
+            sides = [f"{side}_{new.rpartition('_')[2]}" for side in ("height", "width")]
+        new = graph.unique(new)
+        graph.rename(old, new)
+        infos.append(helper.make_tensor_value_info(new, elem, [batch, channels, *sides]))
+    graph.set_outputs(infos)

@@ -1,0 +1,262 @@
+"""From an Ultralytics export to a smaller and faster file, checked against what it was made from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+
+from .._version import __version__
+from ..engine.errors import ModelError
+from ..engine.loading import load
+from ..engine.model.lean_metadata import KEY, entry
+from ..engine.pipeline import Engine
+from ..engine.results.results import Results
+from .evaluation.agreement import Agreement, Differences, agreement, differences
+from .evaluation.comparison import CONF, Speed, Tell, answers, compare_speed
+from .files import check_target, find_pictures, spread, write_whole
+from .graph.head import cut
+from .graph.onnx_graph import read_model, set_metadata
+from .graph.rewrites import convolve_before_upsampling, split_convolutions
+
+_MOST_PICTURES = 100
+_PIXELS, _SCORE = 0.5, 1e-3  # what a float file may differ by before it is refused; usual are 0.001 and 1e-6
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to make.
+
+    Attributes:
+        source: an .onnx file that Ultralytics exported.
+        target: the file to write; None for one beside the source, see `default_target`.
+        half: make weights and arithmetic half precision; input and output stay float32.
+        int8: quantise.
+        pictures: a folder of pictures such as the model will see, to calibrate and compare on; needed for
+            `int8`. Else the drawn ones of the demo serve.
+        min_agreement: with less recall or precision the file is refused, 0 to 1.
+        force: write it all the same.
+        overwrite: replace a target that exists.
+        threads: of one run, for the speed; default: the cores that this process may use.
+    """
+
+    source: Path
+    target: Path | None = None
+    half: bool = False
+    int8: bool = False
+    pictures: Path | None = None
+    min_agreement: float = 0.95
+    force: bool = False
+    overwrite: bool = False
+    threads: int | None = None
+
+    @property
+    def precision(self) -> str:
+        """`fp32`, `fp16` or `int8`, as asked for."""
+        return "int8" if self.int8 else "fp16" if self.half else "fp32"
+
+
+@dataclass(eq=False)
+class Report:
+    """What became of a model.
+
+    Attributes:
+        source, target: the files.
+        task: of the model.
+        layout: of the outputs, before and after.
+        precision: of the result.
+        bytes: size of the files, before and after.
+        pictures: on how many the two were compared.
+        differences: the largest ones, for fp32.
+        agreement: recall, precision and so on, for fp16 and int8: half precision rounds coordinates to
+            half a pixel, and the source's own are no better.
+        speed: time from picture to results, in fractions of the source's.
+        details: what else was decided, such as the way of calibration.
+        notes: what a reader should know and is no fault.
+        problems: why the file is refused.
+        written: whether the target was written.
+    """
+
+    source: str
+    target: str
+    task: str
+    layout: tuple[str, str]
+    precision: str
+    bytes: tuple[int, int]
+    pictures: int = 0
+    differences: Differences | None = None
+    agreement: Agreement | None = None
+    speed: Speed | None = None
+    details: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    written: bool = False
+
+    def as_dict(self) -> dict[str, Any]:
+        """All of it, ready for JSON."""
+        versions = {"yolean": __version__, "onnx": onnx.__version__}
+        return vars(self) | {
+            "differences": self.differences and self.differences.as_dict(),
+            "agreement": self.agreement and self.agreement.as_dict(),
+            "speed": self.speed and asdict(self.speed),
+            "versions": versions,
+        }
+
+
+def optimize(job: Job, tell: Tell = lambda stage, done, total: None) -> Report:
+    """Make the file that a job asks for, and compare it with its source.
+
+    A head that is not recognised stays in the graph, with a note. A file that is worse than asked for is not
+    written, unless forced; the report's `problems` say why.
+
+    Raises:
+        ModelError: the source is no YOLO export, or nothing to optimise: already lean, already quantised,
+            exported with nms=True.
+        InputError: pictures or target are not usable.
+    """
+    target = job.target or default_target(job)
+    check_target(target, job.overwrite)
+    tell("reading", 0, 1)
+    source = load(job.source, "cpu", threads=job.threads)
+    model = read_model(job.source)
+    _refuse(job, source, model)
+    pictures = find_pictures(job.pictures)
+    notes: list[str] = []
+    tell("cutting", 0, 1)
+    model = _lean(model, source, notes)
+    details: dict[str, Any] = {}
+    held_out = pictures
+    if job.int8:
+        from .quantization.search import quantise_best
+
+        model, held_out, details = quantise_best(model, source, pictures, tell)
+    else:
+        convolve_before_upsampling(model)  # not for int8: one more rounding
+    if job.half:
+        tell("halving", 0, 1)
+        model = _half(model)
+    content = model.SerializeToString()
+    made = load(content, "cpu", threads=job.threads)
+    report = Report(
+        source=str(job.source),
+        target=str(target),
+        task=source.task,
+        layout=(source.spec.layout.kind, made.spec.layout.kind),
+        precision="fp16" if _is_half(model) else job.precision,
+        bytes=(job.source.stat().st_size, len(content)),
+        details=details,
+        notes=notes,
+    )
+    _compare(report, job, source, made, spread(held_out, _MOST_PICTURES), tell)
+    if not report.problems or job.force:
+        tell("writing", 0, 1)
+        write_whole(target, content)
+        report.written = True
+    return report
+
+
+def default_target(job: Job) -> Path:
+    """Beside the source: `yolov8n.onnx` becomes `yolov8n-lean.onnx`, `-half.onnx` or `-int8.onnx`."""
+    word = {"fp32": "lean", "fp16": "half", "int8": "int8"}[job.precision]
+    return job.source.parent / f"{job.source.stem.removesuffix('-lean')}-{word}.onnx"
+
+
+def _refuse(job: Job, source: Engine, model: onnx.ModelProto) -> None:
+    """Say what cannot be made of this file."""
+    kind = source.spec.layout.kind
+    if kind == "nms":
+        raise ModelError(f"{job.source} was exported with nms=True, which hides the head: export without it")
+    if any("Quantize" in node.op_type or node.op_type.startswith("QLinear") for node in model.graph.node):
+        raise ModelError(f"{job.source} is quantised already: start from the float export")
+    if KEY in source.session.metadata and job.precision == "fp32":
+        raise ModelError(f"{job.source} is lean already: there is nothing to do, but --half and --int8")
+    if job.precision != "fp32" and _is_half(model):
+        raise ModelError(f"{job.source} is in half precision already: start from the float export")
+
+
+def _is_half(model: onnx.ModelProto) -> bool:
+    """Whether most of a model's weights are in half precision."""
+    weights = model.graph.initializer
+    halves = [tensor for tensor in weights if tensor.data_type == onnx.TensorProto.FLOAT16]
+    return 2 * len(halves) > len(weights)
+
+
+def _lean(model: onnx.ModelProto, source: Engine, notes: list[str]) -> onnx.ModelProto:
+    """Cut and rewritten, as far as the model allows."""
+    layout = source.spec.layout
+    if layout.kind == "lean":
+        return model
+    shorter = None
+    if layout.task == "classify":
+        notes.append("a classifier has no head to cut off")
+    else:
+        shorter = cut(model, source)
+        if shorter is None:
+            notes.append("the head is not one that yolean knows: it stays in the graph, in its layout")
+    if shorter is None:
+        shorter = onnx.ModelProto()
+        shorter.CopyFrom(model)
+        set_metadata(shorter, KEY, entry(None, "fp16" if _is_half(model) else "fp32"))
+    split_convolutions(shorter)
+    return shorter
+
+
+def _half(model: onnx.ModelProto) -> onnx.ModelProto:
+    """In half precision, with an input and outputs of float32."""
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    made: onnx.ModelProto = convert_float_to_float16(model, keep_io_types=True)
+    set_metadata(made, KEY, entry(load(model.SerializeToString(), "cpu").spec.layout.head, "fp16"))
+    return made
+
+
+def _compare(
+    report: Report, job: Job, source: Engine, made: Engine, pictures: list[Path], tell: Tell
+) -> None:
+    """Fill in how the two agree and what that means."""
+    largest, seen = Differences(), None
+
+    def counted() -> Iterator[tuple[Results, Results]]:
+        nonlocal largest, seen
+        for done, pair in enumerate(answers(source, made, pictures)):
+            tell("comparing", done, len(pictures))
+            largest, seen = largest.merge(differences(*pair)), seen if seen is not None else pair[0].orig_img
+            yield pair
+
+    found = agreement(counted())
+    report.pictures = found.pictures
+    if report.precision == "fp32":
+        report.differences = largest
+        report.problems += _differs(largest)
+    else:
+        report.agreement = found
+        report.problems += _disagrees(found, job)
+    tell("timing", 0, 1)
+    report.speed = compare_speed(source, made, np.asarray(seen))
+    if job.int8 and report.speed.ratio >= 1:
+        report.problems.append(f"it is not faster: {report.speed.ratio:.2f} of the source's time")
+
+
+def _differs(largest: Differences) -> Iterator[str]:
+    """Complaints about a float file that gives other answers than its source."""
+    limits = {"box": _PIXELS, "keypoints": _PIXELS, "score": _SCORE, "probs": _SCORE}
+    for name, most in limits.items():
+        unit = "" if name in ("score", "probs") else " px"
+        value = getattr(largest, name)
+        if value is not None and not value <= most:
+            yield f"its answers differ from the source's: {name} by {value:.3g}{unit}, more than {most}"
+    lone = [score for score in largest.missing + largest.extra if score > CONF + _SCORE]
+    if lone:
+        yield f"{len(lone)} objects were found by only one of the two, best score {max(lone):.3f}"
+
+
+def _disagrees(found: Agreement, job: Job) -> Iterator[str]:
+    if found.empty and job.precision != "fp32":
+        yield "neither file finds an object in the pictures, so nothing tells how they agree"
+    elif found.score < job.min_agreement:
+        name = "top-1" if found.task == "classify" else "recall or precision"
+        yield f"{name} against the source is {found.score:.3f}, less than {job.min_agreement}"

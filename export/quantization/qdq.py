@@ -1,0 +1,266 @@
+"""Writes a float network in eight bits, in the form that ONNX Runtime's CPU provider has kernels for.
+
+Static QDQ: activations are unsigned bytes with a scale and a zero point a tensor, weights signed bytes with
+a scale a filter, biases int32. Convolutions, SiLUs and sums are computed on bytes; what only moves values
+(Concat, Split, MaxPool, Resize) stands on the bytes themselves, with one scale for all that it joins, so that
+nothing is rounded again. Anything else, such as attention, stays in float between a DequantizeLinear and the
+next QuantizeLinear. Scales are scalars: with tensors of one element the runtime fuses neither products nor
+sums.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper
+
+from ..graph.onnx_graph import Graph, Node, attributes
+from .calibration import Range
+
+_MOST_STEPS = 2**30  # of a bias: half of what int32 holds, the rest is for the sum of products
+_SILU_LEAST = -0.2785  # the smallest value of x * sigmoid(x)
+
+
+@dataclass(frozen=True)
+class Step:
+    """How bytes stand for numbers: (byte - zero) * scale."""
+
+    scale: float
+    zero: int
+
+
+@dataclass(eq=False)
+class Plan:
+    """What of a graph is computed in bytes.
+
+    Attributes:
+        convolutions, arithmetic, moves: the nodes; the latter stand on bytes, the others between Q and DQ.
+        tensors: all tensors that exist in bytes, in the order of the graph; the picture is the first.
+        gates, products: the sigmoid and the result of each SiLU, by the tensor that enters it.
+        only_entering: the tensors that nothing but a SiLU reads.
+    """
+
+    convolutions: list[Node] = field(default_factory=list)
+    arithmetic: list[Node] = field(default_factory=list)
+    moves: list[Node] = field(default_factory=list)
+    tensors: list[str] = field(default_factory=list)
+    gates: dict[str, str] = field(default_factory=dict)
+    products: dict[str, str] = field(default_factory=dict)
+    only_entering: set[str] = field(default_factory=set)
+
+    @property
+    def measured(self) -> list[str]:
+        """The tensors whose ranges have to be observed: not the picture, and not what fills 0 to 1."""
+        return [name for name in self.tensors[1:] if name not in self.gates.values()]
+
+
+def plan(graph: Graph, keep: Collection[str] = ()) -> Plan:
+    """Choose what is computed in bytes.
+
+    Args:
+        keep: outputs of convolutions that stay in float.
+    """
+    made = Plan()
+    for node in graph.nodes:
+        gate = _gate_of(graph, node)
+        if gate is not None:
+            made.gates[gate.input[0]] = gate.output[0]
+            made.products[gate.input[0]] = node.output[0]
+            if len(graph.consumers[gate.input[0]]) == 2 and gate.input[0] not in graph.outputs:
+                made.only_entering.add(gate.input[0])
+    within = {*made.gates.values(), *made.products.values()}
+    known = {graph.model.graph.input[0].name}
+    for node in graph.nodes:
+        kind, settings, sources = node.op_type, attributes(node), _data_of(node)
+        if kind == "Conv" and _is_constant(graph, node.input[1:]) and node.output[0] not in keep:
+            made.convolutions.append(node)
+        elif not known.issuperset(sources):
+            continue
+        elif kind == "Add" or (kind in ("Sigmoid", "Mul") and node.output[0] in within):
+            made.arithmetic.append(node)
+        elif (
+            (kind in ("Concat", "Split") and settings.get("axis", 0) == 1)
+            or (kind == "MaxPool" and len(node.output) == 1)
+            or (kind == "Resize" and settings.get("mode", b"nearest") == b"nearest")
+        ):
+            made.moves.append(node)
+        else:
+            continue
+        known.update(sources, node.output)
+    order = [graph.model.graph.input[0].name, *(name for node in graph.nodes for name in node.output)]
+    made.tensors = [name for name in order if name in known]
+    return made
+
+
+def steps(planned: Plan, ranges: Mapping[str, Range]) -> dict[str, Step]:
+    """The step of every tensor in bytes.
+
+    The picture's bytes are what they are, sigmoids fill 0 to 1, and what is joined shares a step.
+
+    Args:
+        ranges: of the `planned.measured` tensors, in float.
+    """
+    picture = planned.tensors[0]
+    spans = {name: _narrowed(name, planned, ranges) for name in planned.measured}
+    spans |= dict.fromkeys([picture, *planned.gates.values()], (0.0, 1.0))
+    together = {name: [name] for name in planned.tensors}
+    for node in planned.moves:
+        joined = together[node.input[0]]
+        for name in [*_data_of(node), *node.output]:
+            if together[name] is not joined:
+                joined += together[name]
+                together.update(dict.fromkeys(together[name], joined))
+    result = {}
+    for name in planned.tensors:
+        low = min(0.0, *(spans[other][0] for other in together[name]))
+        high = max(0.0, *(spans[other][1] for other in together[name]))
+        scale = float(np.float32(max(high - low, 1e-6) / 255))
+        result[name] = Step(scale, int(np.clip(round(-low / scale), 0, 255)))
+    result.update(dict.fromkeys(planned.gates.values(), Step(1 / 256, 0)))
+    result.update(dict.fromkeys(together[picture], Step(float(np.float32(1) / np.float32(255)), 0)))
+    return {name: result[name] for name in planned.tensors}
+
+
+def quantise(
+    model: onnx.ModelProto, ranges: Mapping[str, Range], keep: Collection[str] = ()
+) -> onnx.ModelProto:
+    """The model in bytes, with an input of bytes, 0 to 255; outputs stay float.
+
+    Args:
+        model: float, with an input from 0 to 1; left as it is.
+        ranges: of the tensors that a plan's `measured` names.
+        keep: outputs of convolutions to leave in float.
+    """
+    made = onnx.ModelProto()
+    made.CopyFrom(model)
+    graph = Graph(made)
+    planned = plan(graph, keep)
+    table = steps(planned, ranges)
+    writer = _Writer(graph, planned, table)
+    for node in planned.convolutions:
+        writer.quantise_weights(node)
+    writer.connect()
+    made.graph.input[0].type.tensor_type.elem_type = TensorProto.UINT8
+    graph.prune()
+    return made
+
+
+class _Writer:
+    """Puts QuantizeLinear and DequantizeLinear where a plan wants them."""
+
+    def __init__(self, graph: Graph, planned: Plan, table: Mapping[str, Step]) -> None:
+        self.graph, self.planned, self.table = graph, planned, table
+        self.new: list[Node] = []
+        self.parameters: dict[Step, list[str]] = {}
+        picture = planned.tensors[0]
+        self.bytes = {name: graph.unique(f"{name}_bytes") for name in planned.tensors} | {picture: picture}
+        self.floats = {name: graph.unique(f"{name}_float") for name in planned.tensors}
+
+    def of(self, step: Step) -> list[str]:
+        """Names of a step's scale and zero point; equal steps share them."""
+        if step not in self.parameters:
+            self.parameters[step] = [
+                self.graph.add_weight("scale", np.array(step.scale, np.float32)),
+                self.graph.add_weight("zero", np.array(step.zero, np.uint8)),
+            ]
+        return self.parameters[step]
+
+    def quantise_weights(self, conv: Node) -> None:
+        """Weights to signed bytes, -127 to 127, and the bias to int32 in steps of input times weight."""
+        weight = self._constant(conv.input[1])
+        source = self.table[conv.input[0]]
+        rows = weight.reshape(len(weight), -1)
+        scale = np.maximum(np.abs(rows).max(axis=1), 1e-8) / 127
+        if len(conv.input) > 2:  # next to a filter of almost nothing, a bias of some size is too many steps
+            bias = self._constant(conv.input[2])
+            scale = np.maximum(scale, np.abs(bias) / (source.scale * _MOST_STEPS))
+        scale = scale.astype(np.float32)
+        values = np.rint(rows / scale[:, None]).reshape(weight.shape)
+        conv.input[1] = self._dequantised(values, np.int8, scale)
+        if len(conv.input) > 2:
+            fine = (scale * np.float32(source.scale)).astype(np.float32)
+            conv.input[2] = self._dequantised(np.rint(bias.astype(np.float64) / fine), np.int32, fine)
+
+    def connect(self) -> None:
+        """Let nodes read and write bytes or floats as planned, and add what lies between."""
+        moved = {name for node in self.planned.moves for name in node.output}
+        outputs = set(self.graph.outputs)
+        for node in self.graph.nodes:
+            moves = node.output[0] in moved
+            names = self.bytes if moves else self.floats
+            for place, name in enumerate(node.input):
+                node.input[place] = names.get(name, name)
+            for place, name in enumerate(node.output):
+                if moves:
+                    node.output[place] = self.bytes[name]
+                elif name in outputs and name in self.table:
+                    node.output[place] = self.graph.unique(f"{name}_exact")
+                    self._add("QuantizeLinear", node.output[place], name, self.bytes[name])
+        for name in self.planned.tensors:
+            if name != self.planned.tensors[0] and name not in moved and name not in outputs:
+                self._add("QuantizeLinear", name, name, self.bytes[name])
+            # Under its own name a graph within a node may ask for what a move no longer writes.
+            for target in [self.floats[name]] + [name] * (name in outputs or name in moved):
+                self._add("DequantizeLinear", self.bytes[name], name, target)
+        self.graph.nodes.extend(self.new)
+
+    def _add(self, kind: str, source: str, tensor: str, target: str) -> None:
+        self.new.append(helper.make_node(kind, [source, *self.of(self.table[tensor])], [target]))
+
+    def _dequantised(self, values: NDArray[Any], dtype: type, scale: NDArray[np.float32]) -> str:
+        """A weight's name, as a DequantizeLinear gives it."""
+        info = np.iinfo(dtype)
+        stored = np.clip(values, -info.max, info.max).astype(dtype)
+        inputs = [stored, scale, np.zeros(len(scale), dtype)]
+        names = [self.graph.add_weight(name, value) for name, value in zip(_PARTS, inputs, strict=True)]
+        target = f"{names[0]}_float"
+        self.new.append(helper.make_node("DequantizeLinear", names, [target], axis=0))
+        return target
+
+    def _constant(self, name: str) -> NDArray[Any]:
+        value = self.graph.constant(name)
+        if value is None:
+            raise ValueError(f"{name} is computed")
+        return value.astype(np.float32)
+
+
+_PARTS = ("weight_bytes", "weight_scale", "weight_zero")
+
+
+def _gate_of(graph: Graph, node: Node) -> Node | None:
+    """The sigmoid of a SiLU, if the node is the product of one."""
+    if node.op_type != "Mul" or len(node.input) != 2:
+        return None
+    for source, gate in (tuple(node.input), tuple(node.input)[::-1]):
+        sigmoid = graph.producer.get(gate)
+        if sigmoid is not None and sigmoid.op_type == "Sigmoid" and sigmoid.input[0] == source:
+            return sigmoid if graph.only_reader(gate) is not None else None
+    return None
+
+
+def _is_constant(graph: Graph, names: Iterable[str]) -> bool:
+    return all(graph.constant(name) is not None for name in names)
+
+
+def _data_of(node: Node) -> list[str]:
+    """The tensors that a node computes with, without weights and settings."""
+    return list(node.input) if node.op_type in ("Add", "Mul", "Concat") else list(node.input[:1])
+
+
+def _narrowed(name: str, planned: Plan, ranges: Mapping[str, Range]) -> Range:
+    """A tensor's range; before a SiLU without the low end, where its result is less than half a step.
+
+    SiLU gives next to nothing for inputs of -6 or -10 alike: the bytes are better spent on the others.
+    """
+    low, high = ranges[name]
+    if name not in planned.only_entering or planned.products[name] not in ranges:
+        return low, high
+    half = (max(ranges[planned.products[name]][1], 0.0) - _SILU_LEAST) / 510
+    ends = np.arange(-12, -2, 0.25)
+    ends = ends[np.abs(ends / (1 + np.exp(-ends))) <= half]
+    return max(low, float(ends.max())) if ends.size else low, high

@@ -1,0 +1,191 @@
+"""Chooses how to quantise a model: the calibration that agrees best, and the layers that stay in float."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from ...engine.errors import InputError, ModelError
+from ...engine.images.sources import open_source
+from ...engine.loading import load
+from ...engine.model.lean_metadata import KEY, entry
+from ...engine.pipeline import Engine
+from ...engine.results.results import Results
+from ...postprocess.layout import Head
+from ..evaluation.agreement import Agreement, agreement
+from ..evaluation.comparison import CONF, Tell, answers, compare_speed
+from ..files import spread
+from ..graph.onnx_graph import Graph, set_metadata
+from .calibration import METHODS, Range, observe
+from .qdq import plan, quantise
+
+_MOST_READ = 300
+_MOST_CALIBRATED = 100
+_JUDGES = 16  # pictures, held in memory, on which ways are compared; the sensitivity pass takes half of them
+_SILENT = -8.0  # class logits: scores below 0.0003, which nobody asks for
+_TRIED = (1, 2, 4, 8)  # numbers of layers to leave in float
+_PAYS = 0.8  # of the loss must remain at most, for
+_COSTS = 1.1  # of the time at most
+
+
+class Quantiser:
+    """One float model on its way to eight bits.
+
+    Attributes:
+        model: the float model, cut and rewritten.
+        head: of a lean model, else None.
+        source: the engine that the results are compared with.
+        judges: the source's answers to some pictures, on which ways of quantising are compared.
+    """
+
+    def __init__(self, model: onnx.ModelProto, source: Engine, calibration: list[Path], tell: Tell) -> None:
+        """Observe the model on the calibration pictures."""
+        self.model, self.source, self._tell = model, source, tell
+        self.judges = [one for one, _ in answers(source, source, spread(calibration, _JUDGES))]
+        self._float = load(model.SerializeToString(), "cpu", threads=source.session.threads)
+        self.head: Head | None = self._float.spec.layout.head
+        graph = Graph(model)
+        planned = plan(graph)
+        self.convolutions = [node.output[0] for node in planned.convolutions]
+        chosen = spread(calibration, _MOST_CALIBRATED)
+
+        def inputs() -> Iterator[NDArray[Any]]:
+            for done, path in enumerate(chosen):
+                tell("calibrating", done, len(chosen))
+                yield from self._tensors([path])
+
+        self._seen = observe(model, planned.measured, inputs, source.session.threads)
+        self._classes = [name for name in graph.outputs if name.startswith("classes_")] if self.head else []
+
+    def _tensors(self, pictures: Iterable[Path]) -> Iterator[NDArray[Any]]:
+        """Input tensors of pictures, as the engine makes them; those that cannot be read are left out."""
+        engine = self._float
+        source = open_source([str(path) for path in pictures], engine.spec.channels)
+        for frame in source.frames(lambda error: None):
+            placed = [engine.place(frame, engine.size())]
+            yield engine.prepare(placed * (engine.spec.batch or 1)).tensor.array.copy()
+
+    def ranges(self, method: str) -> dict[str, Range]:
+        """Ranges of all tensors by a method of `METHODS`."""
+        found = {name: METHODS[method](seen) for name, seen in self._seen.items()}
+        for name in self._classes:
+            found[name] = max(found[name][0], _SILENT), max(found[name][1], 1.0)
+        return found
+
+    def make(self, method: str, keep: Iterable[str] = ()) -> onnx.ModelProto:
+        """The model in bytes, but for the convolutions to keep."""
+        made = quantise(self.model, self.ranges(method), frozenset(keep))
+        set_metadata(made, KEY, entry(self.head, "int8"))
+        return made
+
+    def engine(self, made: onnx.ModelProto) -> Engine:
+        """Load what was made."""
+        return load(made.SerializeToString(), "cpu", threads=self.source.session.threads)
+
+    def loss(self, made: onnx.ModelProto, judges: list[Results] | None = None) -> float:
+        """How far it is off, see `loss`."""
+        engine = self.engine(made)
+        pairs = ((one, engine(one.orig_img, conf=CONF)[0]) for one in judges or self.judges)
+        return loss(agreement(pairs))
+
+    def best_method(self) -> tuple[str, dict[str, float]]:
+        """The method with the least loss, and the losses of all."""
+        losses = {}
+        for done, method in enumerate(METHODS):
+            self._tell("comparing ways to calibrate", done, len(METHODS))
+            losses[method] = self.loss(self.make(method))
+        return min(losses, key=losses.__getitem__), losses
+
+    def sensitivity(self, method: str) -> dict[str, float]:
+        """The loss of quantising one convolution alone, for each, the costliest first."""
+        judges = spread(self.judges, _JUDGES // 2)
+        losses = {}
+        for done, name in enumerate(self.convolutions):
+            self._tell("asking each layer what it costs", done, len(self.convolutions))
+            others = [other for other in self.convolutions if other != name]
+            losses[name] = self.loss(self.make(method, others), judges)
+        return dict(sorted(losses.items(), key=lambda pair: -pair[1]))
+
+    def worth_keeping(self, method: str, before: float) -> list[str]:
+        """The convolutions to leave in float: those whose absence from the bytes pays.
+
+        The costliest ones are left out, more and more of them. That pays where at least a fifth of the loss
+        goes, for at most a tenth more time.
+
+        Args:
+            before: the loss with all in bytes.
+        """
+        costly = list(self.sensitivity(method))
+        pace, image = self.engine(self.make(method)), self.judges[0].orig_img
+        best: list[str] = []
+        least = before
+        for done, number in enumerate(_TRIED):
+            self._tell("leaving layers in float", done, len(_TRIED))
+            made = self.make(method, costly[:number])
+            after = self.loss(made)
+            if after > _PAYS * before or after >= least:
+                continue
+            if compare_speed(pace, self.engine(made), image, 2.0).ratio <= _COSTS:
+                best, least = costly[:number], after
+        return best
+
+
+def loss(found: Agreement) -> float:
+    """One number for how far an answer is off: missed and invented objects, overlaps, scores; 0 is best."""
+    parts = [1 - found.score, found.confidence_error or 0.0]
+    parts += [1 - share for share in (found.mean_iou, found.mask_iou) if share is not None]
+    parts += [found.keypoint_relative or 0.0]
+    return float(np.sum(parts))
+
+
+def quantise_best(
+    model: onnx.ModelProto, source: Engine, pictures: list[Path], tell: Tell
+) -> tuple[onnx.ModelProto, list[Path], dict[str, Any]]:
+    """Quantise a model as well as it goes.
+
+    Args:
+        model: float, cut and rewritten.
+        source: what it was made from, loaded.
+        pictures: a third of those that can be read is held out, and not used for any choice.
+
+    Returns:
+        the model, the pictures held out, and what was chosen.
+
+    Raises:
+        ModelError: the graph is too old for weights quantised a filter.
+        InputError: too few pictures can be read, or the model finds nothing in them.
+    """
+    opset = max(o.version for o in model.opset_import if o.domain in ("", "ai.onnx"))
+    if opset < 13:
+        raise ModelError(f"the file has opset {opset}, and INT8 needs 13: export it again")
+    tell("reading pictures", 0, 1)
+    frames = open_source([str(path) for path in spread(pictures, _MOST_READ)], source.spec.channels)
+    readable = [Path(frame.path) for frame in frames.frames(lambda error: None)]
+    if len(readable) < 2:
+        raise InputError(
+            f"--calibrate needs two pictures at least, one to check on; {len(readable)} can be read here, "
+            "and a hundred are better"
+        )
+    held_out = readable[1::3]
+    calibration = [path for number, path in enumerate(readable) if number % 3 != 1]
+    if source.task != "classify" and not _finds_something(source, held_out):
+        raise InputError("the model finds nothing in the pictures held out to check on: take others")
+    work = Quantiser(model, source, calibration, tell)
+    method, losses = work.best_method()
+    kept = work.worth_keeping(method, losses[method])
+    details = {
+        "ranges": f"{method}, the best of {len(losses)} ways on {len(work.judges)} pictures",
+        "in float": f"{len(kept)} of {len(work.convolutions)} convolutions",
+        "held out": f"{len(held_out)} of {len(readable)} pictures, for the figures below",
+    }
+    return work.make(method, kept), held_out, details
+
+
+def _finds_something(engine: Engine, pictures: list[Path]) -> bool:
+    paths = [str(path) for path in pictures]
+    return any(len(found) for found in engine.stream(paths, conf=CONF, on_error=lambda error: None))

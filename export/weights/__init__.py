@@ -1,0 +1,1 @@
+"""From Ultralytics weights to a verified ONNX file; needs torch."""

@@ -1,0 +1,1 @@
+"""Wire formats of prediction requests and responses, one module a dialect."""

@@ -1,0 +1,76 @@
+"""Which status each error is answered with: the one place where errors become HTTP."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from starlette.exceptions import HTTPException
+
+from ..engine.errors import DeviceError, InputError, ModelError, ServerBusy, YoleanError
+from .bodies import BodyTooLarge, UnknownBody
+from .dialects.hub import encode
+from .fetch.fetcher import FetchError
+from .image_guard.headers import NotAPicture
+from .scheduler import DeadlineError
+
+
+class NotAllowed(YoleanError):
+    """The key is missing or wrong."""
+
+
+class NotFound(YoleanError):
+    """There is no such model."""
+
+
+# The most specific first.
+_STATUS: tuple[tuple[type[YoleanError], int], ...] = (
+    (NotAPicture, 415),
+    (UnknownBody, 415),
+    (BodyTooLarge, 413),
+    (FetchError, 422),
+    (NotAllowed, 401),
+    (NotFound, 404),
+    (ServerBusy, 503),
+    (DeadlineError, 504),
+    (ModelError, 400),  # of a model that has run before: it cannot take a picture of this shape
+    (InputError, 400),
+    (DeviceError, 500),
+)
+
+Reply = tuple[int, bytes, list[tuple[str, str]]]
+"""Status, body, and headers beyond the usual ones."""
+
+
+def status_of(error: Exception) -> int:
+    """The status that an error is answered with."""
+    if isinstance(error, HTTPException):
+        return error.status_code
+    return next((code for kind, code in _STATUS if isinstance(error, kind)), 500)
+
+
+def reply_to(error: Exception, request_id: str) -> Reply:
+    """What is answered to an error; of what is nobody's mistake but ours, the id and no detail."""
+    status, message = status_of(error), str(error)
+    headers: list[tuple[str, str]] = []
+    if isinstance(error, HTTPException):
+        message = _http_message(error)
+        headers = [(name.lower(), value) for name, value in (error.headers or {}).items()]
+    if isinstance(error, ServerBusy):
+        headers.append(("retry-after", str(error.retry_after)))
+    if isinstance(error, BodyTooLarge):
+        headers.append(("connection", "close"))  # the rest of the body may still be on its way
+    if isinstance(error, NotAllowed):
+        headers.append(("www-authenticate", "x-api-key"))
+    if isinstance(error, ModelError):
+        message = "the model cannot run on a picture of this shape at this size: ask for a larger one"
+    if status == 500:
+        message = f"something went wrong in the server; its log tells more about request {request_id}"
+    return status, encode({"success": False, "message": message}), headers
+
+
+def _http_message(error: HTTPException) -> str:
+    if error.status_code == 404:
+        return "no such path: predictions go to POST /v1/predict/MODEL_ID, see /openapi.json"
+    if error.status_code == 405:
+        return f"this method is not for this path: expected {(error.headers or {}).get('Allow', 'another')}"
+    return error.detail or HTTPStatus(error.status_code).phrase

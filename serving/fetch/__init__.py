@@ -1,0 +1,1 @@
+"""Fetching the address that a request names, from the public internet only."""

@@ -1,0 +1,1 @@
+"""What an encoded image announces, checked before a decoder allocates memory for it."""

@@ -1,0 +1,52 @@
+"""The page at `/`, and the demo pictures that it offers."""
+
+from __future__ import annotations
+
+import base64
+import re
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from ...models import DEMO_MODELS, demo_pictures
+
+_FILE = Path(__file__).parent / "index.html"
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """The page and the headers that belong to it."""
+
+    html: bytes
+    headers: dict[str, str]
+
+
+def read_page() -> Page:
+    """The page, with a policy that lets its own script and style run and nothing else."""
+    html = _FILE.read_bytes()
+    script, style = (_hashes(html, tag) for tag in (b"script", b"style"))
+    policy = (
+        f"default-src 'none'; script-src {script}; style-src {style}; img-src 'self' blob: data:; "
+        "media-src blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+    headers = {
+        "content-security-policy": policy,
+        "x-content-type-options": "nosniff",
+        "referrer-policy": "no-referrer",
+        "cache-control": "no-cache",
+        "etag": f'"{sha256(html).hexdigest()[:16]}"',
+    }
+    return Page(html, headers)
+
+
+def demo_picture(model_id: str) -> Path:
+    """A picture on which the demo model of this id finds something."""
+    stem = "star" if model_id == DEMO_MODELS["classify"] else "shapes"  # one object, not many
+    pictures = {picture.stem: picture for picture in demo_pictures()}
+    return pictures[stem]
+
+
+def _hashes(html: bytes, tag: bytes) -> str:
+    contents = re.findall(rb"<%s[^>]*>(.*?)</%s>" % (tag, tag), html, re.DOTALL)
+    digests = (base64.b64encode(sha256(content).digest()).decode() for content in contents)
+    return " ".join(f"'sha256-{digest}'" for digest in digests)

@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+from yolean.engine.errors import InputError
+from yolean.engine.images.preprocessing import InputTensor, check_size, place
+from yolean.engine.images.resampling import resample
+from yolean.engine.model.spec import ModelSpec
+from yolean.postprocess.layout import Layout
+
+
+def spec(task="detect", dynamic=False, imgsz=(64, 64), channels=3, dtype="float32"):
+    return ModelSpec(Layout(task, "raw", 1), {0: "x"}, imgsz, 32, channels, 1, dynamic, dtype)
+
+
+def noise(*shape):
+    return np.random.default_rng(sum(shape)).integers(0, 256, shape).astype(np.uint8)
+
+
+def prepared(image, model, size=None):
+    geometry = place(image.shape[:2], size or model.imgsz, model)
+    tensor = InputTensor((1, model.channels, *geometry.tensor), model.dtype)
+    tensor.array[:] = np.nan
+    tensor.write([(image, geometry)], model)
+    return tensor.array[0]
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (30, 64), (64, 31), (200, 123), (5, 7), (1, 1), (1, 300)])
+def test_letterbox_equals_its_definition(shape):
+    image, model = noise(*shape, 3), spec()
+    geometry = place(shape, model.imgsz, model)
+    (height, width), (left, top) = geometry.resized, geometry.pad
+    expected = np.full((64, 64, 3), 114, np.uint8)
+    expected[top : top + height, left : left + width] = cv2.resize(image, (width, height))
+    expected = expected[..., ::-1].transpose(2, 0, 1).astype(np.float32) / np.float32(255)
+    np.testing.assert_array_equal(prepared(image, model), expected)
+
+
+def test_a_tensor_used_again_is_padded_anew_for_another_shape():
+    model, tensor = spec(), InputTensor((2, 3, 64, 64), "float32")
+    shapes = [(64, 30), (64, 30), (20, 64), (64, 64), (64, 30)]
+    for first, second in zip(shapes, shapes[::-1], strict=True):
+        images = [noise(*first, 3), noise(*second, 3)]
+        tensor.write([(i, place(i.shape[:2], (64, 64), model)) for i in images], model)
+        for row, image in zip(tensor.array, images, strict=True):
+            np.testing.assert_array_equal(row, prepared(image, model))
+
+
+def test_dynamic_models_pad_to_the_stride_only():
+    assert prepared(noise(100, 200, 3), spec(dynamic=True), (128, 128)).shape == (3, 64, 128)
+
+
+def test_half_precision_is_rounded_once():
+    image = noise(64, 64, 3)
+    half = prepared(image, spec(dtype="float16"))
+    assert half.dtype == np.float16
+    np.testing.assert_array_equal(half, prepared(image, spec()).astype(np.float16))
+
+
+def test_grey_and_other_channels_keep_their_order():
+    grey = noise(64, 64, 1)
+    np.testing.assert_array_equal(prepared(grey, spec(channels=1))[0], grey[..., 0] / np.float32(255))
+    assert prepared(noise(31, 17, 1), spec(channels=1)).shape == (1, 64, 64)
+    four = noise(64, 64, 4)
+    np.testing.assert_array_equal(prepared(four, spec(channels=4))[3], four[..., 3] / np.float32(255))
+
+
+@pytest.mark.parametrize(
+    "shape", [(300, 200), (200, 300), (224, 224), (37, 91), (500, 224), (64, 1000), (250, 690)]
+)
+def test_classify_equals_pillow(shape):
+    image, model = noise(*shape, 3), spec("classify", imgsz=(224, 224))
+    geometry = place(shape, model.imgsz, model)
+    (height, width), (left, top) = geometry.resized, geometry.pad
+    pillow = Image.fromarray(image[..., ::-1].copy()).resize((width, height), Image.Resampling.BILINEAR)
+    expected = np.asarray(pillow)[-top : 224 - top, -left : 224 - left].transpose(2, 0, 1)
+    np.testing.assert_array_equal(prepared(image, model), expected / np.float32(255))
+
+
+@pytest.mark.parametrize("channels", [1, 4, 5])
+def test_classify_takes_other_channels_in_their_order(channels):
+    image = noise(50, 90, channels)
+    found = resample(image, (64, 64), (8, 4, 40, 50))
+    for channel in range(channels):
+        pillow = Image.fromarray(image[..., channel]).resize((64, 64), Image.Resampling.BILINEAR)
+        np.testing.assert_array_equal(found[channel], np.asarray(pillow)[4:54, 8:48])
+
+
+def test_classify_of_a_large_picture_nearly_equals_pillow():
+    image, model = noise(900, 1100, 3), spec("classify", imgsz=(224, 224))
+    pillow = Image.fromarray(image[..., ::-1].copy()).resize((273, 224), Image.Resampling.BILINEAR)
+    expected = np.asarray(pillow)[:, 24:248].transpose(2, 0, 1).astype(int)
+    difference = np.abs(np.rint(prepared(image, model) * 255) - expected)
+    assert difference.max() <= 1
+    assert difference.mean() < 1e-3
+
+
+def test_classify_takes_the_whole_image_where_the_tensor_is_not_square():
+    image = noise(120, 300, 3)
+    pillow = Image.fromarray(image).resize((96, 64), Image.Resampling.BILINEAR)
+    found = resample(image, (64, 96), (0, 0, 96, 64))
+    np.testing.assert_array_equal(found, np.asarray(pillow).transpose(2, 0, 1))
+
+
+@pytest.mark.parametrize(
+    ("imgsz", "dynamic", "expected"),
+    [
+        (None, False, (64, 64)),  # the model's own
+        (None, True, (64, 64)),
+        (64, False, (64, 64)),  # a static export asked for what it has
+        (100, True, (128, 128)),  # rounded up to the stride
+        ((33, 64), True, (64, 64)),
+        (1, True, (32, 32)),
+    ],
+)
+def test_sizes(imgsz, dynamic, expected):
+    assert check_size(imgsz, spec(dynamic=dynamic)) == expected
+
+
+@pytest.mark.parametrize(
+    ("imgsz", "dynamic", "message"),
+    [
+        (320, False, "static export that runs at 64x64 only"),
+        ((64, 32), False, "static export"),
+        (0, True, "expected a whole number"),
+        (-32, True, "expected a whole number"),
+        (9000, True, "to 8192"),
+        (64.5, True, "expected a whole number"),
+        ("640", True, "expected a whole number"),
+        ((64, 64, 64), True, "height, width"),
+        (True, True, "expected a whole number"),
+    ],
+)
+def test_sizes_that_are_refused(imgsz, dynamic, message):
+    with pytest.raises(InputError, match=message):
+        check_size(imgsz, spec(dynamic=dynamic))

@@ -1,0 +1,453 @@
+"""Where frames come from: files, folders, patterns, lists, videos, streams; and what is refused."""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import io
+import threading
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+from yolean.engine.errors import InputError
+from yolean.engine.images import sources
+from yolean.engine.images.sources import Frame, open_source
+
+PICTURE = np.full((24, 32, 3), (10, 120, 240), np.uint8)
+
+
+def png() -> bytes:
+    return cv2.imencode(".png", PICTURE)[1].tobytes()
+
+
+def write_video(path: Path, frames: int = 5, fourcc: str = "MJPG", fps: float = 10.0) -> Path:
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*fourcc), fps, (64, 48))
+    assert writer.isOpened()
+    for number in range(frames):
+        writer.write(np.full((48, 64, 3), 40 * number, np.uint8))
+    writer.release()
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """b.PNG, a.jpg, clip.avi (5 frames), notes.txt, ._a.jpg, and sub/c.png."""
+    (tmp_path / "sub").mkdir()
+    for name in ("b.PNG", "sub/c.png"):
+        (tmp_path / name).write_bytes(png())
+    (tmp_path / "a.jpg").write_bytes(cv2.imencode(".jpg", PICTURE)[1].tobytes())
+    (tmp_path / "notes.txt").write_text("not a picture")
+    (tmp_path / "._a.jpg").write_bytes(b"what macOS leaves on foreign disks")
+    write_video(tmp_path / "clip.avi")
+    return tmp_path
+
+
+def names(frames: Any) -> list[str]:
+    return [Path(frame.path).name for frame in frames]
+
+
+def test_a_picture(folder: Path) -> None:
+    source = open_source(folder / "b.PNG")
+    assert source.total == 1
+    (frame,) = source
+    assert isinstance(frame, Frame)
+    np.testing.assert_array_equal(frame.image, PICTURE)
+    assert frame.image.flags.c_contiguous
+    assert (frame.path, frame.index, frame.fps) == (str(folder / "b.PNG"), 0, None)
+    assert 0 < frame.decode_ms < 1000
+
+
+@pytest.mark.parametrize("name", ["straße 写真.png", "a b.png", "per%02dcent.png", "semi;colon.png"])
+def test_unusual_file_names(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(png())
+    assert names(open_source(str(tmp_path / name))) == [name]
+    assert names(open_source(tmp_path)) == [name]
+
+
+def test_an_existing_file_wins_over_the_pattern(tmp_path: Path) -> None:
+    for name in ("cat[1].png", "cat1.png"):
+        (tmp_path / name).write_bytes(png())
+    assert names(open_source(tmp_path / "cat[1].png")) == ["cat[1].png"]
+    (tmp_path / "cat[1].png").unlink()
+    assert names(open_source(tmp_path / "cat[1].png")) == ["cat1.png"]
+
+
+def test_a_folder_is_sorted_and_flat(folder: Path) -> None:
+    source = open_source(folder)
+    assert names(source) == ["a.jpg", "b.PNG", *["clip.avi"] * 5]
+    assert names(source) == ["a.jpg", "b.PNG", *["clip.avi"] * 5]  # and again
+    assert source.total == 7
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("*.png", []),  # b.PNG has another suffix for glob, sub is not searched
+        ("*.[pP]*", ["b.PNG"]),
+        ("**/*.png", ["c.png"]),  # recursive
+        ("**/*.*", ["a.jpg", "b.PNG", *["clip.avi"] * 5, "c.png"]),  # notes.txt passed over
+        ("su?/c.png", ["c.png"]),
+    ],
+)
+def test_patterns(folder: Path, pattern: str, expected: list[str]) -> None:
+    if expected:
+        assert names(open_source(str(folder / pattern))) == expected
+    else:
+        with pytest.raises(InputError, match=r"expected a pattern that matches pictures.*found no file"):
+            open_source(str(folder / pattern))
+
+
+@pytest.mark.parametrize("make", [list, tuple, iter], ids=["list", "tuple", "generator"])
+def test_a_mixed_list(folder: Path, make: Any) -> None:
+    pil = Image.open(folder / "b.PNG")
+    mixed = [
+        folder / "a.jpg",
+        png(),
+        PICTURE,
+        pil,
+        Image.new("RGB", (4, 4)),
+        io.BytesIO(png()),
+        str(folder / "sub"),
+    ]
+    source = open_source(make(mixed))
+    expected = ["a.jpg", "image1", "image2", "b.PNG", "image4", "image5", "c.png"]
+    assert source.total == (None if make is iter else 7)
+    frames = list(source)
+    assert names(frames) == expected
+    assert {frame.index for frame in frames} == {0}
+    assert all(frame.image.shape[2] == 3 for frame in frames)
+
+
+def test_a_generator_is_read_lazily() -> None:
+    taken = []
+
+    def pictures() -> Iterator[np.ndarray]:
+        for number in range(100):
+            taken.append(number)
+            yield PICTURE
+
+    frames = iter(open_source(pictures()))
+    assert taken == []
+    assert next(frames).path == "image0"
+    assert next(frames).path == "image1"
+    assert taken == [0, 1]
+
+
+def test_a_batch_array() -> None:
+    source = open_source(np.stack([PICTURE, PICTURE // 2]))
+    assert source.total == 2
+    assert [frame.path for frame in source] == ["image0", "image1"]
+    assert [int(frame.image.max()) for frame in source] == [240, 120]
+
+
+def test_binary_files(folder: Path) -> None:
+    with (folder / "b.PNG").open("rb") as file:
+        (frame,) = open_source(file)
+    assert names([frame]) == ["b.PNG"]
+    np.testing.assert_array_equal(frame.image, PICTURE)
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as writer:
+        writer.writestr("in.png", png())
+    with zipfile.ZipFile(archive) as reader, reader.open("in.png") as file:
+        assert names(open_source(file)) == ["in.png"]
+
+
+@pytest.mark.parametrize("kind", ["path", "bytes", "array", "pil"])
+def test_grey_models_get_one_channel(folder: Path, kind: str) -> None:
+    pil = Image.fromarray(np.ascontiguousarray(PICTURE[..., ::-1]))
+    given = {"path": folder / "b.PNG", "bytes": png(), "array": PICTURE, "pil": pil}[kind]
+    (frame,) = open_source(given, channels=1)
+    assert frame.image.shape == (24, 32, 1)
+    expected = cv2.cvtColor(PICTURE, cv2.COLOR_BGR2GRAY)[..., None]
+    assert np.abs(frame.image.astype(int) - expected).max() <= 1  # PIL rounds its own way
+
+
+def test_grey_models_get_one_channel_from_videos(folder: Path) -> None:
+    assert {frame.image.shape for frame in open_source(folder / "clip.avi", channels=1)} == {(48, 64, 1)}
+
+
+@pytest.mark.parametrize(("name", "fourcc"), [("v.avi", "MJPG"), ("v.MP4", "mp4v"), ("v.mkv", "mp4v")])
+def test_a_video(tmp_path: Path, name: str, fourcc: str) -> None:
+    source = open_source(write_video(tmp_path / name, fourcc=fourcc))
+    assert source.total == 5
+    frames = list(source)
+    assert [frame.index for frame in frames] == [0, 1, 2, 3, 4]
+    assert all(frame.fps == pytest.approx(10) for frame in frames)
+    assert [round(float(frame.image.mean()) / 40) for frame in frames] == [0, 1, 2, 3, 4]
+    assert frames[0].image.shape == (48, 64, 3)
+    assert not np.shares_memory(frames[0].image, frames[1].image)
+
+
+def test_a_video_that_is_cut_off_keeps_its_frames_and_is_reported(tmp_path: Path) -> None:
+    path = tmp_path / "film.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 48))
+    for value in range(60):
+        writer.write(np.full((48, 64, 3), value, np.uint8))
+    writer.release()
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    errors: list[InputError] = []
+    frames = list(open_source(path).frames(errors.append))
+    assert 10 < len(frames) < 40
+    assert [f"ends after {len(frames)} of about 60 frames" in str(error) for error in errors] == [True]
+    assert len(list(open_source(path))) == len(frames)  # nobody to tell: the frames are worth more
+
+
+def test_a_gif_is_a_video(tmp_path: Path) -> None:
+    images = [Image.new("RGB", (32, 24), (80 * n, 0, 0)) for n in range(3)]
+    images[0].save(tmp_path / "a.gif", save_all=True, append_images=images[1:], duration=100)
+    assert [frame.index for frame in open_source(tmp_path / "a.gif")] == [0, 1, 2]
+
+
+class Capture:
+    """Stands for cv2.VideoCapture, and counts what is left open."""
+
+    open = 0
+
+    def __init__(self, address: Any, frames: int = 3, fps: float = 25.0) -> None:
+        self.address, self.left, self.fps = address, frames, fps
+        self.settings: dict[int, float] = {}
+        Capture.open += 1
+
+    def isOpened(self) -> bool:
+        return True
+
+    def get(self, key: int) -> float:
+        return {cv2.CAP_PROP_FPS: self.fps, cv2.CAP_PROP_FRAME_COUNT: -1.0}[key]
+
+    def set(self, key: int, value: float) -> bool:
+        self.settings[key] = value
+        return True
+
+    def read(self) -> tuple[bool, Any]:
+        self.left -= 1
+        return (True, PICTURE.copy()) if self.left >= 0 else (False, None)
+
+    def release(self) -> None:
+        Capture.open -= 1
+
+
+@pytest.fixture
+def captures(monkeypatch: pytest.MonkeyPatch) -> list[Capture]:
+    made: list[Capture] = []
+
+    def make(address: Any) -> Capture:
+        made.append(Capture(address))
+        return made[-1]
+
+    monkeypatch.setattr(Capture, "open", 0)
+    monkeypatch.setattr(sources.cv2, "VideoCapture", make)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("source", "address", "path"),
+    [
+        (0, 0, "0"),
+        (np.int64(2), 2, "2"),
+        ("1", 1, "1"),
+        ("rtsp://10.0.0.2:554/live", "rtsp://10.0.0.2:554/live", "rtsp://10.0.0.2:554/live"),
+        ("RTSP://host/live", "RTSP://host/live", "RTSP://host/live"),
+        ("rtsp://me:pa@ss@host/live", "rtsp://me:pa@ss@host/live", "rtsp://host/live"),  # no password shown
+        ("http://host/video.mjpg?x=1", "http://host/video.mjpg?x=1", "http://host/video.mjpg?x=1"),
+    ],
+)
+def test_live_sources(captures: list[Capture], source: Any, address: Any, path: str) -> None:
+    live = open_source(source)
+    assert live.total is None
+    assert captures == []  # nothing is opened before it is read
+    frames = list(live)
+    assert [frame.index for frame in frames] == [0, 1, 2]
+    assert {frame.path for frame in frames} == {path}
+    assert {frame.fps for frame in frames} == {25.0}
+    assert captures[0].address == address
+    assert captures[0].settings == {cv2.CAP_PROP_BUFFERSIZE: 1}
+    assert Capture.open == 0
+
+
+@pytest.mark.parametrize("fps", [0.0, -1.0, float("nan"), float("inf")])
+def test_an_unknown_rate_is_none(
+    captures: list[Capture], monkeypatch: pytest.MonkeyPatch, fps: float
+) -> None:
+    monkeypatch.setattr(sources.cv2, "VideoCapture", functools.partial(Capture, fps=fps))
+    assert next(iter(open_source(0))).fps is None
+
+
+def test_a_capture_is_released_when_the_consumer_stops(captures: list[Capture], folder: Path) -> None:
+    frames = open_source(folder / "clip.avi").frames()
+    next(frames)
+    assert Capture.open == 1
+    frames.close()
+    assert Capture.open == 0
+
+
+def test_a_video_of_unknown_length(captures: list[Capture], folder: Path) -> None:
+    assert open_source([folder / "clip.avi", PICTURE]).total is None
+    assert Capture.open == 0
+
+
+def test_a_stream_over_http(folder: Path) -> None:
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *args: object) -> None:
+            pass
+
+    handler = functools.partial(Handler, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+        thread.start()
+        try:
+            address = f"http://127.0.0.1:{server.server_port}/clip.avi"
+            frames = list(open_source(address))
+        finally:
+            server.shutdown()
+            thread.join()
+    assert [frame.index for frame in frames] == [0, 1, 2, 3, 4]
+    assert frames[0].path == address
+
+
+def test_on_error_gets_the_bad_ones_and_the_rest_goes_on(folder: Path) -> None:
+    (folder / "empty.png").write_bytes(b"")
+    (folder / "fake.mp4").write_bytes(b"\0" * 500)
+    mixed = [
+        folder / "missing.jpg",
+        folder / "b.PNG",
+        folder / "empty.png",
+        folder / "fake.mp4",
+        b"?",
+        1.5,
+        PICTURE,
+    ]
+    for given in (mixed, iter(mixed)):
+        errors: list[InputError] = []
+        assert names(open_source(given).frames(errors.append)) == ["b.PNG", "image6"]
+        texts = [str(error) for error in errors]
+        for text, expected in zip(
+            texts, ["missing.jpg", "empty.png", "fake.mp4", "image4", "float"], strict=True
+        ):
+            assert expected in text
+    source = open_source(mixed)
+    assert source.total == 4  # the video cannot be opened, two entries are nothing
+    with pytest.raises(InputError, match=r"missing\.jpg"):
+        next(iter(source))
+
+
+def test_errors_of_the_consumer_and_the_generator_pass() -> None:
+    def pictures() -> Iterator[np.ndarray]:
+        yield PICTURE
+        raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        list(open_source(pictures()).frames(lambda error: None))
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        (
+            "nowhere.jpg",
+            "'nowhere.jpg': expected a file, folder or pattern, found nothing there; check the path",
+        ),
+        ("nowhere/*.jpg", "nowhere/*.jpg: expected a pattern that matches pictures (.jpg"),
+        ("", "'': expected a file"),
+        ("null\0byte.jpg", "expected a file"),
+        ("x" * 5000, "x...': expected a file"),
+        ("empty", "empty: expected a folder with pictures"),
+        ("texts", "found only 1 other files"),
+        ("texts/a.pdf", "texts/a.pdf: expected pictures (.jpg"),
+        ("texts/b.HEIC", "found the suffix '.heic'; convert it to JPEG or PNG"),
+        ("texts/*", "found only"),
+        ("ftp://host/video.mp4", "expected the address of a stream (rtsp, "),
+        (
+            "https://me:pw@host/bus.jpg?size=2",
+            "https://host/bus.jpg?size=2: pictures are not fetched; download it",
+        ),
+        (-1, "camera: expected a number of at least 0, found -1"),
+        (True, "found builtins.bool"),
+        (None, "found builtins.NoneType"),
+        (1.5, "found builtins.float"),
+        ({"a": 1}, "found builtins.dict"),
+        ([], "expected at least one picture, found an empty list"),
+    ],
+)
+def test_wrong_sources_are_refused_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: Any, expected: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts/a.pdf").write_bytes(b"%PDF")
+    if "HEIC" in str(source):
+        (tmp_path / "texts/b.HEIC").write_bytes(b"?")
+    with pytest.raises(InputError) as caught:
+        open_source(source)
+    assert expected in str(caught.value)
+    assert len(str(caught.value)) < 600
+    assert "\n" not in str(caught.value)
+    assert "pw" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("empty.jpg", "empty.jpg: expected an encoded picture, found 0 bytes"),
+        ("text.png", "text.png: expected a picture (JPEG, PNG"),
+        ("fake.avi", "fake.avi: this video cannot be opened; check"),
+        (io.StringIO("text"), "image0: read() gave str; open the file in binary mode"),
+        (io.BytesIO(), "image0: expected an encoded picture, found 0 bytes"),
+        (np.zeros((4, 4, 7), np.uint8), "image0: expected an array (H, W, 3) BGR"),
+        (np.zeros((0, 4, 4, 3), np.uint8), "image0: expected an array (H, W, 3) BGR"),
+        ([[PICTURE]], "a flat list of these, found builtins.list"),
+        ("9999", "9999: this camera or stream cannot be opened"),
+    ],
+)
+def test_what_only_reading_can_tell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: Any, expected: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty.jpg").write_bytes(b"")
+    (tmp_path / "text.png").write_text("hello")
+    (tmp_path / "fake.avi").write_bytes(b"\0" * 500)
+    with pytest.raises(InputError) as caught:
+        list(open_source(source))
+    assert expected in str(caught.value)
+
+
+def test_a_file_that_vanished(folder: Path) -> None:
+    source = open_source(folder / "b.PNG")
+    (folder / "b.PNG").unlink()
+    with pytest.raises(InputError, match=r"b\.PNG: cannot be read"):
+        list(source)
+
+
+def test_a_closed_file() -> None:
+    file = io.BytesIO(png())
+    file.close()
+    with pytest.raises(InputError, match="image0: cannot be read"):
+        list(open_source(file))
+
+
+def test_a_video_without_a_frame(
+    captures: list[Capture], monkeypatch: pytest.MonkeyPatch, folder: Path
+) -> None:
+    monkeypatch.setattr(sources.cv2, "VideoCapture", functools.partial(Capture, frames=0))
+    with pytest.raises(InputError, match=r"clip\.avi: not one frame of this video"):
+        list(open_source(folder / "clip.avi"))
+    assert Capture.open == 0
+
+
+@pytest.mark.parametrize("channels", [0, -1, 3.0, "3", True])
+def test_channels_are_checked(channels: Any) -> None:
+    with pytest.raises(InputError, match=r"^channels: expected a number of at least 1"):
+        open_source(PICTURE, channels)
+
+
+def test_other_channel_counts_pass_arrays_only() -> None:
+    (frame,) = open_source(np.zeros((4, 5, 6), np.uint8), channels=6)
+    assert frame.image.shape == (4, 5, 6)
+    with pytest.raises(InputError, match="the model takes 6"):
+        list(open_source(png(), channels=6))

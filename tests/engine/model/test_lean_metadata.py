@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import pytest
+from yolean.engine.errors import ModelError
+from yolean.engine.model.lean_metadata import KEY, entry, read_entry, read_head
+from yolean.engine.model.spec import read_spec
+from yolean.engine.runtime.session import TensorInfo
+from yolean.postprocess.layout import Head
+
+HEADS = [
+    Head((8, 16, 32)),
+    Head((8, 16, 32), reg_max=1, kind="26"),
+    Head((8, 16, 32, 64), limit=300),
+    Head((4, 8, 16, 32), reg_max=8, limit=20, agnostic=True),
+]
+IMAGE = TensorInfo("images", ("batch", 3, "height", "width"), "tensor(float)")
+NAMES = "{0: 'cat', 1: 'dog', 2: 'owl'}"
+BASE = {"task": "detect", "names": NAMES, "stride": "32", "imgsz": "[320, 320]"}
+
+
+def outputs(*channels):
+    return [TensorInfo(f"o{i}", ("batch", c, "h", "w"), "tensor(float)") for i, c in enumerate(channels)]
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_what_is_written_is_read(head):
+    metadata = {KEY: entry(head, "int8")}
+    assert read_head(metadata) == head
+    assert read_entry(metadata)["precision"] == "int8"
+
+
+def test_files_of_ultralytics_have_no_head():
+    assert read_head({}) is None
+    assert read_head({KEY: entry(None, "fp16")}) is None  # quantised, in Ultralytics' own layout
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"version": 2}, "newer yolean"),
+        ({"version": "1"}, "has not written"),
+        ({"strides": []}, "no head that yolean knows"),
+        ({"strides": [8, 0]}, "no head that yolean knows"),
+        ({"strides": [8, True]}, "no head that yolean knows"),
+        ({"reg_max": "16"}, "no head that yolean knows"),
+        ({"reg_max": 10**9}, "no head that yolean knows"),
+        ({"head": "27"}, "no head that yolean knows"),
+        ({"limit": -1}, "no head that yolean knows"),
+        ({"agnostic": None}, "no head that yolean knows"),
+    ],
+)
+def test_entries_that_contradict_themselves_are_refused(change, message):
+    value = {
+        "version": 1, "precision": "fp32", "strides": [8], "reg_max": 16, "head": "v8", "limit": None,
+        "agnostic": False,
+    } | change  # fmt: skip
+    with pytest.raises(ModelError, match=message):
+        read_head({KEY: str(value)})
+
+
+@pytest.mark.parametrize("text", ["[1]", "lean", "{'version': __import__('os')}"])
+def test_entries_of_others_are_refused(text):
+    with pytest.raises(ModelError):
+        read_head({KEY: text})
+
+
+@pytest.mark.parametrize(
+    ("metadata", "channels", "nc", "extra"),
+    [
+        ({}, [64, 64, 3, 3], 3, 0),
+        ({"names": None}, [64, 64, 80, 80], 80, 0),  # no names: as many as the classes have channels
+        ({"task": "segment"}, [64, 64, 3, 3, 32, 32, 32], 3, 32),
+        ({"task": "pose", "kpt_shape": "[5, 2]"}, [64, 64, 3, 3, 10, 10], 3, 10),
+        ({"task": "obb"}, [64, 64, 3, 3, 1, 1], 3, 1),
+    ],
+)
+def test_layouts(metadata, channels, nc, extra):
+    given = {key: value for key, value in (BASE | metadata).items() if value is not None}
+    found = read_spec(given | {KEY: entry(Head((8, 16)), "fp32")}, [IMAGE], outputs(*channels))
+    layout = found.layout
+    assert (layout.kind, layout.nc, layout.extra, layout.head) == ("lean", nc, extra, Head((8, 16)))
+    assert found.dynamic
+    assert found.batch is None
+
+
+@pytest.mark.parametrize(
+    ("metadata", "channels", "message"),
+    [
+        ({}, [64, 64, 3], "4 outputs of four axes"),  # one is missing
+        ({}, [64, 64, 3, 4], "contradict"),  # another number of classes at the second scale
+        ({}, [64, 64, 80, 80], "contradict"),  # more classes than names
+        ({}, [32, 64, 3, 3], "contradict"),  # other bins than reg_max
+        ({"task": "segment"}, [64, 64, 3, 3, 32, 32], "7 outputs"),  # no prototypes
+        ({"task": "segment"}, [64, 64, 3, 3, 32, 32, 16], "contradict"),  # fewer prototypes than coefficients
+        ({"task": "pose", "kpt_shape": "[5, 3]"}, [64, 64, 3, 3, 10, 10], "contradict"),
+        ({"task": "pose"}, [64, 64, 3, 3, 10, 10], "contradict"),  # keypoints that nobody described
+        ({"task": "obb"}, [64, 64, 3, 3, 2, 2], "contradict"),
+    ],
+)
+def test_graphs_that_contradict_their_head_are_refused(metadata, channels, message):
+    with pytest.raises(ModelError, match=message):
+        read_spec(BASE | metadata | {KEY: entry(Head((8, 16)), "fp32")}, [IMAGE], outputs(*channels))

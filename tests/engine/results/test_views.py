@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from yolean.engine.errors import InputError
+from yolean.engine.images.sources import Frame
+from yolean.engine.results.results import Results, write_image
+from yolean.postprocess.detections import Detections
+from yolean.postprocess.geometry import Geometry
+from yolean.postprocess.masks import InstanceMasks
+
+NAMES = {0: "cat", 1: "fox", 2: "dog"}
+SCORES = np.array([0.9, 0.8, 0.7], np.float32)
+CLASSES = np.array([1, 0, 1])
+XYXY = np.array([[10, 20, 50, 40], [0, 0, 200, 100], [5, 5, 6, 7]], np.float32)
+
+
+def results(task="detect", boxes=XYXY, **views):
+    """Three objects (or as many as given) in a picture of 200 x 100."""
+    frame = Frame(np.zeros((100, 200, 3), np.uint8), "folder/film.mp4", 7, 25.0, 1.5)
+    found = Detections(boxes, SCORES[: len(boxes)], CLASSES[: len(boxes)], **views)
+    return Results(frame, NAMES, task, found, {"inference": 1.0}, (64, 64))
+
+
+def masks(count=3):
+    geometry = Geometry.letterbox((100, 200), (64, 64))
+    crops = tuple(np.ones((4, 5 + i), np.uint8) for i in range(count))
+    return InstanceMasks(crops, np.array([[10, 20 + i] for i in range(count)]), geometry)
+
+
+def test_attributes_of_the_frame():
+    found = results()
+    assert (found.path, found.frame, found.fps) == ("folder/film.mp4", 7, 25.0)
+    assert (found.orig_shape, found.tensor_shape, len(found)) == ((100, 200), (64, 64), 3)
+    assert (found.masks, found.keypoints, found.obb, found.probs) == (None, None, None, None)
+
+
+def test_boxes_in_every_format():
+    boxes = results().boxes
+    np.testing.assert_array_equal(boxes.xywh[0], [30, 30, 40, 20])
+    np.testing.assert_allclose(boxes.xyxyn[0], [0.05, 0.2, 0.25, 0.4])
+    np.testing.assert_allclose(boxes.xywhn[0], [0.15, 0.3, 0.2, 0.2])
+    np.testing.assert_allclose(boxes.data[0], [10, 20, 50, 40, 0.9, 1])
+    assert boxes.data.shape == (3, 6)
+    assert boxes.cls.dtype == np.int64
+
+
+@pytest.mark.parametrize("view", ["boxes", "keypoints", "masks"])
+def test_indexing_keeps_the_first_axis(view):
+    points = np.arange(18, dtype=np.float32).reshape(3, 2, 3)
+    found = getattr(results("pose", keypoints=points, masks=masks()), view)
+    assert len(found) == 3
+    assert [len(one) for one in found] == [1, 1, 1]
+    assert len(found[1:]) == 2
+    assert len(found[np.array([True, False, True])]) == 2
+    np.testing.assert_array_equal(found[-1].data, found.data[2:])
+    np.testing.assert_array_equal(found[1].data, found.data[1:2])
+    with pytest.raises(IndexError, match="out of range for 3"):
+        found[3]
+    assert found.cpu().numpy() is found
+
+
+def test_a_loop_as_ultralytics_users_write_it():
+    found = results()
+    seen = [(found.names[int(b.cls[0])], float(b.conf[0]), b.xyxy[0].tolist()) for b in found.boxes]
+    assert seen[1] == ("cat", pytest.approx(0.8), [0, 0, 200, 100])
+    assert found.cpu().numpy() is found
+
+
+def test_obb():
+    boxes = np.array([[100, 50, 40, 20, np.pi / 2]], np.float32)
+    found = results("obb", boxes)
+    assert found.boxes is None
+    np.testing.assert_allclose(found.obb.xyxy, [[90, 30, 110, 70]], atol=1e-4)
+    np.testing.assert_allclose(found.obb.xyxyxyxyn, found.obb.xyxyxyxy / (200, 100), rtol=1e-6)
+    np.testing.assert_allclose(found.obb.data[0], [100, 50, 40, 20, np.pi / 2, 0.9, 1], rtol=1e-6)
+    assert len(found.obb[0]) == 1
+    box = found.summary(decimals=2)[0]["box"]
+    assert box == {"x1": 90, "y1": 70, "x2": 110, "y2": 70, "x3": 110, "y3": 30, "x4": 90, "y4": 30}
+
+
+def test_masks_are_cut_out_by_index_and_scaled():
+    found = results("segment", masks=masks()).masks
+    assert found.data.shape == (3, 64, 64)
+    assert found.data.sum(axis=(1, 2)).tolist() == [20, 24, 28]
+    np.testing.assert_array_equal(found[2].data[0], found.data[2])
+    # Tensor column 10 is picture column 31.25, row 20 is (20 - 16) / 0.32 = 12.5.
+    np.testing.assert_allclose(found.xy[0].min(axis=0), [31.25, 12.5])
+    np.testing.assert_allclose(found.xyn[0], found.xy[0] / (200, 100), rtol=1e-6)
+    assert len(found[1:].xy) == 2
+
+
+@pytest.mark.parametrize(("values", "conf"), [(3, True), (2, False)])
+def test_keypoints_with_and_without_visibility(values, conf):
+    data = np.tile(np.array([20, 50, 0.5][:values], np.float32), (3, 4, 1))
+    found = results("pose", keypoints=data)
+    assert found.keypoints.has_visible is conf
+    assert (found.keypoints.conf is not None) is conf
+    np.testing.assert_allclose(found.keypoints.xyn[0, 0], [0.1, 0.5])
+    assert ("visible" in found.summary()[0]["keypoints"]) is conf
+
+
+def test_probs():
+    probs = np.array([0.1, 0.2, 0.7], np.float32)
+    found = results("classify", np.zeros((0, 4), np.float32), probs=probs)
+    assert (found.probs.top1, found.probs.top5) == (2, [2, 1, 0])
+    assert found.probs.top1conf == pytest.approx(0.7)
+    assert len(found) == 1
+    assert found.verbose() == "dog 0.70, fox 0.20, cat 0.10"
+    assert [item["name"] for item in found.summary()] == ["dog", "fox", "cat"]
+
+
+def test_summary_and_json_hold_plain_values():
+    found = results("segment", masks=masks())
+    first = found.summary(normalize=True, decimals=3)[0]
+    assert first["box"] == {"x1": 0.05, "y1": 0.2, "x2": 0.25, "y2": 0.4}
+    assert (first["name"], first["class"], first["confidence"]) == ("fox", 1, 0.9)
+    assert len(first["segments"]["x"]) == len(first["segments"]["y"]) > 0
+    assert json.loads(found.to_json()) == found.summary()
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(3, "1 cat, 2 foxes"), (1, "1 fox"), (0, "nothing found")],
+)
+def test_verbose(count, text):
+    assert results(boxes=XYXY[:count]).verbose() == text
+    assert text in repr(results(boxes=XYXY[:count]))
+
+
+def test_empty_results_keep_their_shapes():
+    found = results("segment", XYXY[:0], masks=masks(0))
+    assert found.boxes.xywh.shape == (0, 4)
+    assert found.boxes.data.shape == (0, 6)
+    assert found.masks.data.shape == (0, 64, 64)
+    assert found.masks.xy == []
+    assert found.summary() == []
+    assert found.to_json() == "[]"
+
+
+def test_save_writes_the_drawing(tmp_path, monkeypatch):
+    found = results()
+    target = tmp_path / "Größe.png"  # OpenCV's own writer fails on such names on Windows
+    assert found.save(target) == str(target)
+    assert target.read_bytes()[:4] == b"\x89PNG"
+    monkeypatch.chdir(tmp_path)
+    assert found.save() == "results_film_7.jpg"  # a video's frame becomes a picture
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("missing/out.jpg", "No such file"),
+        ("out", "expected a picture's suffix"),
+        ("out.xyz", "expected a picture's suffix"),
+        ("folder.jpg", "directory"),
+    ],
+)
+def test_what_cannot_be_written_is_one_line(tmp_path, name, message):
+    (tmp_path / "folder.jpg").mkdir()
+    with pytest.raises(InputError, match=message):
+        results().save(tmp_path / name)
+
+
+def test_a_format_that_cannot_hold_the_picture_is_one_line(tmp_path):
+    with pytest.raises(InputError, match="does not hold 17000x1 colour pixels"):
+        write_image(tmp_path / "wide.webp", np.zeros((1, 17000, 3), np.uint8))
+    assert list(tmp_path.iterdir()) == []

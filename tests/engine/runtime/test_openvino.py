@@ -1,0 +1,60 @@
+"""OpenVINO for real; needs the runtime of yolean[openvino], which excludes others: `pytest -m openvino`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yolean
+from yolean.engine.runtime.cpu import has_cpu_flag
+from yolean.models import DEMO_MODELS, demo_model, demo_pictures
+
+pytestmark = pytest.mark.openvino
+
+
+@pytest.mark.parametrize("task", DEMO_MODELS)
+def test_fp32_answers_as_the_cpu_does(task):
+    ours, theirs = (
+        yolean.load(demo_model(task), device=device, precision=precision)(demo_pictures()[0])[0]
+        for device, precision in (("openvino", "fp32"), ("cpu", None))
+    )
+    assert len(ours) == len(theirs) > 0
+    for one, other in zip(ours.summary(), theirs.summary(), strict=True):
+        assert one["class"] == other["class"]
+        assert one["confidence"] == pytest.approx(other["confidence"], abs=2e-3)
+        for key, value in one.get("box", {}).items():
+            assert value == pytest.approx(other["box"][key], abs=1)
+
+
+def test_bf16_is_the_default_where_the_cpu_has_it():
+    picture = demo_pictures()[0]
+    default, bf16, fp32 = (
+        yolean.load(demo_model(), device="openvino", precision=precision)(picture)[0].boxes.conf
+        for precision in (None, "bf16", "fp32")
+    )
+    expected = bf16 if has_cpu_flag("avx512_bf16", "amx_bf16", "bf16") else fp32
+    np.testing.assert_array_equal(default, expected)
+    np.testing.assert_allclose(default, fp32, atol=0.03)
+
+
+def test_auto_takes_what_was_installed_on_purpose():
+    model = yolean.load(demo_model())
+    assert (str(model.session.device), model.session.provider) == ("openvino", "OpenVINOExecutionProvider")
+    assert str(yolean.load(demo_model(), device="cpu").session.device) == "cpu"
+
+
+def test_a_graph_that_openvino_cannot_compile_is_refused_and_left_by_auto(caplog):
+    # It wants data and indices of GatherElements to agree where ONNX does not: end-to-end pose, as exported.
+    plain = Path(__file__).parents[2] / "golden" / "plain" / "shapes-pose.onnx"
+    with pytest.raises(yolean.DeviceError, match=r"OpenVINOExecutionProvider failed: .*not consistent"):
+        yolean.load(plain, device="openvino")
+    model = yolean.load(plain)
+    assert str(model.session.device) == "cpu"
+    assert "openvino is not usable, falling back to cpu" in caplog.text
+    assert len(model(demo_pictures()[0])[0]) > 0
+
+
+def test_a_unit_that_is_not_there_is_refused():
+    with pytest.raises(yolean.DeviceError):
+        yolean.load(demo_model(), device="openvino:NPU")

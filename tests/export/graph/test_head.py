@@ -1,0 +1,159 @@
+"""Heads are found by what they compute: in the demo models, and in graphs built by hand."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnx
+import pytest
+import yolean
+from heads import HEIGHT, WIDTH, build
+from yolean.engine.errors import ModelError
+from yolean.export.evaluation.agreement import Differences, differences
+from yolean.export.graph.head import cut, last_convolutions
+from yolean.export.graph.onnx_graph import Graph, read_model
+from yolean.models import demo_pictures
+from yolean.postprocess.layout import Head
+
+PLAIN = Path(__file__).parents[2] / "golden" / "plain"
+
+KINDS = {
+    "detect": {},
+    "one class": {"nc": 1},
+    "as many classes as bins": {"nc": 64},
+    "four classes, no bins": {"nc": 4, "reg_max": 1},
+    "segment": {"task": "segment", "extra": 8},
+    "as many masks as classes": {"task": "segment", "extra": 8, "nc": 8},
+    "all branches alike": {"task": "segment", "extra": 16, "nc": 16, "reg_max": 4},
+    "pose": {"task": "pose", "extra": 15, "kpt_shape": (5, 3)},
+    "pose without visibility": {"task": "pose", "extra": 10, "kpt_shape": (5, 2), "nc": 1},
+    "pose of YOLO26": {"task": "pose", "extra": 15, "kpt_shape": (5, 3), "kind": "26", "reg_max": 1},
+    "as many keypoints as classes": {"task": "pose", "extra": 6, "kpt_shape": (2, 3), "nc": 6},
+    "obb": {"task": "obb", "extra": 1},
+    "obb of one class": {"task": "obb", "extra": 1, "nc": 1},
+    "obb of YOLO26": {"task": "obb", "extra": 1, "kind": "26", "reg_max": 1},
+    "two scales": {"strides": (16, 32)},
+    "four scales": {"strides": (4, 8, 16, 32)},
+    "end-to-end": {"limit": 20, "reg_max": 1},
+    "end-to-end, best class only": {"limit": 20, "agnostic": True},
+    "end-to-end segment": {"limit": 20, "task": "segment", "extra": 8},
+    "end-to-end pose": {"limit": 20, "task": "pose", "extra": 15, "kpt_shape": (5, 3), "kind": "26"},
+    "end-to-end obb": {"limit": 20, "task": "obb", "extra": 1, "kind": "26", "reg_max": 1},
+}
+
+
+@cache
+def pictures():
+    """Two of the drawn pictures, and noise of odd sizes."""
+    rng = np.random.default_rng(3)
+    noise = [rng.integers(0, 256, (*size, 3), np.uint8) for size in ((50, 70), (333, 111))]
+    return [cv2.imread(str(path)) for path in demo_pictures()[:2]] + noise
+
+
+def largest(plain, lean, conf=0.1):
+    """The largest differences, with NMS off.
+
+    It is the same code for both, and of two overlapping boxes whose scores are equal but for the last bit, it
+    may keep the one here and the other there.
+    """
+    found, options = Differences(), {"conf": conf, "iou": 1.0, "max_det": 30_000}
+    for picture in pictures():
+        found = found.merge(differences(plain(picture, **options)[0], lean(picture, **options)[0]))
+    return found
+
+
+def same(found):
+    return (
+        found.matched > 0
+        and not found.missing
+        and not found.extra
+        and found.box <= 0.05
+        and found.score <= 1e-5
+        and (found.keypoints or 0) <= 0.05
+        and (found.mask or 0) <= 0.01
+    )
+
+
+@pytest.mark.parametrize("settings", KINDS.values(), ids=KINDS)
+def test_heads_of_every_kind_are_found_and_decoded(settings):
+    model = build(**settings)
+    plain = yolean.load(model.SerializeToString())
+    made = cut(model, plain)
+    assert made is not None
+    lean = yolean.load(made.SerializeToString())
+    expected = {"strides": (8, 16, 32), "reg_max": 16, "kind": "v8", "limit": None, "agnostic": False}
+    wanted = Head(**{key: settings.get(key, value) for key, value in expected.items()})
+    assert lean.spec.layout.head == wanted
+    assert same(largest(plain, lean, conf=0.6))
+
+
+@pytest.mark.parametrize("settings", [{}, {"limit": 20}, {"task": "obb", "extra": 1}])
+def test_a_head_that_computes_something_else_is_not_recognised(settings):
+    model = build(**settings, spoil=True)
+    assert cut(model, yolean.load(model.SerializeToString())) is None
+
+
+@pytest.mark.parametrize("stem", ["shapes", "shapes-seg", "shapes-pose", "shapes-obb"])
+def test_demo_models(stem, demo):
+    plain, made = demo(stem)
+    lean = yolean.load(made.SerializeToString())
+    assert (lean.spec.dynamic, lean.spec.batch, lean.names) == (True, None, plain.names)
+    assert lean.spec.imgsz == plain.spec.imgsz
+    assert same(largest(plain, lean))
+
+
+def test_batches_are_answered_as_single_pictures(demo):
+    lean = yolean.load(demo("shapes-seg")[1].SerializeToString())
+    picture = demo_pictures()[0]
+    alone, together = lean(picture)[0], lean([picture] * 3, batch=3)
+    for one in together:
+        assert one.boxes.cls.tolist() == alone.boxes.cls.tolist()
+        np.testing.assert_allclose(one.boxes.xyxy, alone.boxes.xyxy, atol=0.01)
+        assert (one.masks.data == alone.masks.data).mean() > 0.999
+
+
+def test_names_tell_nothing():
+    path = PLAIN / "shapes-seg.onnx"
+    model = read_model(path)
+    graph = Graph(model)
+    kept = {*graph.outputs, model.graph.input[0].name}
+    names = {name for node in graph.nodes for name in (*node.input, *node.output) if name}
+    numbers = {name: f"n{number}" for number, name in enumerate(sorted(names - kept))}
+    for node in graph.nodes:
+        node.name = ""
+        for field in (node.input, node.output):
+            field[:] = [numbers.get(name, name) for name in field]
+    for weight in graph.weights.values():
+        weight.name = numbers[weight.name]
+    plain = yolean.load(path)
+    made = cut(model, plain)
+    assert made is not None
+    assert same(largest(plain, yolean.load(made.SerializeToString())))
+
+
+def test_the_way_through_shape_is_not_taken():
+    ends = last_convolutions(Graph(read_model(PLAIN / "shapes.onnx")))
+    assert len(ends) == 6  # a dynamic graph also asks three feature maps for their sizes
+
+
+def test_the_source_is_left_as_it_was():
+    model = build()
+    before = model.SerializeToString()
+    cut(model, yolean.load(before))
+    assert model.SerializeToString() == before
+
+
+def test_weights_that_lie_outside_are_refused(tmp_path):
+    path = tmp_path / "big.onnx"
+    onnx.save(build(), path, save_as_external_data=True, size_threshold=0)
+    with pytest.raises(ModelError, match="external data"):
+        read_model(path)
+
+
+def test_shape_of_the_built_models():
+    plain = yolean.load(build().SerializeToString())
+    assert plain.spec.imgsz == (HEIGHT, WIDTH)
+    assert len(plain(pictures()[0], conf=0.3)[0]) > 0

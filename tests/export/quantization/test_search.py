@@ -1,0 +1,436 @@
+"""How a way to quantise is chosen, and what engines make of files in eight bits."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import yolean
+from heads import HEIGHT, WIDTH, build
+from onnx import TensorProto, helper, numpy_helper
+from yolean.engine.images.preprocessing import InputTensor, place
+from yolean.engine.model.lean_metadata import KEY, read_entry
+from yolean.engine.model.spec import ModelSpec
+from yolean.export.evaluation.agreement import Agreement, agreement
+from yolean.export.evaluation.comparison import Speed, answers
+from yolean.export.graph.head import cut
+from yolean.export.graph.onnx_graph import Graph, read_model
+from yolean.export.quantization import search as int8
+from yolean.export.quantization.calibration import whole
+from yolean.export.quantization.search import Quantiser, loss, quantise_best
+from yolean.models import demo_pictures
+from yolean.postprocess.layout import Layout
+
+PLAIN = Path(__file__).parents[2] / "golden" / "plain"
+SPEED = Speed(2.0, 1.0, 0.5, 0.5, 0.5, 7, 1, "CPUExecutionProvider")
+
+
+def silent(stage, done, total):
+    """Nobody wants to know."""
+
+
+def load(model):
+    return yolean.load(model.SerializeToString(), device="cpu")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Six small pictures of different sizes: the drawn ones, and some of them turned."""
+    path = tmp_path_factory.mktemp("pictures")
+    for number, picture in enumerate(demo_pictures()[:3]):
+        image = cv2.imread(str(picture))
+        small = cv2.resize(image, None, fx=0.5, fy=0.5)
+        cv2.imwrite(str(path / f"{number}a.png"), small)
+        cv2.imwrite(str(path / f"{number}b.png"), np.ascontiguousarray(small[:, ::-1]))
+    return path
+
+
+@pytest.fixture(scope="module")
+def pictures(folder):
+    return sorted(folder.iterdir())
+
+
+@pytest.fixture(scope="module")
+def work(pictures):
+    """A quantiser of a built network."""
+    source = load(build())
+    model = cut(build(), source)
+    return Quantiser(model, source, pictures, silent)
+
+
+@pytest.fixture
+def same_speed(monkeypatch):
+    """Both files are equally fast; returns what was timed."""
+    timed = []
+
+    def measure(reference, candidate, image, seconds=5.0):
+        timed.append((reference, candidate))
+        return replace(SPEED, ratio=1.0)
+
+    monkeypatch.setattr(int8, "compare_speed", measure)
+    return timed
+
+
+# ---- engines ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("stem", "least"),
+    [("shapes", 0.9), ("shapes-seg", 0.9), ("shapes-pose", 0.9), ("shapes-obb", 0.9), ("shapes-cls", 1.0)],
+)
+def test_demo_models_answer_nearly_the_same_in_bytes(stem, least, demo):
+    source, model = demo(stem)
+    pictures = demo_pictures()[:2]
+    made = Quantiser(model, source, pictures, silent).make("min-max")
+    engine = load(made)
+    assert (engine.spec.dtype, engine.spec.dynamic, engine.spec.batch) == ("uint8", True, None)
+    assert (engine.task, engine.names, engine.spec.imgsz) == (source.task, source.names, source.spec.imgsz)
+    assert read_entry(engine.session.metadata)["precision"] == "int8"
+    share = len(made.SerializeToString()) / (PLAIN / f"{stem}.onnx").stat().st_size
+    assert share < (0.4 if stem == "shapes" else 0.5)
+    found = agreement(answers(source, engine, pictures))
+    assert found.score >= least
+    assert found.confidence_error < 0.05
+    for share in (found.mean_iou, found.mask_iou):
+        assert share is None or share > 0.9
+    assert found.keypoint_relative is None or found.keypoint_relative < 0.02
+
+
+def test_sizes_and_batches_of_a_file_in_bytes(demo):
+    source, model = demo("shapes")
+    engine = load(Quantiser(model, source, demo_pictures()[:1], silent).make("min-max"))
+    picture = cv2.imread(str(demo_pictures()[0]))
+    alone, small = engine(picture)[0], engine(picture, imgsz=160)[0]
+    assert len(alone) > 3
+    assert len(small) > 0
+    for one in engine([picture] * 3, batch=3):
+        np.testing.assert_array_equal(one.boxes.data, alone.boxes.data)
+
+
+def fixed_at(model, batch=None, channels=None):
+    """The same network for another number of images a run, or of channels."""
+    graph = model.graph
+    axes = graph.input[0].type.tensor_type.shape.dim
+    if channels is not None:
+        first = next(node for node in graph.node if node.op_type == "Conv").input[1]
+        weight = next(tensor for tensor in graph.initializer if tensor.name == first)
+        value = numpy_helper.to_array(weight).sum(axis=1, keepdims=True)
+        weight.CopyFrom(numpy_helper.from_array(value, first))
+        axes[1].dim_value = channels
+        model.metadata_props.add(key="channels", value=str(channels))
+    if batch is not None:
+        axes[0].dim_value = batch
+        del graph.value_info[:]
+        for output in graph.output:
+            output.type.tensor_type.shape.dim[0].dim_value = batch
+    return model
+
+
+@pytest.mark.parametrize("change", [{"batch": 2}, {"channels": 1}, {"batch": 3, "channels": 1}])
+def test_files_of_a_fixed_batch_and_of_grey(change, pictures):
+    model = fixed_at(build(), **change)
+    source = load(model)
+    assert source.spec.batch == change.get("batch", 1)
+    assert source.spec.channels == change.get("channels", 3)
+    quantiser = Quantiser(cut(model, source), source, pictures, silent)
+    engine = load(quantiser.make("min-max"))
+    assert (engine.spec.batch, engine.spec.channels) == (source.spec.batch, source.spec.channels)
+    assert engine.spec.dtype == "uint8"
+    found = agreement(answers(source, engine, pictures))
+    assert found.objects > 10
+    assert found.mean_iou > 0.8
+
+
+def test_what_a_batch_has_no_picture_for_is_not_calibrated_on(pictures):
+    """Rows of zeros would count as black pictures."""
+    alone, filled = (
+        Quantiser(cut(model, load(model)), load(model), pictures[:2], silent)
+        for model in (build(), fixed_at(build(), batch=2))
+    )
+    for name, (low, high) in alone.ranges("min-max").items():
+        assert filled.ranges("min-max")[name] == pytest.approx((low, high), rel=1e-4, abs=1e-5)
+    for (name, one), other in zip(alone._seen.items(), filled._seen.values(), strict=True):
+        assert other.counts.sum() == 2 * one.counts.sum(), name
+
+
+def test_bytes_of_others_are_refused():
+    """What 0 to 255 means in a file that is not ours, nobody knows."""
+    model = build()
+    graph = model.graph
+    graph.input[0].type.tensor_type.elem_type = TensorProto.UINT8
+    first = graph.node[0]
+    first.input[0] = "cast"
+    graph.node.insert(0, helper.make_node("Cast", ["images"], ["cast"], to=TensorProto.FLOAT))
+    with pytest.raises(yolean.ModelError, match="quantised inputs are unknown") as caught:
+        load(model)
+    assert "\n" not in str(caught.value)
+    model.metadata_props.add(key=KEY, value="{'version': 1, 'precision': 'int8'}")
+    assert load(model).spec.dtype == "uint8"
+
+
+# ---- pictures as bytes ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("task", ["detect", "classify"])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("shape", [(64, 96), (30, 200), (333, 111), (1, 1)])
+def test_bytes_are_255_times_the_floats(task, channels, shape):
+    image = np.random.default_rng(sum(shape)).integers(0, 256, (*shape, channels), np.uint8)
+    prepared = {}
+    for dtype in ("float32", "uint8"):
+        spec = ModelSpec(Layout(task, "raw", 1), {0: "x"}, (64, 96), 32, channels, 1, False, dtype)
+        geometry = place(shape, spec.imgsz, spec)
+        tensor = InputTensor((1, channels, *geometry.tensor), dtype)
+        tensor.write([(image, geometry)], spec)
+        assert tensor.array.dtype == dtype
+        prepared[dtype] = tensor.array[0]
+    wanted = np.rint(prepared["float32"].astype(np.float64) * 255)
+    np.testing.assert_array_equal(prepared["uint8"], wanted)
+
+
+# ---- what is observed -------------------------------------------------------------------------------------
+
+
+def test_calibration_sees_what_the_engine_sees(work, pictures):
+    tensors = list(work._tensors(pictures))
+    assert len(tensors) == len(pictures)
+    engine = work._float
+    for path, tensor in zip(pictures, tensors, strict=True):
+        image = cv2.imread(str(path))
+        geometry = place(image.shape[:2], (HEIGHT, WIDTH), engine.spec)
+        wanted = InputTensor((1, 3, HEIGHT, WIDTH), "float32")
+        wanted.write([(image, geometry)], engine.spec)
+        np.testing.assert_array_equal(tensor, wanted.array)
+
+
+def test_pictures_that_cannot_be_read_are_left_out(work, pictures, tmp_path):
+    broken = tmp_path / "broken.jpg"
+    broken.write_text("no picture")
+    assert len(list(work._tensors([pictures[0], broken, tmp_path / "missing.png"]))) == 1
+
+
+def test_at_most_a_hundred_pictures_calibrate(monkeypatch, pictures):
+    monkeypatch.setattr(int8, "_MOST_CALIBRATED", 2)
+    monkeypatch.setattr(int8, "_JUDGES", 3)
+    told = []
+    source = load(build())
+    model = cut(build(), source)
+    quantiser = Quantiser(model, source, pictures, lambda *step: told.append(step))
+    # Once for the ranges, and once for what lies within.
+    assert told == [("calibrating", 0, 2), ("calibrating", 1, 2)] * 2
+    assert len(quantiser.judges) == 3
+
+
+def test_scores_that_nobody_asks_for_get_no_bytes(work):
+    ranges = work.ranges("min-max")
+    names = [output.name for output in work.model.graph.output]
+    classes = [name for name in names if name.startswith("classes_")]
+    assert len(classes) == 3
+    for name in classes:
+        low, high = ranges[name]
+        assert low >= -8
+        assert high >= 1
+        assert work._seen[name].high <= high
+
+
+# ---- choices ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        (Agreement("detect", 1, 5, 5, 1.0, 1.0, 1.0, 0.0, 0.0), 0),
+        (Agreement("detect", 1, 5, 5, 0.9, 0.8, 1.0, 0.0, 0.0), 0.2),  # the smaller share
+        (Agreement("detect", 1, 5, 5, 1.0, 1.0, 0.9, -0.2, 0.2), 0.3),  # boxes and scores
+        (Agreement("segment", 1, 5, 5, 1.0, 1.0, 1.0, 0.0, 0.0, mask_iou=0.7), 0.3),
+        (
+            Agreement(
+                "pose", 1, 5, 5, 1.0, 1.0, 1.0, 0.0, 0.0, keypoint_distance=20.0, keypoint_relative=0.1
+            ),
+            0.1,
+        ),
+        (Agreement("classify", 1, confidence_change=0.1, confidence_error=0.1, top1=0.5), 0.6),
+        (Agreement("detect", 1, 5, 0, 0.0, 0.0), 1),  # nothing found any more
+    ],
+)
+def test_loss(found, expected):
+    assert loss(found) == pytest.approx(expected)
+
+
+def test_the_method_with_the_least_loss_is_taken(monkeypatch, work):
+    losses = dict(zip(int8.METHODS, (0.3, 0.2, 0.1, 0.4), strict=True))
+    monkeypatch.setattr(Quantiser, "make", lambda self, method, keep=(): method)
+    monkeypatch.setattr(Quantiser, "loss", lambda self, made, judges=None: losses[made])
+    assert work.best_method() == ("percentile 99.99", losses)
+    losses.update(dict.fromkeys(losses, 0.1))
+    assert work.best_method()[0] == "min-max"  # of equals the first
+
+
+def test_sensitivity_quantises_one_layer_at_a_time(monkeypatch, work):
+    seen = []
+
+    def one(self, made, judges=None):
+        kept = {*made}
+        (alone,) = [name for name in self.convolutions if name not in kept]
+        seen.append((alone, len(judges)))
+        return self.convolutions.index(alone) % 5
+
+    monkeypatch.setattr(int8, "_JUDGES", 4)
+    monkeypatch.setattr(Quantiser, "make", lambda self, method, keep=(): list(keep))
+    monkeypatch.setattr(Quantiser, "loss", one)
+    losses = work.sensitivity("min-max")
+    assert seen == [(name, 2) for name in work.convolutions]
+    assert list(losses.values()) == sorted(losses.values(), reverse=True)
+    assert losses.keys() == set(work.convolutions)
+
+
+@pytest.mark.parametrize(
+    ("losses", "times", "expected"),
+    [
+        ({}, {}, 0),  # nothing helps
+        ({1: 0.5}, {}, 1),
+        ({1: 0.85, 2: 0.81, 4: 0.79, 8: 0.85}, {}, 4),  # a fifth must go
+        ({1: 0.5, 2: 0.4, 4: 0.4, 8: 0.6}, {}, 2),  # the best of all, of equals the smaller
+        ({1: 0.5, 2: 0.2}, {2: 1.2}, 1),  # two would be better, and too slow
+        ({1: 0.5, 2: 0.5}, {1: 1.2, 2: 1.2}, 0),
+        ({8: 0.1}, {8: 1.1}, 8),  # just fast enough
+    ],
+)
+def test_layers_stay_in_float_where_that_pays(monkeypatch, work, losses, times, expected):
+    order = work.convolutions[::-1]
+    monkeypatch.setattr(Quantiser, "sensitivity", lambda self, method: dict.fromkeys(order, 1.0))
+    monkeypatch.setattr(Quantiser, "make", lambda self, method, keep=(): list(keep))
+    monkeypatch.setattr(Quantiser, "engine", lambda self, made: len(made))
+    monkeypatch.setattr(Quantiser, "loss", lambda self, made, judges=None: losses.get(len(made), 1.0))
+    monkeypatch.setattr(
+        int8, "compare_speed", lambda one, other, image, seconds: replace(SPEED, ratio=times.get(other, 1.0))
+    )
+    assert work.worth_keeping("min-max", 1.0) == order[:expected]
+
+
+def test_where_nothing_is_lost_nothing_stays_in_float(monkeypatch, work):
+    monkeypatch.setattr(Quantiser, "sensitivity", lambda self, method: dict.fromkeys(self.convolutions, 0.0))
+    monkeypatch.setattr(Quantiser, "loss", lambda self, made, judges=None: 0.0)
+    monkeypatch.setattr(int8, "compare_speed", lambda *_: SPEED)
+    assert work.worth_keeping("min-max", 0.0) == []
+
+
+# ---- all of it --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"task": "pose", "extra": 15, "kpt_shape": (5, 3)}, {"limit": 20, "reg_max": 1}]
+)
+def test_a_network_is_quantised_from_end_to_end(monkeypatch, settings, pictures, same_speed):
+    source = load(build(**settings))
+    model = cut(build(**settings), source)
+    monkeypatch.setattr(int8, "_JUDGES", 2)
+    before = model.SerializeToString()
+    stages = []
+
+    def tell(stage, done, total):
+        assert 0 <= done < total
+        if stage not in stages:
+            stages.append(stage)
+
+    made, held_out, details = quantise_best(model, source, pictures, tell)
+    assert model.SerializeToString() == before
+    assert held_out == pictures[1::3]
+    assert stages == [
+        "reading pictures", "calibrating", "comparing ways to calibrate", "asking each layer what it costs",
+        "leaving layers in float",
+    ]  # fmt: skip
+    assert details["held out"] == "2 of 6 pictures, for the figures below"
+    assert details["ranges"].endswith("the best of 4 ways on 2 pictures")
+    convolutions = [node for node in model.graph.node if node.op_type == "Conv"]
+    assert details["in float"].endswith(f" of {len(convolutions)} convolutions")
+    graph = Graph(made)
+    floats = [
+        node for node in graph.nodes if node.op_type == "Conv" and graph.constant(node.input[1]) is not None
+    ]
+    assert details["in float"].startswith(f"{len(floats)} of ")
+    engine = load(made)
+    assert engine.spec.layout == load(model).spec.layout
+    assert read_entry(engine.session.metadata)["precision"] == "int8"
+
+
+def test_pictures_held_out_are_used_for_no_choice(monkeypatch, pictures, same_speed):
+    used = set()
+    genuine = Quantiser.__init__
+
+    def spy(self, model, source, calibration, tell):
+        used.update(calibration)
+        genuine(self, model, source, calibration, tell)
+
+    monkeypatch.setattr(Quantiser, "__init__", spy)
+    monkeypatch.setattr(Quantiser, "sensitivity", lambda self, method: {})
+    source = load(build())
+    _, held_out, _ = quantise_best(cut(build(), source), source, pictures, silent)
+    assert not used & set(held_out)
+    assert used | set(held_out) == set(pictures)
+
+
+def test_the_result_is_always_the_same(monkeypatch, pictures, same_speed):
+    monkeypatch.setattr(int8, "METHODS", {"min-max": whole})
+    monkeypatch.setattr(int8, "_TRIED", (2,))
+    monkeypatch.setattr(Quantiser, "sensitivity", lambda self, method: dict.fromkeys(self.convolutions, 0.1))
+    source = load(build())
+    one, other = (quantise_best(cut(build(), source), source, pictures, silent)[0] for _ in range(2))
+    assert one.SerializeToString() == other.SerializeToString()
+
+
+def test_pictures_that_cannot_be_read_do_not_count(monkeypatch, pictures, same_speed, tmp_path):
+    """Every second one is broken: those held out and those calibrated on are others."""
+    monkeypatch.setattr(Quantiser, "sensitivity", lambda self, method: {})
+    mixed = []
+    for number, picture in enumerate(pictures[:3]):
+        for path, content in ((f"{number}0.png", picture.read_bytes()), (f"{number}1.png", b"no picture")):
+            (tmp_path / path).write_bytes(content)
+            mixed.append(tmp_path / path)
+    source = load(build())
+    _, held_out, details = quantise_best(cut(build(), source), source, mixed, silent)
+    assert held_out == [mixed[2]]
+    assert details["held out"].startswith("1 of 3 pictures")
+
+
+@pytest.mark.parametrize(("good", "broken"), [(0, 1), (0, 3), (1, 0), (1, 4)])
+def test_two_pictures_are_needed(good, broken, pictures, tmp_path):
+    paths = pictures[:good]
+    for number in range(broken):
+        paths.append(tmp_path / f"{number}.jpg")
+        paths[-1].write_text("no picture")
+    source = load(build())
+    with pytest.raises(yolean.InputError, match=f"two pictures at least.*; {good} can be read"):
+        quantise_best(build(), source, paths, silent)
+
+
+def test_a_folder_in_which_nothing_is_found(tmp_path):
+    paths = [tmp_path / f"{number}.png" for number in range(4)]
+    for path in paths:
+        cv2.imwrite(str(path), np.full((40, 40, 3), 114, np.uint8))
+    path = PLAIN / "shapes.onnx"
+    source = yolean.load(path, device="cpu")
+    with pytest.raises(yolean.InputError, match="finds nothing"):
+        quantise_best(read_model(path), source, paths, silent)
+
+
+@pytest.mark.parametrize("opset", [11, 12])
+def test_old_opsets_are_refused(opset, pictures):
+    model = build()
+    source = load(model)
+    model.opset_import[0].version = opset
+    with pytest.raises(yolean.ModelError, match=f"opset {opset}, and INT8 needs 13"):
+        quantise_best(model, source, pictures, silent)
+
+
+def test_other_domains_are_no_opset(pictures):
+    """Only the operators of ONNX itself count."""
+    model = build()
+    source = load(model)
+    model.opset_import[0].version = 12
+    model.opset_import.append(helper.make_opsetid("com.microsoft", 17))
+    with pytest.raises(yolean.ModelError, match="opset 12, and INT8 needs 13"):
+        quantise_best(model, source, pictures, silent)

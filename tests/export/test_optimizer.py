@@ -1,0 +1,993 @@
+"""`yolean optimize`: what it makes, what it refuses in one line, and what it leaves on the disk."""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+import math
+import os
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import yolean
+from click.testing import CliRunner
+from heads import build
+from onnx import TensorProto, helper, numpy_helper
+from yolean.cli.export_summary import Stages, counted, lines, speed
+from yolean.cli.main import cli
+from yolean.engine.model.lean_metadata import KEY, read_entry
+from yolean.export import files
+from yolean.export import optimizer as optimize
+from yolean.export.evaluation import comparison as side_by_side
+from yolean.export.evaluation.agreement import Agreement, Differences, agreement, differences
+from yolean.export.evaluation.comparison import Speed, answers, compare_speed
+from yolean.export.files import check_target, find_pictures, spread, write_whole
+from yolean.export.optimizer import Job, Report, default_target
+from yolean.export.quantization import search as int8
+from yolean.export.quantization.calibration import whole
+from yolean.export.quantization.search import Quantiser
+from yolean.models import demo_pictures
+
+PLAIN = Path(__file__).parents[1] / "golden" / "plain"
+FASTER = Speed(2.0, 1.0, 0.5, 0.4, 0.6, 7, 2, "CPUExecutionProvider")
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A search that is short, on a machine where every file made is twice as fast as its source."""
+    monkeypatch.setattr(optimize, "compare_speed", lambda *_: FASTER)
+    monkeypatch.setattr(int8, "compare_speed", lambda *_: FASTER)
+    monkeypatch.setattr(int8, "METHODS", {"min-max": whole})
+    monkeypatch.setattr(int8, "_JUDGES", 2)
+    monkeypatch.setattr(Quantiser, "worth_keeping", lambda self, method, before: [])
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a model and three pictures."""
+    folder = tmp_path_factory.mktemp("original")
+    (folder / "pictures").mkdir()
+    onnx.save(build(), folder / "m.onnx")
+    for number, picture in enumerate(demo_pictures()[:3]):
+        small = cv2.resize(cv2.imread(str(picture)), None, fx=0.4, fy=0.4)
+        cv2.imwrite(str(folder / f"pictures/{number}.png"), small)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def here(original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of it, which is where the command runs."""
+    shutil.copytree(original, tmp_path / "here")
+    monkeypatch.chdir(tmp_path / "here")
+    return tmp_path / "here"
+
+
+def run(*arguments: object) -> Any:
+    """The command in this process; what is no SystemExit is raised."""
+    return CliRunner().invoke(cli, ["optimize", *map(str, arguments)], catch_exceptions=False)
+
+
+def made(*arguments: object, status: int = 0) -> str:
+    """What is printed by a command that has nothing to complain of but in its report."""
+    result = run(*arguments)
+    assert result.exit_code == status, result.output
+    assert result.stderr == ""
+    return str(result.stdout)
+
+
+def everything() -> dict[str, bytes | None]:
+    """What the folder holds, hidden files as well."""
+    return {str(path): path.read_bytes() if path.is_file() else None for path in sorted(Path().rglob("*"))}
+
+
+def refused(*arguments: object) -> str:
+    """The one line of a refusal that leaves all as it was."""
+    before = everything()
+    result = run(*arguments)
+    assert result.exit_code == 2, result.output
+    assert result.stdout == ""
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("Error: ")
+    assert everything() == before
+    return str(line.removeprefix("Error: "))
+
+
+def load(path: str | Path) -> Any:
+    return yolean.load(path, device="cpu")
+
+
+def same(one: Any, other: Any, folder: Path) -> Differences:
+    """The largest differences of two files over a folder's pictures."""
+    found = Differences()
+    for pair in answers(one, other, sorted(folder.glob("*.png"))):
+        found = found.merge(differences(*pair))
+    return found
+
+
+# ---- float ------------------------------------------------------------------------------------------------
+
+
+def test_a_lean_file_is_made_beside_its_source() -> None:
+    text = made("m.onnx")
+    assert text.startswith("m.onnx -> m-lean.onnx\n")
+    assert "detect, raw -> lean layout, fp32" in text
+    assert "0.50 of the source's time (0.40 to 0.60): 2.0 -> 1.0 ms, 2 threads" in text
+    plain, lean = load("m.onnx"), load("m-lean.onnx")
+    assert lean.spec.layout.kind == "lean"
+    assert read_entry(lean.session.metadata)["precision"] == "fp32"
+    found = same(plain, lean, Path("pictures"))
+    assert found.matched > 10
+    assert not found.missing + found.extra
+    assert found.box is not None
+    assert found.box < 0.05
+
+
+@pytest.mark.parametrize("stem", ["shapes", "shapes-seg", "shapes-pose", "shapes-obb", "shapes-cls"])
+def test_demo_models(stem: str, here: Path) -> None:
+    source = PLAIN / f"{stem}.onnx"
+    text = made(source, "-o", "lean.onnx", "--report", "r.json", "--calibrate", "pictures")
+    report = json.loads(Path("r.json").read_text())
+    plain, lean = load(source), load("lean.onnx")
+    kind = plain.spec.layout.kind
+    assert report["layout"] == [kind, "raw" if plain.task == "classify" else "lean"]
+    assert report["layout"][1] == lean.spec.layout.kind
+    assert ("a classifier has no head" in text) == (plain.task == "classify")
+    assert report["bytes"] == [source.stat().st_size, Path("lean.onnx").stat().st_size]
+    assert (report["differences"]["pictures"], report["agreement"]) == (3, None)
+    found = same(plain, lean, here / "pictures")
+    for name, most in (("box", 0.05), ("keypoints", 0.05), ("score", 1e-4), ("probs", 1e-4)):
+        assert (getattr(found, name) or 0) < most
+
+
+@pytest.mark.parametrize("options", [[], ["--half"], ["--int8", "--calibrate", "pictures"]])
+@pytest.mark.parametrize("settings", [{}, {"limit": 20}])
+def test_a_head_that_is_not_recognised_stays(options: list[str], settings: dict[str, Any]) -> None:
+    onnx.save(build(**settings, spoil=True), "m.onnx")
+    text = made("m.onnx", *options, "-o", "o.onnx", "--min-agreement", 0)
+    assert "not one that yolean knows: it stays" in text
+    plain, other = load("m.onnx"), load("o.onnx")
+    assert other.spec.layout == plain.spec.layout
+    assert [output.shape for output in other.session.outputs] == [
+        output.shape for output in plain.session.outputs
+    ]
+    if not options:
+        found = same(plain, other, Path("pictures"))
+        assert found.box is not None
+        assert found.box < 0.01
+        assert (found.missing, found.extra) == ((), ())
+
+
+FLOATS = helper.make_tensor_sequence_value_info("more", TensorProto.FLOAT, None)
+MORE_OUTPUTS = {
+    "an axis": ("Shape", helper.make_tensor_value_info("more", TensorProto.INT64, [4])),
+    "no axis": ("Size", helper.make_tensor_value_info("more", TensorProto.INT64, [])),
+    "a sequence": ("SequenceConstruct", FLOATS),
+}
+
+
+@pytest.mark.parametrize(
+    ("more", "settings"),
+    [
+        ("an axis", {}),
+        ("no axis", {}),
+        ("no axis", {"task": "segment", "extra": 8}),
+        ("no axis", {"spoil": True}),  # the head stays, and so does the output
+        ("a sequence", {}),
+    ],
+)
+def test_more_outputs_than_yolean_knows_do_no_harm(more: str, settings: dict[str, Any]) -> None:
+    """A file of others may give more beside what Ultralytics gives: it goes with the head."""
+    model, (operator, output) = build(**settings), MORE_OUTPUTS[more]
+    model.graph.node.append(helper.make_node(operator, ["images"], ["more"]))
+    model.graph.output.append(output)
+    onnx.save(model, "m.onnx")
+    made("m.onnx")
+    one, other = load("m.onnx"), load("m-lean.onnx")
+    assert other.spec.layout.kind == ("raw" if "spoil" in settings else "lean")
+    assert len(one.session.outputs) == one.spec.outputs + 1
+    assert same(one, other, Path("pictures")).matched > 10
+
+
+def test_answers_that_differ_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def spoilt(model: onnx.ModelProto) -> int:
+        change(model, lambda bias: bias + 0.5)
+        return 1
+
+    monkeypatch.setattr(optimize, "split_convolutions", spoilt)
+    before = everything()
+    text = made("m.onnx", status=3)
+    assert "PROBLEM" in text
+    assert "its answers differ from the source's" in text
+    assert text.endswith("Nothing was written; --force writes it all the same.\n")
+    assert everything() == before
+
+
+def test_a_classifier_that_differs_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(optimize, "split_convolutions", lambda model: change(model, lambda bias: bias * 1.2))
+    text = made(PLAIN / "shapes-cls.onnx", "-o", "o.onnx", status=3)
+    assert "differ from the source's: probs by" in text
+    assert not Path("o.onnx").exists()
+
+
+def change(model: onnx.ModelProto, how: Any) -> None:
+    """Change the biases."""
+    for tensor in model.graph.initializer:
+        value = numpy_helper.to_array(tensor)
+        if value.dtype == np.float32 and value.ndim == 1 and value.size > 1:
+            tensor.CopyFrom(numpy_helper.from_array(how(value).astype(np.float32), tensor.name))
+
+
+@pytest.mark.parametrize(
+    ("found", "problems"),
+    [
+        (Differences(3, 9, (), (), 0.001, 1e-6), []),
+        (Differences(3, 9, (), (), 0.6, 1e-6), ["box by 0.6 px, more than 0.5"]),
+        (Differences(3, 9, (), (), 0.1, 0.01), ["score by 0.01, more than 0.001"]),
+        (Differences(3, 9, (), (), 0.1, 1e-6, keypoints=2.0), ["keypoints by 2 px, more than 0.5"]),
+        (Differences(3, 0, probs=0.5), ["probs by 0.5, more than 0.001"]),
+        (Differences(3, 9, (), (), math.inf, math.nan), ["box by inf px", "score by nan,"]),
+        # of an object on the threshold, one file may see nothing
+        (Differences(3, 9, (0.2505,), (0.2509,), 0.001, 1e-6), []),
+        (
+            Differences(3, 9, (0.9, 0.252), (0.3,)),
+            ["3 objects were found by only one of the two"],
+        ),
+        (Differences(), []),
+    ],
+)
+def test_what_a_float_file_may_differ_by(found: Differences, problems: list[str]) -> None:
+    complaints = list(optimize._differs(found))
+    assert len(complaints) == len(problems)
+    for complaint, problem in zip(complaints, problems, strict=True):
+        assert problem in complaint
+
+
+def test_the_same_job_gives_the_same_file() -> None:
+    """Also in a process whose texts have other hashes, on which an order of sets would depend."""
+    code = (
+        "from pathlib import Path; from yolean.export import optimizer as o; "
+        "from yolean.export.evaluation import comparison as s; "
+        "s._WARM, s._LEAST, s._MOST = 0, 2, 2; "
+        "o.optimize(o.Job(Path('m.onnx'), Path('1.onnx')))"
+    )
+    environment = os.environ | {"PYTHONHASHSEED": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+    for number in (2, 3):
+        made("m.onnx", "-o", f"{number}.onnx")
+    assert len({Path(f"{number}.onnx").read_bytes() for number in (1, 2, 3)}) == 1
+
+
+# ---- half -------------------------------------------------------------------------------------------------
+
+
+def data_types(path: str) -> Counter[int]:
+    """How many weights of more than four numbers are of which type."""
+    tensors = onnx.load(path).graph.initializer
+    return Counter(tensor.data_type for tensor in tensors if math.prod(tensor.dims) > 4)
+
+
+@pytest.mark.parametrize("stem", ["m", "shapes-pose", "shapes-cls"])
+def test_half_precision_within_and_floats_outside(stem: str, here: Path) -> None:
+    source = Path("m.onnx") if stem == "m" else PLAIN / f"{stem}.onnx"
+    text = made(source, "--half", "-o", "h.onnx", "--calibrate", "pictures", "--report", "r.json")
+    assert "fp16, " in text
+    report = json.loads(Path("r.json").read_text())
+    assert report["precision"] == "fp16"
+    assert report["differences"] is None
+    assert report["agreement"]["score"] >= 0.95
+    engine = load("h.onnx")
+    assert engine.spec.dtype == "float32"
+    assert {output.dtype for output in engine.session.outputs} == {"tensor(float)"}
+    assert read_entry(engine.session.metadata)["precision"] == "fp16"
+    kinds = data_types("h.onnx")
+    assert kinds[TensorProto.FLOAT16] > 10
+    assert not kinds[TensorProto.FLOAT]
+    assert Path("h.onnx").stat().st_size < 0.65 * source.stat().st_size
+    found = agreement(answers(load(source), engine, sorted((here / "pictures").iterdir())))
+    assert found.score >= 0.95
+    assert found.confidence_error is not None
+    assert found.confidence_error < 0.01
+
+
+def test_a_lean_file_is_halved_as_it_is() -> None:
+    made("m.onnx")
+    made("m-lean.onnx", "--half", "--calibrate", "pictures")
+    lean, half = load("m-lean.onnx"), load("m-half.onnx")
+    assert half.spec.layout == lean.spec.layout
+    assert [one.name for one in half.session.outputs] == [one.name for one in lean.session.outputs]
+
+
+def halves(model: onnx.ModelProto) -> onnx.ModelProto:
+    """As Ultralytics exports with half=True: input and outputs are halves as well."""
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    return convert_float_to_float16(model)
+
+
+def test_a_source_in_half_precision_is_made_lean_and_keeps_it() -> None:
+    """Its own boxes are rounded to half a pixel of the tensor, which is several of a large picture.
+
+    So what is decoded in numpy lies next to them, and the two are compared as INT8 and float are.
+    """
+    onnx.save(halves(build()), "m.onnx")
+    cv2.imwrite("pictures/large.png", cv2.resize(cv2.imread("pictures/0.png"), (2400, 1800)))
+    text = made("m.onnx", "--calibrate", "pictures", "--min-agreement", 0.9)
+    assert "raw -> lean layout, fp16" in text
+    assert "recall" in text
+    engine = load("m-lean.onnx")
+    assert engine.spec.dtype == "float16"
+    assert read_entry(engine.session.metadata)["precision"] == "fp16"
+
+
+def test_a_source_in_half_precision_with_an_unknown_head() -> None:
+    onnx.save(halves(build(spoil=True)), "m.onnx")
+    assert "raw layout, fp16" in made("m.onnx", "--calibrate", "pictures", "--min-agreement", 0.9)
+    assert read_entry(load("m-lean.onnx").session.metadata)["precision"] == "fp16"
+
+
+# ---- eight bits -------------------------------------------------------------------------------------------
+
+INT8 = ("--int8", "--calibrate", "pictures", "--min-agreement", 0.5)
+
+
+def test_a_file_in_bytes_is_made_and_answers_pictures() -> None:
+    text = made("m.onnx", *INT8, "--report", "r.json")
+    assert text.startswith("m.onnx -> m-int8.onnx\n")
+    for line in ("  ranges     min-max", "  in float   0 of ", "  held out   1 of 3 pictures"):
+        assert line in text
+    engine = load("m-int8.onnx")
+    assert engine.spec.dtype == "uint8"
+    found = agreement(answers(load("m.onnx"), engine, sorted(Path("pictures").iterdir())))
+    assert found.score > 0.5
+    report = json.loads(Path("r.json").read_text())
+    assert report["pictures"] == report["agreement"]["pictures"] == 1
+
+
+def test_a_classifier_in_bytes() -> None:
+    text = made(PLAIN / "shapes-cls.onnx", *INT8, "-o", "o.onnx", "--min-agreement", 1)
+    assert "same best class 1.000" in text
+    assert "raw layout, int8" in text
+
+
+def test_a_lean_file_in_bytes() -> None:
+    made("m.onnx")
+    made("m-lean.onnx", *INT8)
+    assert load("m-int8.onnx").spec.layout == load("m-lean.onnx").spec.layout
+
+
+@pytest.mark.parametrize("batch", [2, 3])
+def test_a_file_of_a_fixed_batch(batch: int) -> None:
+    model = build()
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_value = batch
+    del model.graph.value_info[:]
+    onnx.save(model, "m.onnx")
+    for options in ([], INT8):
+        made("m.onnx", *options, "-o", "o.onnx", "--overwrite")
+        assert load("o.onnx").spec.batch == batch
+
+
+def test_a_file_that_is_not_faster_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(optimize, "compare_speed", lambda *_: replace(FASTER, ratio=1.0))
+    before = everything()
+    text = made("m.onnx", *INT8, status=3)
+    assert "  PROBLEM    it is not faster: 1.00 of the source's time\n" in text
+    assert everything() == before
+    text = made("m.onnx", *INT8, "--force", "--report", "r.json", status=3)
+    assert "PROBLEM" in text
+    assert "Nothing was written" not in text
+    assert load("m-int8.onnx").spec.dtype == "uint8"
+    report = json.loads(Path("r.json").read_text())
+    assert report["written"] is True
+    assert len(report["problems"]) == 1
+
+
+def test_a_file_that_disagrees_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    poor = Agreement("detect", 1, 10, 9, 0.8, 0.9, 0.9, 0.0, 0.0)
+    monkeypatch.setattr(optimize, "agreement", lambda pairs: [*pairs] and poor)
+    before = everything()
+    text = made("m.onnx", *INT8, "--min-agreement", 0.81, "--report", "../r.json", status=3)
+    assert "recall or precision against the source is 0.800, less than 0.81" in text
+    assert everything() == before
+    report = json.loads(Path("../r.json").read_text())
+    assert (report["written"], len(report["problems"])) == (False, 1)
+    made("m.onnx", *INT8, "--min-agreement", 0.8)
+
+
+def test_where_nothing_is_found_half_precision_is_refused() -> None:
+    """Neither file finds an object, so that all agree: that is no proof."""
+    cv2.imwrite("pictures/0.png", np.full((64, 64, 3), 114, np.uint8))
+    for name in ("1", "2"):
+        Path(f"pictures/{name}.png").unlink()
+    shapes = PLAIN / "shapes.onnx"
+    text = made(shapes, "--half", "--calibrate", "pictures", "-o", "o.onnx", status=3)
+    assert "neither file finds an object" in text
+    made(shapes, "--calibrate", "pictures", "-o", "o.onnx")  # a cut is checked anchor by anchor
+
+
+# ---- reports ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", [(), ("--half",), INT8])
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"task": "segment", "extra": 8}, {"task": "pose", "extra": 15, "kpt_shape": (5, 3)},
+     {"task": "obb", "extra": 1}],
+)  # fmt: skip
+def test_reports_are_complete_and_finite(options: tuple[Any, ...], settings: dict[str, Any]) -> None:
+    onnx.save(build(**settings), "m.onnx")
+    run("m.onnx", *options, "--calibrate", "pictures", "--report", "r.json")
+    text = Path("r.json").read_text()
+    assert text.endswith("}\n")
+    report = json.loads(text, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
+    assert report.keys() == {
+        "source", "target", "task", "layout", "precision", "bytes", "pictures", "differences", "agreement",
+        "speed", "details", "notes", "problems", "written", "versions",
+    }  # fmt: skip
+    task = settings.get("task", "detect")
+    assert (report["task"], report["source"]) == (task, "m.onnx")
+    assert report["speed"]["ratio"] == 0.5
+    assert report["versions"]["yolean"] == yolean.__version__
+    if not options:
+        assert report["agreement"] is None
+        assert report["differences"]["matched"] > 0
+        return
+    assert report["differences"] is None
+    wanted = {"recall", "precision", "mean_iou", "confidence_change", "score"}
+    wanted |= {
+        {"segment": "mask_iou", "pose": "keypoint_distance", "obb": "corner_distance"}.get(task, "objects")
+    }
+    for name in wanted:
+        assert isinstance(report["agreement"][name], (int, float)), name
+
+
+def test_a_report_replaces_an_earlier_one_and_only_when_there_is_a_new_one() -> None:
+    Path("r.json").write_text("old")
+    refused("missing.onnx", "--report", "r.json")
+    made("m.onnx", "--report", "r.json")
+    assert json.loads(Path("r.json").read_text())["written"]
+
+
+def test_lines_for_people() -> None:
+    report = Report(
+        "a/b.onnx", "c/d.onnx", "pose", ("end2end", "lean"), "int8", (12_345_678, 3_400_000), 7,
+        agreement=Agreement("pose", 7, 20, 21, 1.0, 0.952, 0.987, -0.0123, 0.02, None, 1.25, 0.01),
+        speed=FASTER, details={"in float": "2 of 60"}, notes=["so it is"], problems=["too bad"],
+    )  # fmt: skip
+    assert list(lines(report)) == [
+        "b.onnx -> d.onnx",
+        "  made       pose, end2end -> lean layout, int8, 12.3 MB -> 3.4 MB",
+        "  in float   2 of 60",
+        "  answers    on 7 pictures: 20 objects, recall 1.000, precision 0.952, IoU 0.987, score -0.012, "
+        "keypoints 1.2 px",
+        "  speed      0.50 of the source's time (0.40 to 0.60): 2.0 -> 1.0 ms, 2 threads, "
+        "CPUExecutionProvider",
+        "  note       so it is",
+        "  PROBLEM    too bad",
+        "Nothing was written; --force writes it all the same.",
+    ]
+    report = replace(report, agreement=None, speed=None, details={}, notes=[], problems=[], written=True)
+    report.differences = Differences(1, 1, (0.251,), (), 0.0004, 2e-6, mask=0.001)
+    assert list(lines(report))[2:] == [
+        "  answers    on 7 pictures: 1 object, box within 0.0004 px, score within 2e-06, mask IoU 0.999 or "
+        "more, 1 missing (best score 0.251)"
+    ]
+    report.differences = Differences(1, probs=1e-7)
+    assert list(lines(report))[2:] == ["  answers    on 7 pictures: probabilities within 1e-07"]
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [(0, "no objects"), (1, "1 object"), (2, "2 objects"), (300, "300 objects")]
+)
+def test_counted(number: int, text: str) -> None:
+    assert counted(number, "object") == text
+
+
+def test_speed_of_what() -> None:
+    assert speed(FASTER, "PyTorch").startswith("0.50 of PyTorch's time")
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_stages(monkeypatch: pytest.MonkeyPatch, terminal: bool) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    if terminal:
+        monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("TTY_COMPATIBLE" if terminal else "NO_COLOR", "1")
+    with Stages() as tell:
+        for done in range(3):
+            tell("[bold]calibrating", done, 3)
+        tell("writing", 0, 1)
+        if terminal:
+            tell._bar.refresh()
+    assert ("writing" in stream.getvalue()) == terminal
+
+
+def test_the_stages_of_a_job() -> None:
+    seen: list[tuple[str, int, int]] = []
+    optimize.optimize(Job(Path("m.onnx")), lambda *step: seen.append(step))
+    assert list(dict.fromkeys(stage for stage, _, _ in seen)) == [
+        "reading", "cutting", "comparing", "timing", "writing",
+    ]  # fmt: skip
+    assert all(0 <= done < total for _, done, total in seen)
+
+
+# ---- models that are refused ------------------------------------------------------------------------------
+
+
+def nothing_like_yolo() -> None:
+    model = build()
+    del model.metadata_props[:]
+    onnx.save(model, "m.onnx")
+
+
+def two_inputs() -> None:
+    model = build()
+    model.graph.input.append(helper.make_tensor_value_info("more", TensorProto.FLOAT, [1]))
+    onnx.save(model, "m.onnx")
+
+
+def lean_already() -> None:
+    optimize.optimize(Job(Path("m.onnx"), overwrite=True))
+    os.replace("m-lean.onnx", "m.onnx")
+
+
+def made_already() -> None:
+    """By this package, of a head that it does not know."""
+    onnx.save(build(spoil=True), "m.onnx")
+    lean_already()
+
+
+def half_already() -> None:
+    onnx.save(halves(build()), "m.onnx")
+
+
+def halved_already() -> None:
+    optimize.optimize(Job(Path("m.onnx"), half=True, pictures=Path("pictures"), min_agreement=0))
+    os.replace("m-half.onnx", "m.onnx")
+
+
+def quantised_already() -> None:
+    optimize.optimize(Job(Path("m.onnx"), int8=True, pictures=Path("pictures"), min_agreement=0))
+    os.replace("m-int8.onnx", "m.onnx")
+
+
+def quantised_by_others() -> None:
+    from onnxruntime.quantization import quantize_dynamic
+
+    onnx.save(build(), "plain.onnx")
+    quantize_dynamic("plain.onnx", "m.onnx")
+    os.remove("plain.onnx")
+
+
+def with_suppression() -> None:
+    model = build(limit=20)
+    for entry in model.metadata_props:
+        if entry.key == "end2end":
+            entry.value = "False"
+    model.metadata_props.add(key="args", value="{'nms': True}")
+    onnx.save(model, "m.onnx")
+
+
+def weights_outside() -> None:
+    onnx.save(build(), "m.onnx", save_as_external_data=True, size_threshold=0, location="weights")
+
+
+def weights_lost() -> None:
+    weights_outside()
+    os.remove("weights")
+
+
+def text() -> None:
+    Path("m.onnx").write_text("no model\n" * 30)
+
+
+def cut_off() -> None:
+    content = Path("m.onnx").read_bytes()
+    Path("m.onnx").write_bytes(content[: len(content) // 2])
+
+
+def empty() -> None:
+    Path("m.onnx").write_bytes(b"")
+
+
+def pytorch() -> None:
+    Path("m.pt").write_bytes(b"PK\x03\x04 and so on")
+
+
+def nothing() -> None:
+    """The model is as it should be."""
+
+
+MODELS = [
+    (text, ["m.onnx"], "not a usable ONNX model"),
+    (cut_off, ["m.onnx"], "not a usable ONNX model"),
+    (empty, ["m.onnx"], "m.onnx is empty"),
+    (nothing, ["missing.onnx"], "missing.onnx does not exist"),
+    (nothing, ["pictures"], "pictures is a folder"),
+    (nothing, ["."], ". is a folder"),
+    (nothing, ["/"], "/ is a folder"),
+    (nothing, ["pictures/0.png"], "not a usable ONNX model"),
+    (pytorch, ["m.pt"], "PyTorch weights"),
+    (nothing_like_yolo, ["m.onnx"], "no Ultralytics metadata"),
+    (two_inputs, ["m.onnx"], "not a YOLO export"),
+    (lean_already, ["m.onnx"], "lean already"),
+    (made_already, ["m.onnx"], "lean already"),
+    (half_already, ["m.onnx", "--half"], "half precision already"),
+    (half_already, ["m.onnx", *INT8], "half precision already"),
+    (halved_already, ["m.onnx", "--half"], "half precision already"),
+    (quantised_already, ["m.onnx"], "quantised already"),
+    (quantised_already, ["m.onnx", *INT8], "quantised already"),
+    (quantised_by_others, ["m.onnx", "--half"], "quantised already"),
+    (with_suppression, ["m.onnx"], "nms=True, which hides the head: export without it"),
+    (with_suppression, ["m.onnx", *INT8], "nms=True"),
+    (weights_outside, ["m.onnx"], "external data"),
+    (weights_lost, ["m.onnx"], "second file"),
+]
+
+
+@pytest.mark.parametrize(
+    ("make", "arguments", "message"),
+    MODELS,
+    ids=[f"{make.__name__} {' '.join(map(str, words))}" for make, words, _ in MODELS],
+)
+def test_models_that_are_refused(make: Any, arguments: list[Any], message: str) -> None:
+    make()
+    assert message in refused(*arguments)
+
+
+def test_a_graph_that_is_too_old_for_bytes() -> None:
+    b, image = [], helper.make_tensor_value_info("images", TensorProto.FLOAT, [1, 3, 32, 32])
+    weight = numpy_helper.from_array(np.ones((5, 3, 32, 32), np.float32), "w")
+    shape = numpy_helper.from_array(np.array([1, 5, 1]), "s")
+    b.append(helper.make_node("Conv", ["images", "w"], ["c"], kernel_shape=[32, 32]))
+    b.append(helper.make_node("Reshape", ["c", "s"], ["output0"]))
+    output = helper.make_tensor_value_info("output0", TensorProto.FLOAT, [1, 5, 1])
+    graph = helper.make_graph(b, "g", [image], [output], [weight, shape])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 12)], ir_version=7)
+    for key, value in {"task": "detect", "names": "{0: 'x'}", "stride": "32", "end2end": "False"}.items():
+        model.metadata_props.add(key=key, value=value)
+    onnx.save(model, "m.onnx")
+    assert "opset 12, and INT8 needs 13: export it again" in refused("m.onnx", *INT8)
+    assert "not one that yolean knows" in made("m.onnx")
+
+
+# ---- pictures that are refused ----------------------------------------------------------------------------
+
+
+def one_picture() -> None:
+    for number in (1, 2):
+        Path(f"pictures/{number}.png").unlink()
+
+
+def no_picture() -> None:
+    for path in Path("pictures").iterdir():
+        path.unlink()
+    Path("pictures/notes.txt").write_text("none")
+    Path("pictures/folder.png").mkdir()
+
+
+def broken_pictures() -> None:
+    for path in Path("pictures").iterdir():
+        path.write_text("no picture")
+
+
+def nothing_to_see() -> None:
+    Path("m.onnx").write_bytes((PLAIN / "shapes.onnx").read_bytes())
+    for path in Path("pictures").iterdir():
+        cv2.imwrite(str(path), np.full((40, 60, 3), 114, np.uint8))
+
+
+PICTURES = [
+    (nothing, ["--int8"], "--int8 needs --calibrate"),
+    (nothing, ["--half", *INT8], "--int8 and --half exclude each other"),
+    (nothing, ["--int8", "--calibrate", "missing"], "missing is no folder"),
+    (nothing, ["--int8", "--calibrate", "pictures/0.png"], "0.png is no folder"),
+    (no_picture, [*INT8], "pictures holds no pictures"),
+    (no_picture, ["--calibrate", "pictures"], "pictures holds no pictures"),
+    (one_picture, [*INT8], "two pictures at least"),
+    (broken_pictures, [*INT8], "two pictures at least, one to check on; 0 can be read"),
+    (broken_pictures, ["--half", "--calibrate", "pictures"], "no pictures to compare"),
+    (nothing_to_see, [*INT8], "the model finds nothing in the pictures held out"),
+]
+
+
+@pytest.mark.parametrize(
+    ("make", "arguments", "message"),
+    PICTURES,
+    ids=[f"{make.__name__} {' '.join(map(str, words))}" for make, words, _ in PICTURES],
+)
+def test_pictures_that_are_refused(make: Any, arguments: list[Any], message: str) -> None:
+    make()
+    assert message in refused("m.onnx", *arguments)
+
+
+def test_pictures_of_all_sorts() -> None:
+    """Folders in folders, many sizes, broken ones among good ones, and names that nobody expects."""
+    deep = Path("pictures/a b/ä日本")
+    deep.mkdir(parents=True)
+    image = cv2.imread("pictures/0.png")
+    for size in ((1, 1), (7, 300), (500, 20), (640, 480)):
+        content = cv2.imencode(".png", cv2.resize(image, size))[1].tobytes()
+        (deep / f"[{size[0]}] *?.PNG").write_bytes(content)
+    cv2.imwrite("pictures/grey.png", image[..., 0])
+    Path("pictures/broken.jpg").write_text("no picture")
+    Path("pictures/empty.png").write_bytes(b"")
+    found = find_pictures(Path("pictures"))
+    assert len(found) == 10
+    assert "answers    on 8 pictures" in made("m.onnx", "--calibrate", "pictures")
+    text = made("m.onnx", *INT8)
+    assert "held out   3 of 8 pictures" in text
+    assert "answers    on 3 pictures" in text
+
+
+# ---- targets ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("job", "target"),
+    [
+        (Job(Path("a/yolov8n.onnx")), "a/yolov8n-lean.onnx"),
+        (Job(Path("a/yolov8n.onnx"), half=True), "a/yolov8n-half.onnx"),
+        (Job(Path("yolov8n.onnx"), int8=True), "yolov8n-int8.onnx"),
+        (Job(Path("yolov8n-lean.onnx"), int8=True), "yolov8n-int8.onnx"),
+        (Job(Path("model")), "model-lean.onnx"),  # no suffix
+        (Job(Path("v1.2.onnx")), "v1.2-lean.onnx"),
+        (Job(Path("ä b.onnx")), "ä b-lean.onnx"),
+        (Job(Path()), "-lean.onnx"),  # is refused as a folder, later
+    ],
+)
+def test_default_targets(job: Job, target: str) -> None:
+    assert default_target(job) == Path(target)
+
+
+def taken() -> None:
+    Path("o.onnx").write_text("mine")
+
+
+def folder() -> None:
+    Path("o.onnx").mkdir()
+
+
+@pytest.mark.parametrize(
+    ("make", "arguments", "message"),
+    [
+        (taken, ["-o", "o.onnx"], "o.onnx exists: add --overwrite"),
+        (folder, ["-o", "o.onnx"], "o.onnx is a folder"),
+        (folder, ["-o", "o.onnx", "--overwrite"], "o.onnx is a folder"),
+        (nothing, ["-o", "m.onnx"], "m.onnx exists: add --overwrite"),  # the source
+        (nothing, ["-o", "missing/o.onnx"], "there is no folder missing"),
+        (nothing, ["-o", "m.onnx/o.onnx"], "there is no folder m.onnx"),
+        (nothing, ["-o", "o" * 300 + ".onnx"], "too long"),
+        (nothing, ["--report", "missing/r.json"], "there is no folder missing"),
+        (nothing, ["--report", "pictures"], "pictures is a folder"),
+    ],
+)
+def test_targets_that_are_refused_at_once(
+    monkeypatch: pytest.MonkeyPatch, make: Any, arguments: list[str], message: str
+) -> None:
+    make()
+    monkeypatch.setattr(optimize, "load", lambda *_, **__: pytest.fail("too late"))
+    assert message in refused("m.onnx", *arguments)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes and devices are files on POSIX only")
+@pytest.mark.parametrize("option", ["-o", "--report"])
+def test_devices_and_pipes_are_not_replaced(option: str) -> None:
+    """A rename would put a file where /dev/null was."""
+    os.mkfifo("pipe")
+    for name in ("pipe", os.devnull):
+        result = run("m.onnx", option, name, "--overwrite")
+        assert result.exit_code == 2
+        assert result.stderr == f"Error: {name} is no regular file: name the file to write\n"
+    assert Path("pipe").is_fifo()
+    assert not Path(os.devnull).is_file()
+
+
+def test_a_folder_that_is_read_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root may write everywhere, so that the answer is made up here."""
+    monkeypatch.setattr(os, "access", lambda path, mode: str(path) != "pictures" or mode != os.W_OK)
+    assert "the folder pictures is read-only" in refused("m.onnx", "-o", "pictures/o.onnx")
+
+
+def test_overwriting() -> None:
+    Path("o.onnx").write_text("mine")
+    made("m.onnx", "-o", "o.onnx", "--overwrite")
+    assert load("o.onnx").spec.layout.kind == "lean"
+
+
+def test_a_source_may_be_replaced() -> None:
+    before = load("m.onnx")
+    made("m.onnx", "-o", "m.onnx", "--overwrite")
+    after = load("m.onnx")
+    assert (before.spec.layout.kind, after.spec.layout.kind) == ("raw", "lean")
+
+
+def test_a_refused_file_replaces_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(optimize, "compare_speed", lambda *_: replace(FASTER, ratio=2.0))
+    Path("o.onnx").write_text("mine")
+    made("m.onnx", *INT8, "-o", "o.onnx", "--overwrite", status=3)
+    assert Path("o.onnx").read_text() == "mine"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights on Windows")
+def test_links_are_followed_and_stay() -> None:
+    Path("elsewhere").mkdir()
+    Path("elsewhere/real.onnx").write_text("mine")
+    Path("o.onnx").symlink_to("elsewhere/real.onnx")
+    made("m.onnx", "-o", "o.onnx", "--overwrite")
+    assert Path("o.onnx").is_symlink()
+    assert load("elsewhere/real.onnx").spec.layout.kind == "lean"
+    assert os.listdir("elsewhere") == ["real.onnx"]
+
+
+@pytest.mark.parametrize("name", ["with space.onnx", "ä日本.onnx", "[a]*.onnx", "-dash.onnx", "no suffix"])
+def test_names_of_all_sorts(name: str) -> None:
+    os.replace("m.onnx", name)
+    target = f"{Path(name).stem}-lean.onnx"
+    assert made("--", name).startswith(f"{name} -> {target}\n")
+    assert load(target).spec.layout.kind == "lean"
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="such names exist on Linux only")
+@pytest.mark.parametrize("name", ["\x1b[2J.onnx", "a\nb.onnx"])
+def test_what_a_terminal_would_obey_is_spelled_out(name: str) -> None:
+    os.replace("m.onnx", name)
+    text = made(name, "--report", "r.json")
+    assert text.splitlines()[0].isprintable()
+    assert text.splitlines()[1].startswith("  made ")
+    assert json.loads(Path("r.json").read_text())["source"] == name
+    assert "exists" in refused(name)
+
+
+# ---- disks that are full, and people who are impatient ----------------------------------------------------
+
+
+def full(*_: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def impatient(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("there", [False, True])
+@pytest.mark.parametrize("step", ["fsync", "replace"])
+def test_a_full_disk(monkeypatch: pytest.MonkeyPatch, step: str, there: bool) -> None:
+    if there:
+        Path("o.onnx").write_text("mine")
+    where = (files.os, "fsync") if step == "fsync" else (Path, "replace")
+    monkeypatch.setattr(*where, full)
+    message = refused("m.onnx", "-o", "o.onnx", "--overwrite")
+    assert message == "o.onnx cannot be written: No space left on device; nothing was left behind"
+
+
+@pytest.mark.parametrize("there", [False, True])
+@pytest.mark.parametrize(
+    ("where", "name"),
+    [(files.os, "fsync"), (optimize, "cut"), (optimize, "compare_speed"), (Path, "replace")],
+)
+def test_ctrl_c_leaves_all_as_it_was(
+    monkeypatch: pytest.MonkeyPatch, where: Any, name: str, there: bool
+) -> None:
+    if there:
+        Path("m-lean.onnx").write_text("mine")
+    before = everything()
+    with monkeypatch.context() as patch:
+        patch.setattr(where, name, impatient)
+        result = run("m.onnx", "--overwrite", "--report", "r.json")
+    assert result.exit_code == 130
+    assert result.output == ""
+    assert everything() == before
+
+
+def test_a_file_is_whole_or_what_it_was(tmp_path: Path) -> None:
+    target = tmp_path / "a"
+    for content in (b"", b"one", b"another"):
+        write_whole(target, content)
+        assert target.read_bytes() == content
+    assert sorted(os.listdir(tmp_path)) == ["a", "here"]
+    with pytest.raises(yolean.InputError, match="cannot be written"):
+        write_whole(tmp_path / "missing" / "a", b"")
+
+
+def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(optimize, "cut", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        run("m.onnx")
+
+
+@pytest.mark.parametrize("module", ["onnx", "onnxruntime.transformers.float16"])
+def test_a_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, module: str) -> None:
+    for name in [one for one in sys.modules if one.startswith("yolean.export.") and module == "onnx"]:
+        if name not in ("yolean.cli.export_commands", "yolean.export.files"):
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, module, None)
+    assert module in refused("m.onnx", "--half")
+
+
+# ---- files and folders ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("number", "most", "expected"),
+    [(0, 3, []), (3, 3, [0, 1, 2]), (4, 2, [0, 2]), (10, 4, [0, 2, 5, 7]), (1000, 1, [0])],
+)
+def test_spread(number: int, most: int, expected: list[int]) -> None:
+    assert spread(range(number), most) == expected
+
+
+def test_the_demo_pictures_serve_where_no_folder_is_named() -> None:
+    assert find_pictures(None) == demo_pictures()
+
+
+def test_targets_that_are_free() -> None:
+    check_target(Path("new.onnx"), overwrite=False)
+    check_target(Path("m.onnx"), overwrite=True)
+
+
+# ---- time -------------------------------------------------------------------------------------------------
+
+
+def test_two_models_are_timed_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[str] = []
+
+    class Fake:
+        def __init__(self, name: str) -> None:
+            self.name, self.session = name, load("m.onnx").session
+
+        def __call__(self, image: object) -> None:
+            order.append(self.name)
+
+    clock = iter(range(10_000))
+    monkeypatch.setattr(side_by_side, "perf_counter", lambda: float(next(clock)))
+    found = compare_speed(Fake("a"), Fake("b"), np.zeros((4, 4, 3), np.uint8), seconds=0.0)  # type: ignore[arg-type]
+    assert order == ["a", "b"] * (3 + 7)
+    assert (found.pairs, found.ratio, found.reference_ms) == (7, 1.0, 1000.0)
+    order.clear()
+    found = compare_speed(Fake("a"), Fake("b"), np.zeros((4, 4, 3), np.uint8), seconds=1e9)  # type: ignore[arg-type]
+    assert found.pairs == 61
+
+
+def test_threads_reach_the_sessions(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[int, int]] = []
+
+    def measure(reference: Any, candidate: Any, image: Any) -> Speed:
+        seen.append((reference.session.threads, candidate.session.threads))
+        return FASTER
+
+    monkeypatch.setattr(optimize, "compare_speed", measure)
+    made("m.onnx", "--threads", 1)
+    assert seen == [(1, 1)]
+
+
+def test_onnx_runtime_reads_what_is_written() -> None:
+    """The file on the disk, without this package."""
+    made("m.onnx")
+    session = onnxruntime.InferenceSession("m-lean.onnx", providers=["CPUExecutionProvider"])
+    assert session.get_modelmeta().custom_metadata_map[KEY].startswith("{'version': 1, 'precision': 'fp32'")
+    found = session.run(None, {"images": np.zeros((1, 3, 64, 96), np.float32)})
+    assert [array.shape[2:] for array in found] == [(8, 12), (4, 6), (2, 3)] * 2
+
+
+@pytest.mark.parametrize("name", ["m.onnx", "out.onnx"])
+def test_a_report_does_not_replace_what_it_tells_of(tmp_path, name):
+    model = tmp_path / "m.onnx"
+    onnx.save(build(), model)
+    before = model.read_bytes()
+    arguments = ["optimize", str(model), "-o", str(tmp_path / "out.onnx"), "--report", str(tmp_path / name)]
+    done = CliRunner().invoke(cli, arguments)
+    assert done.exit_code == 2
+    assert "name one for the report" in done.output
+    assert model.read_bytes() == before

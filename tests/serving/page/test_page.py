@@ -1,0 +1,816 @@
+"""The page at `/`, as people meet it: a real Chromium in front of a real server.
+
+Each tab is watched: a word on its console that a test did not announce, or a request to anywhere but the
+server, fails that test. `YOLEAN_SCREENSHOT=docs/page.jpg` makes `test_screenshot` write the README's picture.
+"""
+
+from __future__ import annotations
+
+import ast
+import base64
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+import pytest
+from yolean.engine.results.drawing import colour
+from yolean.models import DEMO_MODELS, demo_pictures
+
+if TYPE_CHECKING:  # with `pip install ".[test]"` there is no playwright, and these tests are deselected
+    from playwright.sync_api import Browser, BrowserContext, Page, Request
+
+pytestmark = pytest.mark.browser
+
+CHROMIUM = Path("/usr/bin/chromium")
+SECONDS = 10.0
+"""Longest that the page may take for anything."""
+
+PICTURES = {picture.stem: picture for picture in demo_pictures()}
+SHAPES, STAR, WIDE = PICTURES["shapes"], PICTURES["star"], PICTURES["wide"]
+KEY = "a-key-Kf83hd"
+
+Points = list[tuple[float, float]]
+Open = Callable[..., "Tab"]
+
+# What the overlay holds: the share of it that is painted, the colours (RGBA) at points given in parts of its
+# sides, and a sum of all pixels. On a canvas of its own, for Chromium warns of those that are often read.
+_READ_OVERLAY = """points => {
+  const overlay = document.getElementById("overlay"), {width, height} = overlay;
+  const copy = Object.assign(document.createElement("canvas"), {width, height});
+  const pen = copy.getContext("2d", {willReadFrequently: true});
+  if (!width || !height) return {share: 0, colours: [], sum: 0};
+  pen.drawImage(overlay, 0, 0);
+  const {data} = pen.getImageData(0, 0, width, height);
+  let painted = 0, sum = 0;
+  for (let at = 0; at < data.length; at++) {
+    if (at % 4 === 3 && data[at]) painted++;
+    sum = (sum * 31 + data[at]) % 1000003;
+  }
+  const limit = (part, side) => Math.min(side - 1, Math.max(0, Math.floor(part * side)));
+  const colours = points.map(([x, y]) => {
+    const at = 4 * (limit(y, height) * width + limit(x, width));
+    return Array.from(data.slice(at, at + 4));
+  });
+  return {share: painted / (width * height), colours, sum};
+}"""
+
+
+class Tab:
+    """A tab that shows the page of a server.
+
+    Attributes:
+        page: Playwright's page.
+        server: the server.
+        asked: every request of the tab so far.
+        answers: how many predictions have been answered.
+        most_at_once: how many predictions were under way at the same time, at most.
+        expected: patterns of what its console may say.
+    """
+
+    def __init__(self, context: BrowserContext, server: Any) -> None:
+        self.server = server
+        self.asked: list[Request] = []
+        self.answers = self.most_at_once = self._under_way = 0
+        self.expected: list[str] = []
+        self.said: list[str] = []
+        context.set_default_timeout(SECONDS * 1000)
+        context.on("request", self._on_request)
+        context.on("requestfinished", self._on_end)
+        context.on("requestfailed", self._on_end)
+        context.add_init_script(
+            "document.addEventListener('securitypolicyviolation', ({violatedDirective, blockedURI}) =>"
+            " console.error(`policy: ${violatedDirective} ${blockedURI}`))"
+        )
+        self.page: Page = context.new_page()
+        self.page.on("console", lambda message: self.said.append(f"{message.type}: {message.text}"))
+        self.page.on("pageerror", lambda error: self.said.append(f"exception: {error}"))
+        self.page.goto(server.url + "/")
+        self.page.wait_for_selector("#model option", state="attached")
+
+    def _on_request(self, request: Request) -> None:
+        self.asked.append(request)
+        if "/v1/predict/" in request.url:
+            self._under_way += 1
+            self.most_at_once = max(self.most_at_once, self._under_way)
+
+    def _on_end(self, request: Request) -> None:
+        if "/v1/predict/" in request.url:
+            self._under_way -= 1
+            self.answers += 1
+
+    # ---- doing ----
+
+    def settle(self, state: str = "done", caption: str = "") -> None:
+        """Wait until the page is in this state and the caption holds these words."""
+        try:
+            self.page.wait_for_function(
+                "([state, caption]) => document.body.dataset.state === state"
+                " && document.getElementById('caption').textContent.includes(caption)",
+                arg=[state, caption],
+            )
+        except Exception as exc:
+            texts = [self.text(name) for name in ("#caption", "#status", "#error")]
+            raise AssertionError(f"not {state!r} but {self.state!r}: {texts}, {self.said}") from exc
+
+    def wait_for(self, condition: Callable[[], Any], what: str) -> None:
+        """Wait for what is seen from here and not from within the page."""
+        limit = time.monotonic() + SECONDS
+        while not condition():
+            assert time.monotonic() < limit, f"not within {SECONDS} s: {what}"
+            self.page.wait_for_timeout(10)
+
+    def upload(self, file: Path, state: str = "done") -> None:
+        self.page.set_input_files("#file", file)
+        self.settle(state, file.name)
+
+    def choose(self, model: str) -> None:
+        self.page.select_option("#model", model)
+        self.settle("done" if self.page.is_visible("#frame") else "empty")
+
+    def slide(self, name: str, value: float) -> None:
+        """Move a slider."""
+        self.page.fill(f"#{name}", f"{value:g}")
+        self.settle()
+
+    # ---- looking ----
+
+    @property
+    def state(self) -> str:
+        return str(self.page.evaluate("() => document.body.dataset.state"))
+
+    @property
+    def focus(self) -> str:
+        return str(self.page.evaluate("() => document.activeElement.id"))
+
+    @property
+    def count(self) -> int:
+        """Objects that the overlay says it has drawn; the list beside it has as many."""
+        count = int(self.page.get_attribute("#overlay", "data-count") or -1)
+        assert self.page.locator("#results li").count() == count
+        return count
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.text("#json"))
+
+    def text(self, selector: str) -> str:
+        return self.page.text_content(selector) or ""
+
+    def overlay(self, points: Points | None = None) -> dict[str, Any]:
+        found: dict[str, Any] = self.page.evaluate(_READ_OVERLAY, points or [])
+        return found
+
+    def css(self, selector: str, name: str) -> str:
+        return str(
+            self.page.eval_on_selector(selector, "(element, name) => getComputedStyle(element)[name]", name)
+        )
+
+    def check(self) -> None:
+        """That nothing unexpected was said, and nobody else was asked."""
+        said = [line for line in self.said if not any(re.search(e, line) for e in self.expected)]
+        assert not said, said
+        own = (self.server.url + "/", "data:", "blob:")
+        strangers = [request for request in self.asked if not request.url.startswith(own)]
+        left = [r.url for r in strangers if r.failure != "csp"]  # those were held back
+        assert not left, left
+
+
+def ask(server: Any, model: str, picture: bytes, **fields: object) -> list[dict[str, Any]]:
+    """What the server itself finds in a picture."""
+    fields = {"conf": 0.25, "iou": 0.45} | fields
+    response = server.http.post(f"/v1/predict/{model}", files={"file": picture}, data=fields)
+    assert response.status_code == 200, response.text
+    return list(response.json()["images"][0]["results"])
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        pytest.fail("the tests of the page need playwright: pip install '.[slow]'", pytrace=False)
+    if not CHROMIUM.is_file():
+        pytest.fail(f"the tests of the page need {CHROMIUM}: apt-get install chromium", pytrace=False)
+    video = tmp_path_factory.mktemp("video") / "shapes.mjpeg"  # what the webcam sees, over and over
+    video.write_bytes(SHAPES.read_bytes())
+    words = (
+        "no-sandbox disable-gpu disable-quic no-first-run disable-background-networking "
+        "disable-component-update disable-sync use-fake-device-for-media-stream "
+        f"use-fake-ui-for-media-stream use-file-for-fake-video-capture={video}"
+    )
+    options = [f"--{word}" for word in words.split()]
+    with (
+        sync_playwright() as playwright,
+        playwright.chromium.launch(executable_path=CHROMIUM, args=options) as browser,
+    ):
+        yield browser
+
+
+@pytest.fixture
+def open_page(chromium: Browser, server: Any) -> Iterator[Open]:
+    """Open the page, of the common server or of another, in a fresh browser profile."""
+    tabs: list[Tab] = []
+
+    def open_(of: Any = server, **options: Any) -> Tab:
+        options = {"viewport": {"width": 1280, "height": 860}} | options
+        tabs.append(Tab(chromium.new_context(**options), of))
+        return tabs[-1]
+
+    yield open_
+    for tab in tabs:
+        tab.page.context.close()
+    for tab in tabs:
+        tab.check()
+
+
+@pytest.fixture
+def tab(open_page: Open) -> Tab:
+    return open_page()
+
+
+@pytest.fixture(scope="module")
+def locked(start_module_server: Callable[..., Any]) -> Any:
+    """A server that wants a key."""
+    return start_module_server(env={"YOLEAN_API_KEY": KEY})
+
+
+# ---- Loading -----------------------------------------------------------------------------------------------
+
+
+def test_page_loads_alone(tab: Tab) -> None:
+    """Without a word on the console, and from the server only; a favicon is not even asked for."""
+    tab.page.wait_for_load_state("networkidle")
+    paths = [r.url.removeprefix(tab.server.url) for r in tab.asked if not r.url.startswith("data:")]
+    assert paths == ["/", "/v1/models"]
+    assert tab.state == "empty"
+    assert tab.page.is_visible("#drop")
+    assert tab.page.is_hidden("#keyrow")
+    assert tab.page.locator("#model option").evaluate_all("all => all.map(one => one.value)") == list(
+        tab.server.http.get("/health").json()["models"]
+    )
+
+
+def test_policy_holds(tab: Tab) -> None:
+    """What somebody smuggled into the page could neither run nor call home; and the watch sees it try."""
+    tab.expected = ["policy: ", "Content Security Policy", r"ERR_BLOCKED_BY_CSP|Fetch API cannot load"]
+    told = tab.page.evaluate("""async () => {
+      const script = document.createElement("script");
+      script.textContent = "window.smuggled = true";
+      document.body.append(script);
+      const image = '<img src="https://192.0.2.1/" onerror="window.smuggled = true">';
+      document.body.insertAdjacentHTML("beforeend", image);
+      const called = await fetch("https://192.0.2.1/").then(() => true, () => false);
+      return [Boolean(window.smuggled), called];
+    }""")  # fmt: skip
+    assert told == [False, False]
+    for directive in ("script-src-elem", "script-src-attr", "img-src", "connect-src"):
+        tab.wait_for(lambda d=directive: f"error: policy: {d} " in "\n".join(tab.said), directive)
+
+
+# ---- Pictures in -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("task", DEMO_MODELS)
+def test_overlay_is_what_the_server_found(tab: Tab, task: str) -> None:
+    model, picture = DEMO_MODELS[task], STAR if task == "classify" else SHAPES
+    tab.choose(model)
+    assert tab.overlay()["share"] == 0
+    tab.upload(picture)
+    items = ask(tab.server, model, picture.read_bytes())
+    assert tab.count == len(items) > 0
+    assert tab.json["images"][0]["results"] == items
+    height, width = tab.json["images"][0]["shape"]
+    assert tab.text("#caption") == f"{picture.name} · {width} \u00d7 {height}"
+    assert tab.page.locator("#results .name").all_text_contents() == [item["name"] for item in items]
+
+    if task == "classify":
+        assert tab.overlay()["share"] > 0.02
+        return
+    for rank, item in enumerate(items):
+        box = item["box"]
+        corners = [(box["x1"], box["y1"]), (box["x2"], box["y2"])]
+        if task == "obb":
+            corners += [(box["x3"], box["y3"]), (box["x4"], box["y4"])]
+        else:
+            corners[1:1], corners[3:] = [(box["x2"], box["y1"])], [(box["x1"], box["y2"])]
+        pairs = zip(corners, corners[1:] + corners[:1], strict=True)
+        points = [((a + c) / 2 / width, (b + d) / 2 / height) for (a, b), (c, d) in pairs]
+        edges = np.array(tab.overlay(points)["colours"])
+        assert (edges[:, 3] > 100).all(), f"no frame around object {rank}: {edges}"
+        if rank == 0:  # it lies on top of all; tags may hide one of its sides
+            own = np.abs(edges[:, :3] - colour(item["class"])[::-1]).max(1) < 10
+            assert own.sum() >= 3, edges
+    if task == "segment":
+        middle = (sum(x for x, _ in corners) / 4 / width, sum(y for _, y in corners) / 4 / height)
+        assert tab.overlay([middle])["colours"][0][3] > 50
+    if task == "pose":
+        seen = items[0]["keypoints"]
+        points = [(x / width, y / height) for x, y in zip(seen["x"], seen["y"], strict=True)]
+        assert all(alpha == 255 for *_, alpha in tab.overlay(points)["colours"])
+
+
+def test_demo_picture(tab: Tab) -> None:
+    tab.page.click("#demo")
+    tab.settle(caption="demo.jpg")
+    assert tab.count == len(ask(tab.server, "shapes", SHAPES.read_bytes()))
+
+
+def test_turned_picture_is_shown_upright(tab: Tab, tmp_path: Path) -> None:
+    """A phone's picture: its pixels lie on their side, and a tag says so."""
+    from PIL import Image
+
+    with Image.open(SHAPES) as image:
+        exif = image.getexif()
+        exif[0x0112] = 6
+        turned = tmp_path / "turned.jpg"
+        image.transpose(Image.Transpose.ROTATE_90).save(turned, exif=exif, quality=95)
+        size = image.size
+    tab.upload(turned)
+    assert tab.count == len(ask(tab.server, "shapes", SHAPES.read_bytes()))
+    assert tab.text("#caption") == "turned.jpg · {} \u00d7 {}".format(*size)
+    shown = tab.page.eval_on_selector("#picture", "({width, height}) => [width, height]")
+    assert shown == list(size)
+    box = tab.page.locator("#overlay").bounding_box()
+    assert box is not None
+    assert box["width"] / box["height"] == pytest.approx(size[0] / size[1], rel=0.01)
+
+
+def test_paste(tab: Tab) -> None:
+    """A picture from the clipboard, with Ctrl+V."""
+    tab.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    png = cv2.imencode(".png", cv2.imread(str(WIDE)))[1].tobytes()
+    tab.page.evaluate(
+        """async text => {
+          const bytes = Uint8Array.from(atob(text), letter => letter.charCodeAt());
+          const blob = new Blob([bytes], {type: "image/png"});
+          await navigator.clipboard.write([new ClipboardItem({"image/png": blob})]);
+        }""",
+        base64.b64encode(png).decode(),
+    )
+    tab.page.keyboard.press("Control+V")
+    tab.settle(caption=".png")
+    assert tab.count == len(ask(tab.server, "shapes", png)) > 0
+
+
+def test_drop(tab: Tab) -> None:
+    """A file that is let go over the page, as the browser itself sees it."""
+    session = tab.page.context.new_cdp_session(tab.page)
+    is_dragging = "wanted => document.body.classList.contains('dragging') === wanted"
+
+    def drag(*steps: str) -> None:
+        data = {"items": [], "files": [str(WIDE)], "dragOperationsMask": 1}
+        for step in steps:
+            session.send("Input.dispatchDragEvent", {"type": step, "x": 300, "y": 300, "data": data})
+
+    drag("dragEnter", "dragOver")
+    tab.page.wait_for_function(is_dragging, arg=True)
+    # What it fires when the file is carried out of the window, which cannot be done from here.
+    tab.page.dispatch_event("main", "dragleave")
+    assert tab.page.evaluate(is_dragging, False)
+    drag("dragOver", "drop")
+    tab.settle(caption="wide.jpg")
+    assert tab.page.url == tab.server.url + "/"
+    assert not tab.page.evaluate(is_dragging, True)
+    assert tab.count == len(ask(tab.server, "shapes", WIDE.read_bytes())) > 0
+
+
+# ---- Settings ----------------------------------------------------------------------------------------------
+
+
+def test_sliders_change_what_is_found(tab: Tab) -> None:
+    picture = WIDE.read_bytes()
+    tab.upload(WIDE)
+    before, drawn = tab.count, tab.overlay()["sum"]
+    tab.slide("conf", 0.9)
+    assert (
+        tab.count
+        == len(tab.json["images"][0]["results"])
+        == len(ask(tab.server, "shapes", picture, conf=0.9))
+    )
+    assert tab.count < before
+    assert tab.overlay()["sum"] != drawn
+    assert tab.json["metadata"]["conf"] == 0.9
+    assert tab.text("#confvalue") == "0.90"
+    for snippet in ("#curl", "#python"):
+        assert "0.9" in tab.text(snippet)
+
+    tab.slide("conf", 0.95)
+    assert tab.count == 0
+    assert tab.overlay()["share"] == 0
+    assert tab.text("#status").startswith("Nothing at 0.95 or above. The model knows ")
+
+    tab.slide("conf", 0.01)
+    many = []
+    for iou in (0, 0.95):
+        tab.slide("iou", iou)
+        many.append(tab.count)
+        assert tab.count == len(ask(tab.server, "shapes", picture, conf=0.01, iou=iou))
+        assert tab.json["metadata"]["iou"] == iou
+    assert many[0] < many[1]
+
+
+def test_drag_of_a_slider_ends_at_its_last_value(tab: Tab) -> None:
+    """However fast it moves: never two questions at once, and the last one is about where it stopped."""
+    tab.upload(WIDE)
+    tab.page.evaluate("""async () => {
+      const slider = document.getElementById("conf");
+      for (let value = 0.2; value < 0.9; value += 0.01) {
+        slider.value = value.toFixed(2);
+        slider.dispatchEvent(new Event("input", {bubbles: true}));
+        await new Promise(resolve => setTimeout(resolve, 10));
+      }
+    }""")
+    tab.settle()
+    assert tab.json["metadata"]["conf"] == 0.89
+    assert tab.most_at_once == 1
+
+
+def test_model_and_picture_may_change_at_any_time(tab: Tab) -> None:
+    """What is shown belongs together, in the end and on the way."""
+    tab.upload(SHAPES)
+    tab.page.evaluate("""() => {
+      window.wrong = [];
+      const check = () => {
+        const text = ui.json.textContent, shown = text[0] === "{" && JSON.parse(text).metadata.model;
+        if (shown && shown !== ui.model.value) wrong.push(`${shown} as ${ui.model.value}`);
+      };
+      new MutationObserver(check).observe(ui.json, {childList: true});
+    }""")
+    tab.page.select_option("#model", "shapes-obb")
+    tab.page.select_option("#model", "shapes-pose")
+    tab.page.set_input_files("#file", WIDE)
+    tab.page.set_input_files("#file", STAR)
+    tab.page.select_option("#model", "shapes-seg")
+    tab.settle(caption="star.jpg")
+    assert tab.page.evaluate("() => wrong") == []
+    assert tab.json["metadata"]["model"] == "shapes-seg"
+    assert tab.json["images"][0]["results"] == ask(tab.server, "shapes-seg", STAR.read_bytes())
+    assert tab.most_at_once == 1
+
+
+def test_keyboard_alone(tab: Tab) -> None:
+    press, order = tab.page.keyboard.press, []
+    while (not order or tab.focus != "iou") and len(order) < 20:
+        press("Tab")
+        order.append(tab.focus)
+    assert order[1:] == ["drop", "file", "camera", "demo", "model", "conf", "iou"]
+
+    with tab.page.expect_file_chooser() as chooser:
+        for _ in order[:-2]:
+            press("Shift+Tab")
+        assert tab.focus == "drop"
+        press("Enter")
+    chooser.value.set_files(WIDE)
+    tab.settle(caption="wide.jpg")
+    while tab.focus != "demo":
+        press("Tab")
+    press("Enter")
+    tab.settle(caption="demo.jpg")
+    before = tab.count
+
+    press("Tab")
+    press("ArrowDown")
+    tab.settle()
+    assert tab.json["metadata"]["model"] != "shapes"
+    press("ArrowUp")
+    tab.settle()
+    assert tab.json["metadata"]["model"] == "shapes"
+    press("Tab")
+    assert tab.focus == "conf"
+    assert tab.css("#conf", "outlineStyle") == "solid"
+    press("ArrowRight")
+    tab.settle()
+    assert tab.text("#confvalue") == "0.26"
+    assert tab.json["metadata"]["conf"] == 0.26
+    press("End")
+    tab.settle()
+    assert tab.count == 0
+    press("Home")
+    tab.settle()
+    assert tab.json["metadata"]["conf"] == 0.01
+    press("Tab")
+    press("ArrowLeft")
+    tab.settle()
+    assert tab.json["metadata"]["iou"] == pytest.approx(0.4)
+    assert tab.count >= before
+
+    plain = tab.overlay()["sum"]
+    press("Tab")  # into the list: the object that is pointed at stands out in the picture
+    press("ArrowDown")
+    selected = "#results li[aria-selected=true]"
+    assert tab.page.locator(selected).count() == 1
+    assert tab.page.locator("#results li").nth(1).get_attribute("aria-selected") == "true"
+    assert tab.overlay()["sum"] != plain
+    press("Tab")
+    assert tab.page.locator(selected).count() == 0
+    assert tab.overlay()["sum"] == plain
+
+
+# ---- When something goes wrong -----------------------------------------------------------------------------
+
+
+def test_refusal_is_shown_in_the_words_of_the_server(tab: Tab, tmp_path: Path) -> None:
+    tab.expected = ["status of 415"]
+    notes = tmp_path / "notes.jpg"
+    notes.write_text("no picture at all\n")
+    tab.upload(SHAPES)
+    tab.upload(notes, state="error")
+    refused = tab.server.http.post("/v1/predict/shapes", files={"file": notes.read_bytes()})
+    assert refused.status_code == 415
+    assert tab.page.is_visible("#error")
+    assert tab.text("#error") == refused.json()["message"]
+    assert tab.count == 0
+    tab.upload(SHAPES)
+    assert tab.page.is_hidden("#error")
+    assert tab.count > 0
+
+
+def test_server_that_is_gone(open_page: Open, start_server: Callable[..., Any]) -> None:
+    """What is shown stays, marked as old; when the server is back, so is the page."""
+    server = start_server()
+    tab = open_page(server)
+    tab.expected = ["ERR_CONNECTION_REFUSED"]
+    tab.upload(SHAPES)
+    before = tab.count
+    server.signal(signal.SIGTERM)
+    assert server.wait() == 0
+    tab.page.fill("#conf", "0.3")
+    tab.settle("error")
+    assert tab.text("#error") == "The server does not answer. Is it still running?"
+    assert tab.text("#status") == "What is shown is from before."
+    assert tab.count == before
+    assert float(tab.css("#overlay", "opacity")) < 0.5
+    start_server(command=("-m", "yolean", "serve", "--port", str(server.port)), port=server.port)
+    tab.page.click("#retry")
+    tab.settle()
+    assert tab.page.is_hidden("#error")
+    assert tab.json["metadata"]["conf"] == 0.3
+    assert tab.css("#overlay", "opacity") == "1"
+
+
+def test_key(open_page: Open, locked: Any) -> None:
+    tab = open_page(locked)
+    tab.expected = ["status of 401"]
+    assert tab.page.is_visible("#key")
+    assert tab.page.get_attribute("#key", "type") == "password"
+    tab.upload(SHAPES, state="error")
+    assert tab.focus == "key"
+    refused = locked.http.post("/v1/predict/shapes", headers={"x-api-key": "wrong"})
+    for key, error in (("wrong", refused.json()["message"]), ("schlüssel", None)):
+        tab.page.keyboard.type(key)
+        tab.page.keyboard.press("Enter")
+        tab.page.wait_for_function(
+            "error => error ? document.getElementById('error').textContent === error"
+            " : /no key has/.test(document.getElementById('error').textContent)",
+            arg=error,
+        )
+        assert tab.focus == "key"  # and all of it is selected, so that typing replaces it
+    tab.page.keyboard.type(KEY)
+    tab.page.keyboard.press("Enter")
+    tab.settle()
+    assert tab.count > 0
+    assert tab.page.is_hidden("#error")
+
+    # It goes nowhere but into the header of a prediction.
+    for snippet in ("#curl", "#python"):
+        assert "API_KEY" in tab.text(snippet)
+    assert KEY not in tab.page.content()
+    carried = {r.url.rpartition("/v1/")[2] for r in tab.asked if KEY in r.all_headers().values()}
+    assert carried == {"predict/shapes"}
+    assert not any(KEY in r.url for r in tab.asked)
+    assert KEY not in locked.log
+    assert tab.page.evaluate("() => [localStorage.length, document.cookie]") == [0, ""]
+    tab.page.reload()
+    tab.page.wait_for_selector("#model option", state="attached")
+    assert tab.page.input_value("#key") == KEY
+    tab.upload(SHAPES)
+    fresh = open_page(locked)
+    assert fresh.page.input_value("#key") == ""
+
+
+# ---- The snippets ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("snippet", ["curl", "python"])
+@pytest.mark.parametrize("which", ["server", "locked"])
+def test_snippets_run(
+    open_page: Open, request: pytest.FixtureRequest, tmp_path: Path, which: str, snippet: str
+) -> None:
+    """As they stand there, beside a picture.jpg, and with the key filled in."""
+    tab = open_page(request.getfixturevalue(which), permissions=["clipboard-read", "clipboard-write"])
+    tab.choose("shapes-seg")
+    if which == "locked":
+        tab.page.fill("#key", KEY)
+    tab.upload(WIDE)
+    tab.slide("conf", 0.6)
+    tab.slide("iou", 0.3)
+    tab.page.click(f"[data-copy={snippet}]")
+    tab.page.wait_for_function(
+        "name => document.querySelector(`[data-copy=${name}]`).textContent === 'Copied'", arg=snippet
+    )
+    text = str(tab.page.evaluate("() => navigator.clipboard.readText()"))
+    assert text == tab.text(f"#{snippet}")
+    assert ("API_KEY" in text) == (which == "locked")
+    (tmp_path / "picture.jpg").write_bytes(WIDE.read_bytes())
+    command = ["bash", "-euc", text] if snippet == "curl" else [sys.executable, "-Werror", "-c", text]
+    command[-1] = command[-1].replace("API_KEY", KEY)
+    ran = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=30, env={**os.environ, "NO_PROXY": "*"}
+    )
+    assert ran.returncode == 0, ran.stderr
+    found = json.loads(ran.stdout) if snippet == "curl" else ast.literal_eval(ran.stdout)
+    assert found["success"] is True
+    assert [item["name"] for item in found["data"]] == tab.page.locator("#results .name").all_text_contents()
+    assert len(found["data"]) == tab.count > 0
+
+
+# ---- Webcam ------------------------------------------------------------------------------------------------
+
+
+def test_webcam(tab: Tab) -> None:
+    page = tab.page
+    tab.upload(STAR)
+
+    def answered(more: int) -> None:
+        limit = tab.answers + more
+        tab.wait_for(lambda: tab.answers >= limit, f"{more} more answers")
+
+    page.click("#camera")
+    tab.settle("live")
+    assert tab.focus == "stop"
+    answered(3)
+    page.wait_for_function("() => parseFloat(document.getElementById('fps').textContent) > 1")
+    page.evaluate("() => { window.lent = document.getElementById('video').srcObject.getTracks(); }")
+    seen = page.evaluate("() => [ui.overlay.dataset.count, ui.overlay.clientWidth, ui.picture.width]")
+    assert int(seen[0]) > 0, "the webcam is shown the demo picture"
+    assert tab.overlay()["share"] > 0
+    assert page.is_visible("#picture")
+    assert tab.text("#status") == "The webcam is running."  # said once, not with every frame
+
+    page.fill("#conf", "1")  # the next frames are asked about with it
+    page.wait_for_function("() => document.getElementById('overlay').dataset.count === '0'")
+    page.fill("#conf", "0.25")
+    page.select_option("#model", "shapes-pose")
+    answered(3)
+    assert any(r.url.endswith("/shapes-pose") for r in tab.asked)
+    assert tab.most_at_once == 1
+    page.select_option("#model", "shapes")
+
+    # Stopped, it gives the camera back and asks no more; the picture from before is shown again.
+    page.click("#stop")
+    tab.settle(caption="star.jpg")
+    asked = len(tab.asked)
+    page.wait_for_timeout(300)
+    assert len(tab.asked) == asked
+    assert page.evaluate("() => lent.map(track => track.readyState)") == ["ended"]
+    assert tab.count == len(ask(tab.server, "shapes", STAR.read_bytes()))
+
+    # One frame of it can be kept; Escape stops it, too.
+    page.click("#camera")
+    tab.settle("live")
+    page.click("#use")  # waits until there is a frame
+    tab.settle(caption="webcam.jpg")
+    assert tab.count > 0
+    page.click("#camera")
+    tab.settle("live")
+    page.keyboard.press("Escape")
+    tab.settle(caption="webcam.jpg")
+    assert tab.focus == "camera"
+
+
+def test_webcam_that_is_refused(open_page: Open) -> None:
+    tab = open_page()
+    tab.page.evaluate(
+        "() => { navigator.mediaDevices.getUserMedia ="
+        " async () => { throw new DOMException('no', 'NotAllowedError'); } }"
+    )
+    tab.page.click("#camera")
+    tab.settle("error")
+    assert tab.text("#error") == "This page may not use the webcam."
+
+
+# ---- Looks -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("width", [360, 320])
+def test_phone(open_page: Open, tmp_path: Path, width: int) -> None:
+    """Nothing sticks out to the side, whatever is shown; the overlay has the screen's own pixels."""
+    tab = open_page(
+        viewport={"width": width, "height": 740}, device_scale_factor=2, has_touch=True, is_mobile=True
+    )
+    tab.expected = ["status of 415"]
+
+    def fits() -> None:
+        sizes = tab.page.evaluate(
+            "() => [document.documentElement.scrollWidth, document.documentElement.clientWidth, innerWidth]"
+        )
+        assert sizes == [width, width, width]
+
+    fits()
+    long = tmp_path / f"{'very-long-name-without-blanks' * 4}.jpg"
+    long.write_bytes(WIDE.read_bytes())
+    tab.upload(long)
+    tab.page.tap("#answer summary")
+    for model in DEMO_MODELS.values():
+        tab.choose(model)
+        tab.settle()
+        fits()
+    assert tab.page.eval_on_selector("#overlay", "({width, clientWidth}) => width / clientWidth") == 2
+    long.write_text("no picture")
+    tab.page.set_input_files("#file", long)
+    tab.settle("error")
+    fits()
+
+
+def luminance(colour: str) -> float:
+    """WCAG's relative luminance of what the browser calls rgb(1, 2, 3)."""
+    rgb = np.array([float(part) for part in re.findall(r"[\d.]+", colour)[:3]]) / 255
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    return float(linear @ [0.2126, 0.7152, 0.0722])
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_colours(open_page: Open, tmp_path: Path, scheme: str) -> None:
+    """The scheme is the system's, and every text stands out from its ground by 4.5 to 1."""
+    tab = open_page(color_scheme=scheme)
+    tab.expected = ["status of 415"]
+    ground = luminance(tab.css("body", "backgroundColor"))
+    assert ground < 0.05 if scheme == "dark" else ground > 0.8
+    bad = tmp_path / "bad.jpg"
+    bad.write_text("no picture")
+    tab.upload(bad, state="error")
+    pairs = {
+        ".card": ["#status", "#about", "#confhint", "#caption", "h2", "#camera"],
+        "body": ["h1", "header a"],
+        "#problem": ["#error", "#retry"],
+        "pre": ["#curl"],
+        "label[for=file]": ["label[for=file]"],
+        "select": ["select"],
+    }
+    for behind, texts in pairs.items():
+        back = luminance(tab.css(behind, "backgroundColor"))
+        for text in texts:
+            light, dark = sorted((luminance(tab.css(text, "color")), back), reverse=True)
+            assert (light + 0.05) / (dark + 0.05) >= 4.5, f"{text} on {behind}"
+
+
+def test_what_a_screen_reader_is_told(tab: Tab) -> None:
+    """As Chromium tells it: all that can be operated has a name, and news are announced."""
+    tab.upload(SHAPES)
+    unlabelled = tab.page.eval_on_selector_all(
+        "input, select, textarea",
+        "all => all.filter(one => !one.labels.length && !one.ariaLabel).map(one => one.id)",
+    )
+    assert not unlabelled
+    assert tab.page.get_attribute("html", "lang") == "en"
+    session = tab.page.context.new_cdp_session(tab.page)
+    nodes = [n for n in session.send("Accessibility.getFullAXTree")["nodes"] if not n["ignored"]]
+
+    def properties(node: dict[str, Any]) -> dict[str, Any]:
+        return {p["name"]: p["value"].get("value") for p in node.get("properties", [])}
+
+    def name(node: dict[str, Any]) -> str:
+        return str(node.get("name", {}).get("value", ""))
+
+    focusable = [n for n in nodes if properties(n).get("focusable") and n["role"]["value"] != "RootWebArea"]
+    assert {name(n) for n in focusable} >= {"Model", "Confidence", "IoU", "Choose a picture", "Webcam"}
+    assert all(name(n) for n in focusable), [n["role"] for n in focusable if not name(n)]
+    root = session.send("DOM.getDocument")["root"]["nodeId"]
+    for selector, live in (("#status", "polite"), ("#error", "assertive")):
+        found = session.send("DOM.querySelector", {"nodeId": root, "selector": selector})
+        (node,) = session.send("Accessibility.getPartialAXTree", {**found, "fetchRelatives": False})["nodes"]
+        assert node["ignored"] or properties(node)["live"] == live  # hidden as long as there is no error
+        assert not (node["ignored"] and selector == "#status")
+    status = tab.text("#status")
+    assert status.startswith(f"{tab.count} objects: ")
+    pictures = [name(n) for n in nodes if n["role"]["value"] in ("image", "img")]
+    assert pictures == [status], "the overlay tells in words what it shows"
+    assert tab.page.get_attribute("#error", "role") == "alert"
+
+
+def test_screenshot(open_page: Open, tmp_path: Path) -> None:
+    """The README's picture, down to the end of the times; YOLEAN_SCREENSHOT=docs/page.jpg keeps it."""
+    tab = open_page(color_scheme="light")
+    tab.choose("shapes-seg")
+    tab.page.click("#demo")
+    tab.settle(caption="demo.jpg")
+    for conf in (0.3, 0.25):  # the model is warm now
+        tab.slide("conf", conf)
+    times = tab.page.locator("#timing").bounding_box()
+    assert times is not None
+    height = round(times["y"] + times["height"]) + 8
+    path = Path(os.environ.get("YOLEAN_SCREENSHOT") or tmp_path / "page.jpg")
+    tab.page.mouse.move(640, 1)
+    clip: Any = {"x": 0, "y": 0, "width": 1280, "height": height}
+    tab.page.screenshot(path=path, type="jpeg", quality=80, clip=clip)
+    assert path.stat().st_size < 300_000
+    assert cv2.imread(str(path)).shape == (height, 1280, 3)

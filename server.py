@@ -28,7 +28,7 @@ def create_app(settings: Settings) -> Starlette:
     Raises:
         InputError: the keys cannot be read.
     """
-    # A second fence behind our own look at the header of a picture. OpenCV reads it when it is imported,
+    # A second fence behind our own look at the header of an image. OpenCV reads it when it is imported,
     # which the modules below do.
     os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(settings.max_pixels))
     from .serving.api import Api

@@ -1,4 +1,4 @@
-"""One model's answers beside those of a reference file, picture by picture."""
+"""One model's answers beside those of a reference file, image by image."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Said:
         model: name of the .onnx file.
         version: of Ultralytics, None where the file does not tell.
         options: for the call of a model.
-        images: answers by the name of the picture.
+        images: answers by the name of the image.
     """
 
     model: str
@@ -88,21 +88,21 @@ class Row:
         task: of the model.
         version: of Ultralytics, if known.
         about: layout, provider, device and number of threads.
-        pictures: that were compared.
+        images: that were compared.
         objects: of the reference; None for classify.
         missing, extra: objects of the reference or of yolean alone, not counting those at the threshold.
         threshold: objects of one side alone, whose score is within the tolerance of the threshold.
-        worst: by kind of difference, its largest value and the picture.
-        top: for classify, pictures with the same best class, and with the same five.
-        disagreeing: by picture, the kinds of difference that are beyond the tolerances.
-        absent: pictures of the reference that are not in the folder.
+        worst: by kind of difference, its largest value and the image.
+        top: for classify, images with the same best class, and with the same five.
+        disagreeing: by image, the kinds of difference that are beyond the tolerances.
+        absent: images of the reference that are not in the folder.
     """
 
     model: str
     task: str
     version: str | None
     about: dict[str, Any]
-    pictures: int = 0
+    images: int = 0
     objects: int | None = None
     missing: int = 0
     extra: int = 0
@@ -112,8 +112,8 @@ class Row:
     disagreeing: dict[str, list[str]] = field(default_factory=dict)
     absent: list[str] = field(default_factory=list)
 
-    def add(self, picture: str, said: Plain, answer: Plain, conf: float, limits: Limits) -> None:
-        """Compare one picture more.
+    def add(self, image: str, said: Plain, answer: Plain, conf: float, limits: Limits) -> None:
+        """Compare one image more.
 
         Raises:
             InputError: the answers are not comparable.
@@ -124,15 +124,15 @@ class Row:
             scores = getattr(found, side)
             near = [score for score in scores if abs(score - conf) <= limits.score]
             by = "Ultralytics" if side == "missing" else "yolean"
-            self.threshold += [{"picture": picture, "score": round(s, 6), "found_by": by} for s in near]
+            self.threshold += [{"image": image, "score": round(s, 6), "found_by": by} for s in near]
             count = len(scores) - len(near)
             setattr(self, side, getattr(self, side) + count)
             wrong += [side] if count else []
         for name in _NAMES:
             value = getattr(found, name)
             if value is not None and value > self.worst.get(name, (-1.0, ""))[0]:
-                self.worst[name] = value, picture
-        self.pictures += 1
+                self.worst[name] = value, image
+        self.images += 1
         if "top5" in said:
             one, other = said["top5"], answer["top5"]
             first, five = self.top or (0, 0)
@@ -140,16 +140,16 @@ class Row:
         else:
             self.objects = (self.objects or 0) + len(said["cls"])
         if wrong:
-            self.disagreeing[picture] = wrong
+            self.disagreeing[image] = wrong
 
     def cells(self) -> list[str]:
-        """Pictures, objects, missing and extra ones, then the worst differences, for a table."""
+        """Images, objects, missing and extra ones, then the worst differences, for a table."""
 
         def worst(text: str, *names: str) -> str:
             values = [self._value(name) for name in names if name in self.worst]
             return text.format(max(values)) if values else ""
 
-        agree = f"{self.pictures - len(self.disagreeing)}/{self.pictures}"
+        agree = f"{self.images - len(self.disagreeing)}/{self.images}"
         counts = ["", ""] if self.objects is None else [str(self.objects), f"{self.missing}, {self.extra}"]
         top = "" if self.top is None else f"{self.top[0]}, {self.top[1]}"
         differences = worst("{:.3f}", "box"), worst("{:.5f}", "score", "probs"), worst("{:.4f}", "mask")
@@ -168,24 +168,24 @@ class Row:
                 if side in kinds:
                     where = ", ".join(name for name, wrong in self.disagreeing.items() if side in wrong)
                     parts.append(f"{number} {side} in {where}")
-            yield f"{self.model}: {len(self.disagreeing)} of {self.pictures} disagree: {'; '.join(parts)}"
+            yield f"{self.model}: {len(self.disagreeing)} of {self.images} disagree: {'; '.join(parts)}"
         for one in self.threshold:
             yield (
-                f"{self.model}: {one['picture']}: at the threshold, found by {one['found_by']} alone: "
+                f"{self.model}: {one['image']}: at the threshold, found by {one['found_by']} alone: "
                 f"score {one['score']:.4f}"
             )
         if self.absent:
-            yield f"{self.model}: not compared, no such pictures: {', '.join(self.absent)}"
+            yield f"{self.model}: not compared, no such images: {', '.join(self.absent)}"
 
     def as_dict(self) -> dict[str, Any]:
         """Everything, ready for JSON; what is not finite is None."""
         plain = asdict(self)
-        plain["agree"] = self.pictures - len(self.disagreeing)
+        plain["agree"] = self.images - len(self.disagreeing)
         values = {name: self._value(name) for name in self.worst}
         plain["worst"] = {
             ("mask_iou" if name == "mask" else name): {
                 "value": round(value, 5) + 0.0 if math.isfinite(value) else None,
-                "picture": self.worst[name][1],
+                "image": self.worst[name][1],
             }
             for name, value in values.items()
         }
@@ -209,12 +209,12 @@ def compare_model(
     """One model's answers beside what was said.
 
     Args:
-        images: the folder of the pictures.
+        images: the folder of the images.
         loading: for `yolean.load`.
-        tell: is called with the model's name after every picture.
+        tell: is called with the model's name after every image.
 
     Raises:
-        YoleanError: the model does not load, or a picture cannot be read or compared.
+        YoleanError: the model does not load, or an image cannot be read or compared.
     """
     model = load(file, **loading)
     session = model.session

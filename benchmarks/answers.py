@@ -1,9 +1,9 @@
 """Answers as plain data, which a JSON file holds, and how far two of them differ.
 
-An answer to one picture is a dict: `shape` [height, width] of the picture; then the objects, best first, as
+An answer to one image is a dict: `shape` [height, width] of the image; then the objects, best first, as
 `cls`, `conf` and `xyxy`, or for oriented ones `cls`, `conf`, `xywhr` and `obb`, eight coordinates of
 corners each; with `segments`, an outline [x, y, x, y, ...] each, or `keypoints`, [x, y, visibility, ...]
-each, by task. A classification has `top5` and `top5conf` instead. Coordinates are pixels of the picture.
+each, by task. A classification has `top5` and `top5conf` instead. Coordinates are pixels of the image.
 `peers/reference.py` writes what Ultralytics answers in the same form.
 """
 
@@ -21,13 +21,13 @@ from ..export.evaluation.agreement import Differences, differences
 from ..export.evaluation.predictions import Answer, Objects, Rows
 
 Plain = dict[str, Any]
-"""An answer to one picture."""
+"""An answer to one image."""
 
 _DIGITS = {"conf": 6, "xyxy": 3, "obb": 3, "xywhr": 4, "segments": 2, "keypoints": 3, "top5conf": 6}
 
 
 def as_answer(result: Results) -> Plain:
-    """What yolean found in one picture.
+    """What yolean found in one image.
 
     `kpt_shape`, [number of keypoints, values of each], is there besides: a flat list does not tell.
     """
@@ -52,13 +52,13 @@ def as_answer(result: Results) -> Plain:
 
 
 def compare(reference: Plain, answer: Plain) -> Differences:
-    """The largest differences between two answers to one picture; `differences` tells which they are.
+    """The largest differences between two answers to one image; `differences` tells which they are.
 
     Masks are compared as filled outlines. Of a classification only five classes are known: `probs` is the
     largest difference of those that the reference lists, and one that the answer lacks counts as 0 there.
 
     Raises:
-        InputError: one of them is no such answer, or they are of different tasks, pictures or classes.
+        InputError: one of them is no such answer, or they are of different tasks, images or classes.
     """
     sides = (reference, answer)
     try:
@@ -69,7 +69,7 @@ def compare(reference: Plain, answer: Plain) -> Differences:
             views = [_view(side, _values_of_a_keypoint(sides)) for side in sides]
     except (KeyError, TypeError, ValueError, AttributeError) as exc:
         what = f"no {exc}" if isinstance(exc, KeyError) else str(exc)
-        raise InputError(f"not an answer to a picture: {what}") from exc
+        raise InputError(f"not an answer to an image: {what}") from exc
     return differences(*views)
 
 

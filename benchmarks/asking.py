@@ -16,7 +16,7 @@ from ..engine.errors import InputError
 from .peers import reference
 
 Tell = Callable[[str], None]
-"""Is told of a picture that was answered, by the name of the model."""
+"""Is told of an image that was answered, by the name of the model."""
 
 
 def interpreter(named: str | None) -> str:
@@ -36,7 +36,7 @@ def interpreter(named: str | None) -> str:
 
 
 def ask(
-    python: str, models: Path, names: Sequence[str], pictures: Path, out: Path, tell: Tell
+    python: str, models: Path, names: Sequence[str], images: Path, out: Path, tell: Tell
 ) -> dict[str, str]:
     """Let Ultralytics write its answers into the folder `out`, a file a model.
 
@@ -44,7 +44,7 @@ def ask(
         python: an interpreter.
         models: a folder of .onnx files.
         names: of those that are asked, without suffix.
-        pictures: a folder.
+        images: a folder.
 
     Returns:
         by name, why a model was left out.
@@ -54,7 +54,7 @@ def ask(
             message.
     """
     # Where Ultralytics stands it might write: a folder of its own, so all paths have to be whole.
-    folders = [str(folder.resolve()) for folder in (models, pictures, out)]
+    folders = [str(folder.resolve()) for folder in (models, images, out)]
     command = [python, str(Path(reference.__file__).resolve()), *folders]
     command += [word for name in names for word in ("--model", name)]
     left_out: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""The plot of `peers`: a group of bars a task, milliseconds a picture of every side."""
+"""The plot of `peers`: a group of bars a task, milliseconds an image of every side."""
 
 from __future__ import annotations
 

@@ -18,21 +18,21 @@ from ..engine.errors import InputError
 from ..models import DEMO_MODELS, demo_model, model_file
 
 if TYPE_CHECKING:
-    from .measured import Picture
+    from .measured import Image
     from .stages import Case
 
-MOST_PICTURES = 32
-"""Pictures of a folder that are measured with, evenly spread over their names."""
+MOST_IMAGES = 32
+"""Images of a folder that are measured with, evenly spread over their names."""
 
 Size = int | tuple[int, int]
 
 _FIGURES = {
     "times": "milliseconds an image",
-    "total": "encoded picture to Results, outlines of masks included",
+    "total": "encoded image to Results, outlines of masks included",
     "session_run": "bare onnxruntime.InferenceSession.run of the same file, shapes, threads and provider",
-    "ratio": "decoded picture to Results, divided by session_run, group by group in turn",
+    "ratio": "decoded image to Results, divided by session_run, group by group in turn",
     "load_ms": "yolean.load, with the libraries imported before (import_ms)",
-    "peak_mb": "of the process, less the encoded pictures that it holds",
+    "peak_mb": "of the process, less the encoded images that it holds",
 }
 
 
@@ -77,7 +77,7 @@ def _seconds(_ctx: click.Context, _param: click.Parameter, value: float) -> floa
     "--images",
     metavar="DIR",
     type=click.Path(path_type=Path),
-    help="A folder of pictures, or one picture.  [default: the demo pictures]",
+    help="A folder of images, or one image.  [default: the demo images]",
 )
 @click.option(
     "--threads",
@@ -131,8 +131,8 @@ def bench(
     A MODEL is an .onnx file, or a demo model's word as for `predict`; without any, the five demo models.
     Every combination of the lists is a configuration.
 
-    Of each: the stages from encoded picture to results in milliseconds an image, images a second, and the
-    ratio to ONNX Runtime alone, which is the time from decoded picture to results (all but the decoding)
+    Of each: the stages from encoded image to results in milliseconds an image, images a second, and the
+    ratio to ONNX Runtime alone, which is the time from decoded image to results (all but the decoding)
     divided by the time of a bare `session.run` of the same file, shapes and threads. yolean and the bare
     session run in turn, in processes of their own.
 
@@ -144,7 +144,7 @@ def bench(
 
     files = list(dict.fromkeys(map(model_file, models))) or [str(demo_model(task)) for task in DEMO_MODELS]
     _check_target(json_to, files)
-    found, unread = _pictures(images)
+    found, unread = _images(images)
     cases = _cases(files, imgsz, batch, threads, device, precision)
     rows: list[dict[str, Any]] = []
     refused: list[tuple[Case, str]] = []
@@ -196,22 +196,22 @@ def _record(
     rows: list[dict[str, Any]],
     refused: list[tuple[Case, str]],
     how: dict[str, Any],
-    pictures: list[Picture],
+    images: list[Image],
 ) -> None:
     """Write the figures, without the folders of this machine."""
     from .record import write
 
     told = [
         {"file": Path(path).name, "bytes": Path(path).stat().st_size, "height": height, "width": width}
-        for path, height, width in pictures
+        for path, height, width in images
     ]
     missing = [asdict(case) | {"model": case.label, "reason": why} for case, why in refused]
-    write(target, {"rows": rows, "not_measured": missing}, how | {"pictures": told, "figures": _FIGURES})
+    write(target, {"rows": rows, "not_measured": missing}, how | {"images": told, "figures": _FIGURES})
 
 
 def _run(
     cases: Sequence[Case],
-    pictures: list[Picture],
+    images: list[Image],
     duration: float,
     rows: list[dict[str, Any]],
     refused: list[tuple[Case, str]],
@@ -227,7 +227,7 @@ def _run(
                 tell = partial(advance, case.label, number)
                 tell(0.0)
                 try:
-                    measure(case, pictures, duration, tell, rows)
+                    measure(case, images, duration, tell, rows)
                 except WorkerError as exc:
                     refused.append((case, str(exc)))
     except KeyboardInterrupt:
@@ -237,26 +237,26 @@ def _run(
     return 0
 
 
-def _pictures(images: Path | None) -> tuple[list[Picture], int]:
-    """The pictures to measure with, and how many could not be read, which are told."""
+def _images(images: Path | None) -> tuple[list[Image], int]:
+    """The images to measure with, and how many could not be read, which are told."""
     from ..cli.console import printable
-    from ..engine.images.decoding import PICTURE_SUFFIXES
+    from ..engine.images.decoding import IMAGE_SUFFIXES
     from ..engine.images.sources import open_source
-    from ..export.files import find_pictures, spread
+    from ..export.files import find_images, spread
 
     if images is not None and images.is_file():
-        if images.suffix.lower() not in PICTURE_SUFFIXES:
-            raise InputError(f"--images {images}: expected a folder or a picture, such as a .jpg file")
+        if images.suffix.lower() not in IMAGE_SUFFIXES:
+            raise InputError(f"--images {images}: expected a folder or an image, such as a .jpg file")
         files = [images]
     elif images is not None and not images.is_dir():
-        raise InputError(f"--images {images}: expected a folder or a picture, found nothing there")
+        raise InputError(f"--images {images}: expected a folder or an image, found nothing there")
     else:
-        files = spread(find_pictures(images), MOST_PICTURES)
+        files = spread(find_images(images), MOST_IMAGES)
     errors: list[InputError] = []
     frames = open_source([str(path) for path in files]).frames(errors.append)
     found = [(frame.path, *frame.image.shape[:2]) for frame in frames]
     if not found:
-        raise InputError(f"--images {images}: no picture can be read: {errors[0]}")
+        raise InputError(f"--images {images}: no image can be read: {errors[0]}")
     for error in errors:
         click.echo(f"Error: {printable(str(error))}", err=True)
     return found, len(errors)

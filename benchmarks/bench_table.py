@@ -52,7 +52,7 @@ def show(rows: list[dict[str, Any]], reasons: list[str]) -> None:
     if rows:
         console.print(_table(rows))
         console.print(
-            "Milliseconds an image; total: encoded picture to results. x run: decoded picture to results, "
+            "Milliseconds an image; total: encoded image to results. x run: decoded image to results, "
             "divided by bare session.run, measured in turn: median (middle half)."
         )
     for line in fastest(rows):

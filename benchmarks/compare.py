@@ -1,6 +1,6 @@
 """yolean beside other ways to run the same models: `python -m yolean.benchmarks peers`.
 
-Every side gets the same pictures, weights, thresholds and number of threads, and runs in a process of its
+Every side gets the same images, weights, thresholds and number of threads, and runs in a process of its
 own, from BGR array to what its users get. Answers are compared with Ultralytics', so that no one is fast by
 being wrong. A side that cannot be measured stays in the table, with the reason.
 """
@@ -19,8 +19,8 @@ from rich.table import Table
 from ..cli.console import printable
 from ..engine.errors import YoleanError
 from ..engine.runtime.cpu import usable_cores
-from ..export.files import find_pictures
-from ..models import DEMO_MODELS, demo_model, demo_pictures
+from ..export.files import find_images
+from ..models import DEMO_MODELS, demo_images, demo_model
 from .bars import draw
 from .contenders import BARE, YOLEAN
 from .contest import Plan, Row, describe, measure, targets
@@ -36,11 +36,11 @@ _WIDTH = 132  # of a table in a file or a pipe
 @click.option("--model", "models", type=FILE, multiple=True,
               help="A plain export; may be repeated.  [default: the demo models]")  # fmt: skip
 @click.option("--images", type=click.Path(exists=True, path_type=Path),
-              help="A folder of pictures.  [default: the demo's]")  # fmt: skip
+              help="A folder of images.  [default: the demo's]")  # fmt: skip
 @click.option("--python", "pythons", multiple=True, metavar="PYTHON",
               help="An interpreter that has peers; may be repeated.")  # fmt: skip
 @click.option("--calibrate", type=click.Path(exists=True, file_okay=False, path_type=Path),
-              help="Pictures to make INT8 files with.")  # fmt: skip
+              help="Images to make INT8 files with.")  # fmt: skip
 @click.option("--keep", type=click.Path(file_okay=False, path_type=Path),
               help="Folder for lean and INT8 files, used again by the next run.")  # fmt: skip
 @click.option("--threads", type=click.IntRange(1), help="Of one run.  [default: the cores that may be used]")
@@ -66,16 +66,16 @@ def main(
     benchmarks/peers/requirements.txt names them.
     """
     try:
-        pictures = [Path(path) for path in find_pictures(images)] if images else demo_pictures()
+        image_paths = [Path(path) for path in find_images(images)] if images else demo_images()
         plan = Plan(rounds, cold, pythons)
         if keep:
             keep.mkdir(parents=True, exist_ok=True)
         record: dict[str, Any] = {"models": [], "targets": []}
         how: Row = {"threads": threads or usable_cores(), "rounds": rounds, "cold": cold}
-        how |= {"pictures": [path.name for path in pictures], "conf": Job.conf, "iou": Job.iou}
+        how |= {"images": [path.name for path in image_paths], "conf": Job.conf, "iou": Job.iou}
         for model in models or [demo_model(task) for task in DEMO_MODELS]:
             with tempfile.TemporaryDirectory() as temporary:
-                entry = _contest(model, pictures, how["threads"], keep or Path(temporary), calibrate, plan)
+                entry = _contest(model, image_paths, how["threads"], keep or Path(temporary), calibrate, plan)
             record["models"].append(entry)
             record["targets"] += targets(entry["model"], entry["rows"])
             show(entry)
@@ -87,10 +87,10 @@ def main(
 
 
 def _contest(
-    model: Path, pictures: list[Path], threads: int, folder: Path, calibrate: Path | None, plan: Plan
+    model: Path, image_paths: list[Path], threads: int, folder: Path, calibrate: Path | None, plan: Plan
 ) -> Row:
     """Make what is missing of a model's files, and measure all sides."""
-    job, kind = describe(model, pictures, threads)
+    job, kind = describe(model, image_paths, threads)
     with Console(stderr=True).status("") as status:
 
         def tell(what: str) -> None:
@@ -105,7 +105,7 @@ def _contest(
 
 def show(entry: Row) -> None:
     """One model's sides as a table."""
-    title = f"{entry['model']}, {entry['task']}: BGR array to answer, milliseconds a picture"
+    title = f"{entry['model']}, {entry['task']}: BGR array to answer, milliseconds an image"
     table = Table(title=printable(title), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     for heading in ("", "ms", "/ run", "/ yolean", "cold start", "memory", "found"):
         table.add_column(heading, justify="right" if heading else "left", no_wrap=True)

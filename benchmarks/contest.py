@@ -1,6 +1,6 @@
 """All contenders on one model: in turn, from cold, and what they answer.
 
-A group is one pass through all pictures; ratios are taken group by group. Cold start and memory are those of
+A group is one pass through all images; ratios are taken group by group. Cold start and memory are those of
 whole processes: from starting Python to the first answer.
 """
 
@@ -15,7 +15,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from ..engine.images.decoding import picture_from_bytes
+from ..engine.images.decoding import image_from_bytes
 from ..engine.images.preprocessing import place
 from ..engine.loading import load
 from ..export.evaluation.agreement import Differences
@@ -38,13 +38,13 @@ class Plan:
     pythons: tuple[str, ...]
 
 
-def describe(model: Path, pictures: list[Path], threads: int) -> tuple[Job, str]:
+def describe(model: Path, images: list[Path], threads: int) -> tuple[Job, str]:
     """What every side is asked to do with a model, and the kind of its output."""
     spec = load(model, device="cpu", threads=1).spec
     imgsz = (int(spec.imgsz[0]), int(spec.imgsz[1]))
-    sizes = [picture_from_bytes(path.read_bytes()).shape[:2] for path in pictures]
+    sizes = [image_from_bytes(path.read_bytes()).shape[:2] for path in images]
     shapes = [place(size, spec.imgsz, spec).tensor for size in sizes]
-    job = Job(str(model), spec.task, imgsz, [str(path) for path in pictures], shapes, threads)
+    job = Job(str(model), spec.task, imgsz, [str(path) for path in images], shapes, threads)
     return job, spec.layout.kind
 
 
@@ -63,7 +63,7 @@ def measure(job: Job, files: dict[str, Path | str], plan: Plan, tell: Tell) -> l
                 row["not_measured"] = found
                 continue
             workers[contender.name], commands[contender.name] = stack.enter_context(found[0]), found[1]
-        times = _turns(workers, plan.rounds, len(job.pictures), tell)
+        times = _turns(workers, plan.rounds, len(job.images), tell)
         memory = {name: worker.group(1)["peak_mb"] for name, worker in workers.items()}
     cold = _cold_starts(commands, plan.cold, tell)
     answers = {name: worker.about["answers"] for name, worker in workers.items() if worker.about["answers"]}
@@ -98,22 +98,20 @@ def _worker(
         worker = Worker(found, environment())
     except WorkerError as exc:
         return str(exc)
-    once = command(
-        contender, replace(own, once=True, pictures=job.pictures[:1], shapes=job.shapes[:1]), pythons
-    )
+    once = command(contender, replace(own, once=True, images=job.images[:1], shapes=job.shapes[:1]), pythons)
     assert not isinstance(once, str)
     return worker, once
 
 
-def _turns(workers: dict[str, Worker], rounds: int, pictures: int, tell: Tell) -> dict[str, list[float]]:
-    """Milliseconds a picture, group by group; each round begins with another side."""
+def _turns(workers: dict[str, Worker], rounds: int, images: int, tell: Tell) -> dict[str, list[float]]:
+    """Milliseconds an image, group by group; each round begins with another side."""
     times: dict[str, list[float]] = {name: [] for name in workers}
     names = list(workers)
     for number in range(rounds):
         tell(f"round {number + 1} of {rounds}")
         first = number % max(len(names), 1)
         for name in names[first:] + names[:first]:
-            group = workers[name].group(pictures)["ms"]
+            group = workers[name].group(images)["ms"]
             times[name].append(sum(group) / len(group))
     return times
 

@@ -62,10 +62,10 @@ def setting(records: Records) -> str:
     machine, how = record["machine"], record["how"]
     features = ", ".join(machine["features"])
     return prose(
-        f"yolov8n with its published weights, {len(how['pictures'])} photographs, conf {how['conf']}, iou "
+        f"yolov8n with its published weights, {len(how['images'])} photographs, conf {how['conf']}, iou "
         f"{how['iou']}, {how['threads']} threads of an {machine['processor']} ({features}), ONNX Runtime "
         f"{machine['onnxruntime']}. From a BGR array to what a side's users get, outlines of masks included. "
-        f"Every side is a process of its own; all take turns, {how['rounds']} times through all pictures, "
+        f"Every side is a process of its own; all take turns, {how['rounds']} times through all images, "
         "ratios "
         "are taken turn by turn, and medians are shown with the middle half."
     )
@@ -145,10 +145,10 @@ def _kept(agreement: Row | None) -> str:
     if agreement is None:
         return "not measured"
     if agreement["top1"] is not None:
-        return f"same best class {agreement['top1']:.3f} of {agreement['pictures']} pictures"
+        return f"same best class {agreement['top1']:.3f} of {agreement['images']} images"
     parts = [f"recall {agreement['recall']:.3f}", f"precision {agreement['precision']:.3f}"]
     parts += [f"IoU {agreement['mean_iou']:.3f}", f"scores {agreement['confidence_change']:+.3f}"]
-    return f"{', '.join(parts)} ({agreement['objects']} objects, {agreement['pictures']} pictures)"
+    return f"{', '.join(parts)} ({agreement['objects']} objects, {agreement['images']} images)"
 
 
 def parity(records: Records) -> str:
@@ -158,7 +158,7 @@ def parity(records: Records) -> str:
         name: [row["worst"][name]["value"] for row in rows if name in row["worst"]]
         for name in ("box", "keypoints", "score", "probs", "mask_iou")
     }
-    agree, pictures = (sum(row[key] for row in rows) for key in ("agree", "pictures"))
+    agree, images = (sum(row[key] for row in rows) for key in ("agree", "images"))
     objects = sum(row["objects"] or 0 for row in rows)
     pixels, scores = max(worst["box"] + worst["keypoints"]), max(worst["score"] + worst["probs"])
     apart = f"{pixels:.3f} px" if pixels >= 0.001 else "less than 0.001 px"
@@ -166,8 +166,8 @@ def parity(records: Records) -> str:
     return prose(
         f'"Same answers" is tested, against what Ultralytics {version} answers for the demo models, and for '
         f"{len(rows)} exports of yolov8n (five tasks, all layouts) where those are at hand: {agree} of "
-        f"{pictures} "
-        f"pictures agree, {objects} objects; the largest differences are {apart} of boxes, corners and "
+        f"{images} "
+        f"images agree, {objects} objects; the largest differences are {apart} of boxes, corners and "
         f"keypoints, {scores:.4f} of scores, and {min(worst['mask_iou']):.3f} IoU of filled outlines "
         "([parity.json](benchmarks/results/parity.json))."
     )
@@ -193,7 +193,7 @@ def serve(records: Records) -> str:
         "failed",
         "yolean serve is, times",
     ]
-    size = f"a JPEG of {record['picture']['bytes'] / 1000:.0f} kB"
+    size = f"a JPEG of {record['image']['bytes'] / 1000:.0f} kB"
     missing = "".join(f"\nNot measured: {row['server']}: {row['why']}.\n" for row in record["not_measured"])
     alone, soak = record["alone"], record["soak"]
     how = record["how"]
@@ -235,7 +235,7 @@ def threads(records: Records) -> str:
         "A request alone gets all cores. Under load each run takes one core, and as many runs go side by "
         "side as "
         f"there are cores, each from bytes to JSON in one thread: on {record['cores']} cores that predicts "
-        f"{each:.1f} pictures a second where one run after the other on all gives {one:.1f}, and as many "
+        f"{each:.1f} images a second where one run after the other on all gives {one:.1f}, and as many "
         "runs at "
         f"once, each on all, {both:.1f} ([threads.json](benchmarks/results/threads.json))."
     )

@@ -59,18 +59,18 @@ class Tally:
         }
 
 
-def form(picture: bytes) -> bytes:
-    """A multipart body with the picture in the field `image`."""
+def form(image: bytes) -> bytes:
+    """A multipart body with the image in the field `image`."""
     head = (
         f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="image"; filename="p.jpg"\r\n'
         "Content-Type: image/jpeg\r\n\r\n"
     )
-    return head.encode() + picture + f"\r\n--{BOUNDARY}--\r\n".encode()
+    return head.encode() + image + f"\r\n--{BOUNDARY}--\r\n".encode()
 
 
-def message(url: str, picture: bytes) -> bytes:
+def message(url: str, image: bytes) -> bytes:
     """A whole request, ready to be sent."""
-    body, address = form(picture), urlsplit(url)
+    body, address = form(image), urlsplit(url)
     path = address.path + (f"?{address.query}" if address.query else "")
     head = (
         f"POST {path} HTTP/1.1\r\nHost: {address.netloc}\r\nContent-Type: {CONTENT_TYPE}\r\n"

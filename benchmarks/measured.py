@@ -2,7 +2,7 @@
 
     python -m yolean.benchmarks.measured '{"side": "yolean" or "bare", ...}'
 
-Calls go round the pictures. Both sides make the same number of calls, in the same order of shapes, so that
+Calls go round the images. Both sides make the same number of calls, in the same order of shapes, so that
 group by group they have done the same work.
 """
 
@@ -22,15 +22,15 @@ from .peers.turn import WARM_UPS, open_channel, take_turns
 if TYPE_CHECKING:
     from ..engine.pipeline import Engine
 
-Picture = tuple[str, int, int]
-"""Path, height and width of a picture as it is decoded."""
+Image = tuple[str, int, int]
+"""Path, height and width of an image as it is decoded."""
 
 Call = tuple[list[bytes], tuple[int, ...]]
-"""Encoded pictures that go through the model at once, and the shape of their tensor."""
+"""Encoded images that go through the model at once, and the shape of their tensor."""
 
 
 def yolean_side(task: dict[str, Any]) -> None:
-    """Encoded pictures to `Results`, outlines of masks computed.
+    """Encoded images to `Results`, outlines of masks computed.
 
     A run's note is a list with `[decode, preprocess, inference, postprocess, objects]` for each image, the
     times in milliseconds.
@@ -44,11 +44,11 @@ def yolean_side(task: dict[str, Any]) -> None:
     model = load(task["model"], task["device"], threads=task["threads"], precision=task["precision"])
     loaded = perf_counter()
     batch, imgsz = task["batch"] or model.spec.batch or 1, _size(task["imgsz"])
-    calls = _calls(model, batch, imgsz, task["pictures"])
+    calls = _calls(model, batch, imgsz, task["images"])
     shapes = [shape for _, shape in calls]
 
-    def call(pictures: list[bytes]) -> list[list[float]]:
-        return [_figures(result) for result in model(pictures, batch=batch, imgsz=imgsz)]
+    def call(images: list[bytes]) -> list[list[float]]:
+        return [_figures(result) for result in model(images, batch=batch, imgsz=imgsz)]
 
     called = perf_counter()
     call(calls[0][0])
@@ -59,9 +59,9 @@ def yolean_side(task: dict[str, Any]) -> None:
         "import_ms": (imported - started) * 1e3,
         "load_ms": (loaded - imported) * 1e3,
         "first_ms": (perf_counter() - called) * 1e3,
-        "pictures_mb": sum(Path(path).stat().st_size for path, _, _ in task["pictures"]) / 2**20,
+        "images_mb": sum(Path(path).stat().st_size for path, _, _ in task["images"]) / 2**20,
     }
-    turn = cycle([pictures for pictures, _ in calls])
+    turn = cycle([images for images, _ in calls])
     take_turns(lambda: call(next(turn)), about, max(WARM_UPS, len(set(shapes))))
 
 
@@ -110,10 +110,8 @@ def _figures(result: Any) -> list[float]:
     return [speed["decode"], speed["preprocess"], speed["inference"], after, len(result)]
 
 
-def _calls(
-    model: Engine, batch: int, imgsz: int | tuple[int, int] | None, pictures: list[Picture]
-) -> list[Call]:
-    """Every picture at least once, in full batches whose pictures share a tensor, the shapes mixed.
+def _calls(model: Engine, batch: int, imgsz: int | tuple[int, int] | None, images: list[Image]) -> list[Call]:
+    """Every image at least once, in full batches whose images share a tensor, the shapes mixed.
 
     The first calls have all shapes among them.
     """
@@ -121,7 +119,7 @@ def _calls(
 
     size = model.size(imgsz)
     sizes: dict[tuple[int, int], list[bytes]] = {}
-    for path, height, width in pictures:
+    for path, height, width in images:
         shape = place((height, width), size, model.spec).tensor
         sizes.setdefault(shape, []).append(Path(path).read_bytes())
     queues = [

@@ -35,7 +35,7 @@ OPTIONS = Options(conf=CONF, iou=0.45, max_det=300)
 LAYOUT = Layout("detect", "raw", CLASSES)
 COUNTS = (100, 1000, 8400, 30000)
 OBJECTS = (1, 50, 300)
-PICTURES = ((640, 480), (1080, 810), (1920, 1080), (4000, 3000))
+IMAGES = ((640, 480), (1080, 810), (1920, 1080), (4000, 3000))
 
 _DENSE = 2000  # candidates: of more, the matrices of all pairs take gigabytes
 _APART = np.float32(8192)  # between the classes, for functions that know none; no box is as large
@@ -50,7 +50,7 @@ class Case:
     Attributes:
         part: `nms`, `decode`, `rotated`, `masks` or `letterbox`.
         case: what kind of input.
-        count: its size: candidates, objects, or pixels of the picture.
+        count: its size: candidates, objects, or pixels of the image.
         ways: by name, yolean's first; a text instead of a way says why it is not measured.
         agreement: name of what `agree` gives.
         agree: takes yolean's answer and another way's.
@@ -122,7 +122,7 @@ def _in_common(one: Any, other: Any) -> float:
 
 
 def decode_cases() -> Iterator[Case]:
-    """A raw head of which every anchor passes the threshold, to boxes in the picture."""
+    """A raw head of which every anchor passes the threshold, to boxes in the image."""
     geometry = Geometry.letterbox((1080, 810), (SIZE, SIZE))
     for count in (8400, 30000):
         output = inputs.head(inputs.crowded(count))
@@ -244,10 +244,10 @@ def _iou(frame: NDArray[np.uint8], crop: NDArray[np.uint8], corner: NDArray[np.i
 
 
 def letterbox_cases() -> Iterator[Case]:
-    """A picture to the model's input at 640."""
+    """An image to the model's input at 640."""
     spec = ModelSpec(LAYOUT, {}, (SIZE, SIZE), stride=32, channels=3, batch=1, dynamic=False, dtype="float32")
-    for width, height in PICTURES:
-        image = inputs.picture(width, height)
+    for width, height in IMAGES:
+        image = inputs.image(width, height)
         tensor = InputTensor((1, 3, SIZE, SIZE), spec.dtype)  # used again and again, as the engine does it
         ways: dict[str, Way | str] = {
             YOLEAN: partial(_letterbox, image, tensor, spec),
@@ -263,7 +263,7 @@ def _letterbox(image: Image, tensor: InputTensor, spec: ModelSpec) -> Float:
 
 
 def _bordered(image: Image) -> Image:
-    """The picture in grey borders, as large as the tensor."""
+    """The image in grey borders, as large as the tensor."""
     where = Geometry.letterbox(image.shape[:2], (SIZE, SIZE))
     (height, width), (left, top) = where.resized, where.pad
     if image.shape[:2] != where.resized:

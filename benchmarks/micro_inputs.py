@@ -117,8 +117,8 @@ def mask_inputs(count: int) -> tuple[Float, Float, Float]:
     return coefficients + there, prototypes, boxes
 
 
-def picture(width: int, height: int) -> Image:
-    """A picture of smooth colours (height, width, 3) with a little noise."""
+def image(width: int, height: int) -> Image:
+    """An image of smooth colours (height, width, 3) with a little noise."""
     rng = np.random.default_rng(width)
     coarse = rng.integers(0, 256, (12, 16, 3), np.uint8)
     smooth = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)

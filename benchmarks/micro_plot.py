@@ -12,7 +12,7 @@ _PANELS = (  # part, the case that is drawn or None for all, title, what is coun
     ("nms", "crowded", "NMS, crowded", "candidates", 1),
     ("rotated", "crowded", "rotated NMS, crowded", "candidates", 1),
     ("masks", None, "masks and outlines at 640", "objects", 1),
-    ("letterbox", None, "picture to tensor at 640", "megapixels", 1e6),
+    ("letterbox", None, "image to tensor at 640", "megapixels", 1e6),
 )
 _OWN = "#1f77b4"
 _OTHERS = ("#d62728", "#ff7f0e", "#7f7f7f")

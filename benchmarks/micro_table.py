@@ -13,10 +13,10 @@ Row = dict[str, Any]
 
 TITLES = {
     "nms": "NMS of upright boxes within each class, best 300",
-    "decode": "Raw head, all anchors above conf 0.001, to boxes in the picture",
+    "decode": "Raw head, all anchors above conf 0.001, to boxes in the image",
     "rotated": "NMS of rotated boxes within each class, best 300",
     "masks": "Masks and outlines at 640",
-    "letterbox": "Picture to input tensor at 640",
+    "letterbox": "Image to input tensor at 640",
 }
 COUNTED = {"nms": "candidates", "decode": "anchors", "rotated": "candidates", "masks": "objects",
            "letterbox": "pixels"}  # fmt: skip

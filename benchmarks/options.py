@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from ..models import demo_model, demo_pictures
+from ..models import demo_images, demo_model
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -45,15 +45,15 @@ def _model(_ctx: click.Context, _param: click.Parameter, value: Path | None) -> 
     return value or demo_model()
 
 
-def _picture(_ctx: click.Context, _param: click.Parameter, value: Path | None) -> Path:
-    return value or demo_pictures()[0]
+def _image(_ctx: click.Context, _param: click.Parameter, value: Path | None) -> Path:
+    return value or demo_images()[0]
 
 
-def model_picture_json(command: Callable[..., None]) -> Callable[..., None]:
-    """`--model` and `--picture`, the demo's unless given, and `--json` as `target`."""
+def model_image_json(command: Callable[..., None]) -> Callable[..., None]:
+    """`--model` and `--image`, the demo's unless given, and `--json` as `target`."""
     options = (
         click.option("--model", type=FILE, callback=_model, help="An .onnx file.  [default: a demo model]"),
-        click.option("--picture", type=FILE, callback=_picture, help="[default: a demo picture]"),
+        click.option("--image", type=FILE, callback=_image, help="[default: a demo image]"),
         click.option("--json", "target", type=OUTPUT, metavar="FILE", help="Record in this file."),
     )
     for option in reversed(options):

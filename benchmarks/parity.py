@@ -1,6 +1,6 @@
 """Agreement with Ultralytics' answers: `python -m yolean.benchmarks parity`.
 
-A reference folder holds a JSON file a model, as `peers/reference.py` writes it. Every picture in it is
+A reference folder holds a JSON file a model, as `peers/reference.py` writes it. Every image in it is
 predicted with its thresholds and input size, and compared object by object.
 """
 
@@ -44,7 +44,7 @@ class _Refusal(click.ClickException):
 
 @click.command()
 @click.option("--models", type=_FOLDER, metavar="DIR", help="The .onnx files.  [default: the demo models]")
-@click.option("--images", type=_FOLDER, metavar="DIR", help="The pictures.  [default: the demo's]")
+@click.option("--images", type=_FOLDER, metavar="DIR", help="The images.  [default: the demo's]")
 @click.option(
     "--reference",
     type=_FOLDER,
@@ -104,10 +104,10 @@ def main(
 ) -> None:
     """Compare yolean's answers with Ultralytics'.
 
-    A picture agrees when every object has its partner within the tolerances; one whose score is that close
+    An image agrees when every object has its partner within the tolerances; one whose score is that close
     to the threshold may be found by either side alone.
 
-    The exit status is 0 when all agree, 1 when a picture disagrees or a model fails, 2 when nothing could be
+    The exit status is 0 when all agree, 1 when an image disagrees or a model fails, 2 when nothing could be
     compared.
     """
     limits = Limits(pixels, score, mask)
@@ -115,14 +115,14 @@ def main(
         if target is not None:
             check_target(target, overwrite=True)
         reference = _checked(models, images, reference, python, make)
-        folder, pictures = models or demo_model().parent, images or demo_model().parent
+        folder, image_paths = models or demo_model().parent, images or demo_model().parent
         names = _chosen(folder, names)
         left_out: dict[str, str] = {}
         if make:
-            reference, left_out = _make(python, models or _askable(), names, pictures, reference)
+            reference, left_out = _make(python, models or _askable(), names, image_paths, reference)
         assert reference is not None
         pairs, alone = _pairs(folder, reference, names)
-        rows, failed = _compare(pairs, pictures, limits, loading)
+        rows, failed = _compare(pairs, image_paths, limits, loading)
     except YoleanError as exc:
         raise _Refusal(printable(str(exc))) from exc
     show(rows, limits)
@@ -137,8 +137,8 @@ def main(
         write(target, record, {"tolerances": limits.as_dict()} | {k: v for k, v in loading.items() if v})
     except OSError as exc:
         raise _Refusal(f"{target} cannot be written: {exc.strerror or exc}") from exc
-    if not any(row.pictures for row in rows):
-        raise _Refusal(f"nothing could be compared: no model has answers to pictures in {pictures}")
+    if not any(row.images for row in rows):
+        raise _Refusal(f"nothing could be compared: no model has answers to images in {image_paths}")
     sys.exit(1 if failed or any(row.disagreeing for row in rows) else 0)
 
 
@@ -185,12 +185,12 @@ def _make(
 ) -> tuple[Path, dict[str, str]]:
     """Ask Ultralytics; gives the folder with its answers, and why models were left out."""
     program = interpreter(python)
-    pictures = sum(path.suffix.lower() in SUFFIXES for path in images.iterdir())
-    if not pictures:
-        raise click.UsageError(f"{images}: there is no picture, {' '.join(SUFFIXES)}")
+    image_paths = sum(path.suffix.lower() in SUFFIXES for path in images.iterdir())
+    if not image_paths:
+        raise click.UsageError(f"{images}: there is no image, {' '.join(SUFFIXES)}")
     target = reference or Path(tempfile.mkdtemp(prefix="yolean-reference-"))
     try:
-        with _progress("asking Ultralytics", pictures * len(names)) as advance:
+        with _progress("asking Ultralytics", image_paths * len(names)) as advance:
             return target, ask(program, models, names, images, target, advance)
     except BaseException:
         if reference is None:
@@ -257,7 +257,7 @@ def _progress(what: str, total: int) -> Iterator[Callable[[str], None]]:
 def show(rows: Sequence[Row], limits: Limits) -> None:
     """The table, what disagrees, and a verdict."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
-    headings = ("pictures\nagree", "objects", "missing,\nextra", "box\npx", "score", "mask\nIoU",
+    headings = ("images\nagree", "objects", "missing,\nextra", "box\npx", "score", "mask\nIoU",
                 "keypoints\npx", "top-1,\ntop-5")  # fmt: skip
     table.add_column("model", overflow="fold")
     for heading in headings:
@@ -273,9 +273,9 @@ def show(rows: Sequence[Row], limits: Limits) -> None:
     for row in rows:
         for line in row.lines():
             _say(line)
-    pictures, wrong = sum(row.pictures for row in rows), sum(len(row.disagreeing) for row in rows)
-    verdict = f"{wrong} of {pictures} pictures disagree" if wrong else f"all {pictures} pictures agree"
-    if pictures:
+    images, wrong = sum(row.images for row in rows), sum(len(row.disagreeing) for row in rows)
+    verdict = f"{wrong} of {images} images disagree" if wrong else f"all {images} images agree"
+    if images:
         within = f"{limits.pixels:g} px, score {limits.score:g}, mask IoU {limits.mask:g}"
         _say(f"{verdict}, within {within}")
 

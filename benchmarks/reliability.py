@@ -1,6 +1,6 @@
 """What the server does when things go wrong: overload, SIGTERM, a killed process.
 
-    python -m yolean.benchmarks reliability [--model FILE] [--picture FILE] [--seconds 30] [--json FILE]
+    python -m yolean.benchmarks reliability [--model FILE] [--image FILE] [--seconds 30] [--json FILE]
 
 Without a model: a demo model. A lost request is one without an answer, as `load.py` says. The exit status is
 1 when a promise was broken.
@@ -20,19 +20,19 @@ import click
 
 from ..models import demo_model
 from .load import crowd, flood, message
-from .options import model_picture_json
+from .options import model_image_json
 from .record import write
 from .servers import Server, free_port, process_tree, running, wrk, wrk_program, yolean_command
 
 TIMEOUT = 10.0  # the server's own, by default
 
 
-def overload(model: Path, picture: bytes, seconds: float) -> dict[str, Any]:
+def overload(model: Path, image: bytes, seconds: float) -> dict[str, Any]:
     """Ten times the capacity: all are answered 200, 503 or 504, and what is accepted is in time."""
     port = free_port()
-    with running(yolean_command(model, port), picture, port, query=_query(model)) as server:
-        capacity = wrk(server, picture, 8, 5).rate
-        tally = asyncio.run(flood(port, message(server.url, picture), 10 * capacity, seconds))
+    with running(yolean_command(model, port), image, port, query=_query(model)) as server:
+        capacity = wrk(server, image, 8, 5).rate
+        tally = asyncio.run(flood(port, message(server.url, image), 10 * capacity, seconds))
         # Alive and well right after.
         with urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5) as ready:
             healthy = ready.status == 200
@@ -47,11 +47,11 @@ def overload(model: Path, picture: bytes, seconds: float) -> dict[str, Any]:
     return {"capacity": capacity, "asked": 10 * capacity * seconds, **figures, "kept": kept}
 
 
-def terminated(model: Path, picture: bytes, workers: int) -> dict[str, Any]:
+def terminated(model: Path, image: bytes, workers: int) -> dict[str, Any]:
     """SIGTERM under load: no request is lost, and the exit status is 0."""
     port = free_port()
     command = yolean_command(model, port, "--workers", str(workers))
-    with running(command, picture, port, query=_query(model)) as server:
+    with running(command, image, port, query=_query(model)) as server:
         took = 0.0
 
         async def end() -> None:
@@ -63,13 +63,13 @@ def terminated(model: Path, picture: bytes, workers: int) -> dict[str, Any]:
                 await asyncio.sleep(0.05)
             took = perf_counter() - started
 
-        tally = asyncio.run(crowd(port, message(server.url, picture), 16, end))
+        tally = asyncio.run(crowd(port, message(server.url, image), 16, end))
         status = server.process.poll()
     kept = not tally.lost and status == 0 and set(tally.statuses) <= {200, 503}
     return {"workers": workers, **tally.figures(), "exit": status, "seconds_to_exit": took, "kept": kept}
 
 
-def killed(model: Path, picture: bytes) -> dict[str, Any]:
+def killed(model: Path, image: bytes) -> dict[str, Any]:
     """kill -9 of one of two workers: the other serves on, and it comes back.
 
     What the killed process had in its hands breaks off; that is counted, and is at most what it could have
@@ -77,7 +77,7 @@ def killed(model: Path, picture: bytes) -> dict[str, Any]:
     """
     port, clients = free_port(), 8
     command = yolean_command(model, port, "--workers", "2")
-    with running(command, picture, port, query=_query(model)) as server:
+    with running(command, image, port, query=_query(model)) as server:
         before = _workers(server)
         back = 0.0
 
@@ -91,7 +91,7 @@ def killed(model: Path, picture: bytes) -> dict[str, Any]:
             back = perf_counter() - started
             await asyncio.sleep(5)
 
-        tally = asyncio.run(crowd(port, message(server.url, picture), clients, kill))
+        tally = asyncio.run(crowd(port, message(server.url, image), clients, kill))
         after = _workers(server)
     kept = len(after) == 2 and before[0] not in after and len(tally.lost) <= clients
     return {**tally.figures(), "back_after_s": back, "kept": kept and set(tally.statuses) <= {200, 503}}
@@ -112,12 +112,12 @@ def _workers(server: Server) -> list[int]:
 
 
 @click.command()
-@model_picture_json
+@model_image_json
 @click.option("--seconds", type=click.IntRange(1), default=30, show_default=True, help="Of overload.")
-def main(model: Path, picture: Path, target: Path | None, seconds: int) -> None:
+def main(model: Path, image: Path, target: Path | None, seconds: int) -> None:
     """See what the server does when things go wrong."""
     wrk_program()
-    data = picture.read_bytes()
+    data = image.read_bytes()
     record: dict[str, Any] = {"model": model.name, "bytes": len(data)}
     record["overload"] = overload(model, data, seconds)
     click.echo(f"ten times the capacity: {record['overload']}")

@@ -27,14 +27,14 @@ class Plan:
     """What a server meets in its turn.
 
     Attributes:
-        picture: that is sent, encoded.
+        image: that is sent, encoded.
         concurrency: connections of the closed loop, one load after the other.
         rates: requests a second of the open loop.
         seconds: of each load.
         in_time: seconds within which an answer of the open loop is in time.
     """
 
-    picture: bytes
+    image: bytes
     concurrency: tuple[int, ...]
     rates: tuple[float, ...]
     seconds: int
@@ -82,19 +82,19 @@ def turn(entrant: Entrant, plan: Plan) -> dict[str, dict[float, Row]]:
         ServerError: it did not come up, or stopped answering.
     """
     port = free_port()
-    with running(entrant.command(port), plan.picture, port, env=entrant.env) as server:
-        wrk(server, plan.picture, 4, plan.warm)
+    with running(entrant.command(port), plan.image, port, env=entrant.env) as server:
+        wrk(server, plan.image, 4, plan.warm)
         closed: dict[float, Row] = {}
         for concurrency in plan.concurrency:
-            settled(server, plan.picture)
-            load = wrk(server, plan.picture, concurrency, plan.seconds)
+            settled(server, plan.image)
+            load = wrk(server, plan.image, concurrency, plan.seconds)
             closed[concurrency] = asdict(load) | {"memory_mb": server.memory()}
         return {"closed": closed, "open": {rate: _offered(server, plan, rate) for rate in plan.rates}}
 
 
 def _offered(server: Server, plan: Plan, rate: float) -> Row:
-    settled(server, plan.picture)
-    request = message(server.url, plan.picture)
+    settled(server, plan.image)
+    request = message(server.url, plan.image)
     return figures_of(asyncio.run(flood(server.port, request, rate, plan.seconds)), plan.in_time)
 
 
@@ -119,6 +119,6 @@ def figures_of(tally: Tally, in_time: float) -> Row:
 def capacity(entrant: Entrant, plan: Plan) -> float:
     """What a server answers a second with eight connections."""
     port = free_port()
-    with running(entrant.command(port), plan.picture, port, env=entrant.env) as server:
-        wrk(server, plan.picture, 8, plan.warm)
-        return wrk(server, plan.picture, 8, plan.seconds).rate
+    with running(entrant.command(port), plan.image, port, env=entrant.env) as server:
+        wrk(server, plan.image, 8, plan.warm)
+        return wrk(server, plan.image, 8, plan.seconds).rate

@@ -23,7 +23,7 @@ from ..engine.errors import YoleanError
 from . import serve_plot
 from .curves import closed_rows, open_rows, show
 from .entrants import entrants
-from .options import FILE, PLOT, model_picture_json, numbers
+from .options import FILE, PLOT, model_image_json, numbers
 from .record import write
 from .rounds import WARM_SECONDS, Plan, Round, Row, capacity, one_round
 from .servers import free_port, running, wrk, wrk_program, yolean_command
@@ -43,9 +43,9 @@ print(statistics.median(times) * 1e3)
 """
 
 
-def alone(model: Path, picture: Path, seconds: int, rounds: int) -> Row:
+def alone(model: Path, image: Path, seconds: int, rounds: int) -> Row:
     """One request at a time: the server's median latency, and the engine's for decode and predict."""
-    data = picture.read_bytes()
+    data = image.read_bytes()
     server_ms, engine_ms = [], []
     for _ in range(rounds):
         port = free_port()
@@ -55,7 +55,7 @@ def alone(model: Path, picture: Path, seconds: int, rounds: int) -> Row:
         if latency is None:
             raise click.ClickException("yolean serve answered nothing, one request at a time")
         server_ms.append(latency)
-        command = [sys.executable, "-c", ENGINE, str(model), str(picture), str(seconds)]
+        command = [sys.executable, "-c", ENGINE, str(model), str(image), str(seconds)]
         found = subprocess.run(command, capture_output=True, text=True, check=False)
         if found.returncode:
             words = found.stderr.strip().splitlines() or ["it said nothing"]
@@ -69,13 +69,13 @@ def alone(model: Path, picture: Path, seconds: int, rounds: int) -> Row:
     }
 
 
-def soak(model: Path, picture: bytes, requests: int) -> Row:
+def soak(model: Path, image: bytes, requests: int) -> Row:
     """Memory after 500 requests, None if there were fewer, and after many more."""
     port = free_port()
-    with running(yolean_command(model, port), picture, port) as server:
+    with running(yolean_command(model, port), image, port) as server:
         done, early = 0, None
         while done < requests:
-            load = wrk(server, picture, 8, 5)
+            load = wrk(server, image, 8, 5)
             if load.broken or load.refused:
                 raise click.ClickException(f"{load.broken + load.refused} requests failed")
             done += load.requests
@@ -85,7 +85,7 @@ def soak(model: Path, picture: bytes, requests: int) -> Row:
 
 
 @click.command()
-@model_picture_json
+@model_image_json
 @click.option("--also", type=FILE, multiple=True, help="Served by yolean besides; may be repeated.")
 @click.option("--python", "pythons", multiple=True, metavar="PYTHON",
               help="An interpreter that has peers; may be repeated.")  # fmt: skip
@@ -102,7 +102,7 @@ def soak(model: Path, picture: bytes, requests: int) -> Row:
 @click.option("--plot", "drawing", type=PLOT, metavar="FILE", help="Draw both loops, as .svg or .png.")
 def main(
     model: Path,
-    picture: Path,
+    image: Path,
     target: Path | None,
     also: tuple[Path, ...],
     pythons: tuple[str, ...],
@@ -120,16 +120,16 @@ def main(
     benchmarks/peers/requirements.txt names them.
     """
     wrk_program()
-    plan = Plan(picture.read_bytes(), concurrency, rates or (), seconds, in_time)
+    plan = Plan(image.read_bytes(), concurrency, rates or (), seconds, in_time)
     how: Row = {"concurrency": concurrency, "seconds": seconds, "rounds": rounds, "in_time_s": in_time}
-    record: Row = {"model": model.name, "picture": {"name": picture.name, "bytes": len(plan.picture)}}
+    record: Row = {"model": model.name, "image": {"name": image.name, "bytes": len(plan.image)}}
     try:
         _measure(record, (model, also, pythons), plan, rounds, lambda: write(target, record, how))
     except YoleanError as exc:
         raise click.ClickException(str(exc)) from exc
-    record["alone"] = alone(model, picture, seconds, rounds)
+    record["alone"] = alone(model, image, seconds, rounds)
     if soak_requests:
-        record["soak"] = soak(model, plan.picture, soak_requests)
+        record["soak"] = soak(model, plan.image, soak_requests)
     write(target, record, how)
     show(record, in_time)
     click.echo(_last_lines(record))

@@ -90,12 +90,12 @@ class Server:
         self.process, self.port = process, port
         self.url = f"http://127.0.0.1:{port}{PATH}{query}"
 
-    def ask(self, picture: bytes) -> bool:
+    def ask(self, image: bytes) -> bool:
         """One request; whether it was answered with 200.
 
         It waits behind what a load has left: some servers run requests whose client is long gone.
         """
-        request = Request(self.url, form(picture), {"Content-Type": CONTENT_TYPE}, method="POST")
+        request = Request(self.url, form(image), {"Content-Type": CONTENT_TYPE}, method="POST")
         try:
             with _open(request, timeout=START_SECONDS) as answer:
                 return bool(answer.status == 200)
@@ -120,13 +120,13 @@ def free_port() -> int:
 
 @contextmanager
 def running(
-    command: list[str], picture: bytes, port: int, *, query: str = "", env: dict[str, str] | None = None
+    command: list[str], image: bytes, port: int, *, query: str = "", env: dict[str, str] | None = None
 ) -> Iterator[Server]:
     """A server that has answered once; it is ended with the context, children too.
 
     Args:
         command: what starts it at the port.
-        picture: encoded.
+        image: encoded.
         port: on this machine.
         query: of the address that is asked, `?size=1280`.
         env: variables besides ours; what configures our own servers is left out.
@@ -141,7 +141,7 @@ def running(
         )
         server = Server(process, port, query)
         try:
-            _wait(server, picture, log)
+            _wait(server, image, log)
             yield server
         finally:
             process.terminate()
@@ -152,10 +152,10 @@ def running(
             process.wait()
 
 
-def _wait(server: Server, picture: bytes, log: IO[bytes]) -> None:
+def _wait(server: Server, image: bytes, log: IO[bytes]) -> None:
     deadline = monotonic() + START_SECONDS
     while monotonic() < deadline and server.process.poll() is None:
-        if server.ask(picture):
+        if server.ask(image):
             return
         sleep(0.2)
     log.seek(0)
@@ -163,20 +163,20 @@ def _wait(server: Server, picture: bytes, log: IO[bytes]) -> None:
     raise ServerError(f"did not come up: {words[-1] if words else 'it said nothing'}")
 
 
-def settled(server: Server, picture: bytes) -> None:
+def settled(server: Server, image: bytes) -> None:
     """Wait until a server is through with what a load has left.
 
     Raises:
         ServerError: it does not answer any more.
     """
     deadline = monotonic() + START_SECONDS
-    while not server.ask(picture):
+    while not server.ask(image):
         if monotonic() > deadline or server.process.poll() is not None:
             raise ServerError("stopped answering under load")
         sleep(0.2)
 
 
-def wrk(server: Server, picture: bytes, concurrency: int, seconds: int) -> Load:
+def wrk(server: Server, image: bytes, concurrency: int, seconds: int) -> Load:
     """A closed loop: `concurrency` connections, each with the next request as soon as it has its answer.
 
     Raises:
@@ -184,7 +184,7 @@ def wrk(server: Server, picture: bytes, concurrency: int, seconds: int) -> Load:
     """
     with tempfile.TemporaryDirectory() as folder:
         body, script = Path(folder, "body"), Path(folder, "post.lua")
-        body.write_bytes(form(picture))
+        body.write_bytes(form(image))
         script.write_text(LUA % CONTENT_TYPE)
         command = [wrk_program(), "-t1", f"-c{concurrency}", f"-d{seconds}s", "--timeout", "60s"]
         done = subprocess.run(

@@ -12,7 +12,7 @@ from statistics import fmean, median
 from time import perf_counter
 from typing import Any
 
-from .measured import Picture
+from .measured import Image
 from .record import percentile, ratios
 from .workers import PAUSE, Worker, yolean_worker
 
@@ -74,14 +74,14 @@ Advance = Callable[[float], None]
 """Is told which share (0 to 1) of a configuration is done, between groups."""
 
 
-def measure(case: Case, pictures: list[Picture], seconds: float, advance: Advance, keep: list[Any]) -> None:
+def measure(case: Case, images: list[Image], seconds: float, advance: Advance, keep: list[Any]) -> None:
     """Measure a configuration and add its row to `keep`; also when it is interrupted after enough groups.
 
     Raises:
         WorkerError: the configuration is refused; the message is the reason.
     """
     task = asdict(case)
-    with Worker(_command(task | {"side": "yolean", "pictures": pictures})) as own:
+    with Worker(_command(task | {"side": "yolean", "images": images})) as own:
         about = own.about
         same = {name: about[name] for name in ("device", "dtype", "shapes", "warm_ups")}
         with Worker(_command(task | {"side": "bare"} | same)) as bare:
@@ -109,7 +109,7 @@ def _take(turns: Turns, own: Worker, bare: Worker, seconds: float, advance: Adva
 
 
 def group_size(about: dict[str, Any], seconds: float) -> int:
-    """Calls in a group, at least one: whole rounds of the pictures, if a round fits."""
+    """Calls in a group, at least one: whole rounds of the images, if a round fits."""
     a_call = about["warm_up_ms"] / about["warm_ups"] / 1e3
     runs = max(1, int(min(seconds / _GROUPS / 2 - PAUSE, _LONGEST) / a_call))
     rounds = len(about["shapes"])
@@ -149,12 +149,12 @@ def row(case: Case, about: dict[str, Any], turns: Turns) -> dict[str, Any]:
         "import_ms": about["import_ms"],
         "load_ms": about["load_ms"],
         "first_call_ms": about["first_ms"],
-        "peak_mb": peak if peak is None else peak - about["pictures_mb"],
+        "peak_mb": peak if peak is None else peak - about["images_mb"],
     }
 
 
 def _decoded(group: dict[str, Any]) -> list[float]:
-    """Time of each call from decoded pictures on."""
+    """Time of each call from decoded images on."""
     return [
         ms - sum(image[0] for image in images) for ms, images in zip(group["ms"], group["notes"], strict=True)
     ]

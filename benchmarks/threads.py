@@ -1,8 +1,8 @@
 """How runs should share the cores of a CPU: one on all cores after the other, or several side by side.
 
-    python -m yolean.benchmarks threads [--model FILE] [--picture FILE] [--beside FILE] [--json FILE]
+    python -m yolean.benchmarks threads [--model FILE] [--image FILE] [--beside FILE] [--json FILE]
 
-Encoded picture to `Results`, as fast as it goes, each way in a process of its own and all ways in turn. The
+Encoded image to `Results`, as fast as it goes, each way in a process of its own and all ways in turn. The
 server's choice (`serving/cores.py`) rests on this. Then two models in one process, each alone and both in
 turn: that the threads of an idle model sleep (`engine/session.py`) rests on that.
 """
@@ -20,7 +20,7 @@ import click
 
 from ..engine.runtime.cpu import usable_cores
 from ..models import demo_model
-from .options import FILE, model_picture_json
+from .options import FILE, model_image_json
 from .record import ratios, spread, write
 
 SIDE = """
@@ -49,11 +49,11 @@ GROUP = 6
 PAIR = """
 import json, statistics, sys, time, cv2, yolean
 threads, rounds, group = map(int, sys.argv[4:])
-picture = cv2.imread(sys.argv[3])
+image = cv2.imread(sys.argv[3])
 models = [yolean.load(path, device="cpu", threads=threads) for path in sys.argv[1:3]]
 def timed(model):
     started = time.perf_counter()
-    model(picture)
+    model(image)
     return (time.perf_counter() - started) * 1e3
 for model in models: timed(model)
 found = [{"alone": [], "in_turn": []} for _ in models]
@@ -76,12 +76,12 @@ def ways(cores: int) -> dict[str, tuple[int, int]]:
     }
 
 
-def shared(model: Path, picture: Path, cores: int, seconds: int, rounds: int) -> dict[str, dict[str, float]]:
+def shared(model: Path, image: Path, cores: int, seconds: int, rounds: int) -> dict[str, dict[str, float]]:
     """Images a second and latency of each way to share the cores."""
     found: dict[str, list[list[float]]] = {name: [] for name in ways(cores)}
     for _ in range(rounds):
         for name, (threads, callers) in ways(cores).items():
-            found[name].append(_run(SIDE, model, picture, threads, callers, seconds))
+            found[name].append(_run(SIDE, model, image, threads, callers, seconds))
     return {
         name: {
             "images_a_second": statistics.median(rate for rate, _ in figures),
@@ -93,9 +93,9 @@ def shared(model: Path, picture: Path, cores: int, seconds: int, rounds: int) ->
     }
 
 
-def in_turn(models: tuple[Path, Path], picture: Path, cores: int, rounds: int) -> list[dict[str, Any]]:
+def in_turn(models: tuple[Path, Path], image: Path, cores: int, rounds: int) -> list[dict[str, Any]]:
     """Two models in one process: milliseconds of each alone, and of both called in turn."""
-    found = _run(PAIR, *models, picture, cores, rounds, GROUP)
+    found = _run(PAIR, *models, image, cores, rounds, GROUP)
     return [
         {"model": model.stem}
         | {f"{way}_ms": spread(times[way]) for way in ("alone", "in_turn")}
@@ -115,22 +115,22 @@ def _run(script: str, *arguments: Path | int) -> Any:
 
 
 @click.command()
-@model_picture_json
+@model_image_json
 @click.option("--beside", type=FILE, help="The second of two models.  [default: the demo model for pose]")
 @click.option("--seconds", type=click.IntRange(1), default=6, show_default=True, help="Of a way, each time.")
 @click.option("--rounds", type=click.IntRange(1), default=5, show_default=True, help="Through all ways.")
 def main(
-    model: Path, picture: Path, target: Path | None, beside: Path | None, seconds: int, rounds: int
+    model: Path, image: Path, target: Path | None, beside: Path | None, seconds: int, rounds: int
 ) -> None:
     """Measure how runs should share the cores."""
     cores = usable_cores()
-    rows = shared(model, picture, cores, seconds, rounds)
+    rows = shared(model, image, cores, seconds, rounds)
     for name, row in rows.items():
         around = f"{row['from']:.1f}-{row['to']:.1f}"
         click.echo(f"{name:40} {row['images_a_second']:6.1f}/s ({around})  p50 {row['p50_ms']:.0f} ms")
-    pair = in_turn((model, beside or demo_model("pose")), picture, cores, rounds)
+    pair = in_turn((model, beside or demo_model("pose")), image, cores, rounds)
     for each in pair:
         alone, both = (each[key]["median"] for key in ("alone_ms", "in_turn_ms"))
         click.echo(f"{each['model']:40} alone {alone:.1f} ms, in turn with the other {both:.1f} ms")
-    record = {"model": model.name, "picture": picture.name, "cores": cores, "rows": rows, "two_models": pair}
+    record = {"model": model.name, "image": image.name, "cores": cores, "rows": rows, "two_models": pair}
     write(target, record, {"seconds": seconds, "rounds": rounds})

@@ -19,7 +19,7 @@ def variants(
     Args:
         model: a plain export; weights of the same name beside it are `pt`.
         folder: where files are made.
-        calibrate: pictures for INT8, or None for no such file.
+        calibrate: images for INT8, or None for no such file.
     """
     weights = model.with_suffix(".pt")
     files: dict[str, Path | str] = {"plain": model}
@@ -41,14 +41,14 @@ def variants(
 def _make(model: Path, target: Path, kept: Path, calibrate: Path | None, int8: bool) -> str | None:
     """Make one file; returns why it could not be made."""
     if int8 and calibrate is None:
-        return "no pictures to calibrate on: give --calibrate"
+        return "no images to calibrate on: give --calibrate"
     try:
         from ..export.optimizer import Job, optimize
     except ModuleNotFoundError as exc:
         return f"making it needs {exc.name}: pip install 'yolean[optimize]'"
     try:
         # Worse than asked for is worth a row too: the report says so.
-        report = optimize(Job(model, target, int8=int8, pictures=calibrate, force=True, overwrite=True))
+        report = optimize(Job(model, target, int8=int8, images=calibrate, force=True, overwrite=True))
     except YoleanError as exc:
         return str(exc)
     names = {"source": model.name, "target": target.name}  # where they lay is nobody's business

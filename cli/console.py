@@ -46,7 +46,7 @@ class RunReport:
 
     Attributes:
         done: images predicted so far.
-        failed: pictures that could not be read so far.
+        failed: images that could not be read so far.
     """
 
     def __init__(self, total: int | None, *, to_stderr: bool = False, quiet: bool = False) -> None:
@@ -109,7 +109,7 @@ class RunReport:
         self._console.print(line.append(found, "not dim bold" if len(result) else ""), soft_wrap=True)
 
     def failure(self, error: Exception) -> None:
-        """Print the error of a picture that cannot be read; may be called from another thread."""
+        """Print the error of an image that cannot be read; may be called from another thread."""
         self.failed += 1
         self._advance()
         self._note(self._errors, Text(f"Error: {printable(str(error))}", "red"))

@@ -23,7 +23,7 @@ def _options_of_making(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--half", is_flag=True,
                      help="Half-precision weights, with an input and outputs of float32."),
         click.option("--int8", is_flag=True, help="Quantise; needs --calibrate."),
-        click.option("--calibrate", type=_PATH, metavar="DIR", help="Pictures such as the model will see."),
+        click.option("--calibrate", type=_PATH, metavar="DIR", help="Images such as the model will see."),
         click.option("--min-agreement", type=click.FloatRange(0, 1), metavar="0-1", default=0.95,
                      show_default=True, help="Least recall and precision, for --half and --int8."),
         click.option("--report", "report_to", type=_PATH, metavar="FILE",
@@ -48,7 +48,7 @@ def optimize(
 
     The head's decoding is cut out of the graph and done in numpy, for the few anchors that matter; the rest
     of the graph is rewritten where that is faster. --half and --int8 change the answers a little: the report
-    tells by how much, on pictures that were not used to calibrate.
+    tells by how much, on images that were not used to calibrate.
 
     The exit status is 0 when the file was made, 3 when it is worse than asked for and was not written (or was
     forced), 2 when nothing could be done.
@@ -61,7 +61,7 @@ def optimize(
         from .export_summary import Stages, lines
     except ModuleNotFoundError as exc:
         raise missing(exc, "optimize") from exc
-    job = Job(model, output, pictures=calibrate, **options)
+    job = Job(model, output, images=calibrate, **options)
     _check_report(report_to, model, output or default_target(job))
     with Stages() as tell:
         report = make(job, tell)
@@ -142,7 +142,7 @@ def export(
         from .export_summary import Stages, weights_lines
     except ModuleNotFoundError as exc:
         raise missing(exc, "export") from exc
-    job = WeightsJob(weights, output, sides, batch=images, pictures=calibrate, **options)
+    job = WeightsJob(weights, output, sides, batch=images, images=calibrate, **options)
     _check_report(report_to, weights, output or default_target(job))
     with Stages() as tell:
         report = make(job, tell)
@@ -157,7 +157,7 @@ def _check_precision(options: dict[str, Any], calibrate: Path | None) -> None:
     if options["int8"] and options["half"]:
         raise InputError("--int8 and --half exclude each other: name one")
     if options["int8"] and calibrate is None:
-        raise InputError("--int8 needs --calibrate DIR, a folder of pictures such as the model will see")
+        raise InputError("--int8 needs --calibrate DIR, a folder of images such as the model will see")
 
 
 def _check_report(report: Path | None, *others: Path) -> None:

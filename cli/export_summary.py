@@ -68,7 +68,7 @@ def lines(report: Report) -> Iterator[str]:
     yield printable(f"{Path(report.source).name} -> {Path(report.target).name}")
     yield f"  {'made':<9}  {report.task}, {layout} layout, {report.precision}, {before} -> {after}"
     yield from _details(report)
-    yield from _comparison("answers", report.pictures, report.differences, report.agreement)
+    yield from _comparison("answers", report.images, report.differences, report.agreement)
     if report.speed is not None:
         yield f"  {'speed':<9}  {speed(report.speed)}"
     yield from _verdict(report)
@@ -87,14 +87,14 @@ def weights_lines(report: WeightsReport) -> Iterator[str]:
     yield f"  {'made':<9}  {report.task}, {layout} layout, {report.precision}, {size}"
     yield f"  {'input':<9}  {sides}; {batch} a run"
     exact = verified.agreement is None
-    pictures = verified.differences.pictures
-    yield from _comparison("PyTorch", pictures, verified.differences if exact else None, verified.agreement)
+    images = verified.differences.images
+    yield from _comparison("PyTorch", images, verified.differences if exact else None, verified.agreement)
     if len(verified.batches) > 1:
         sizes = ", ".join(map(str, verified.batches))
         yield f"  {'batches':<9}  of {sizes}: every image gets the answer that it gets alone"
     if optimized is not None:
         yield from _details(optimized)
-        yield from _comparison("plain", optimized.pictures, optimized.differences, optimized.agreement)
+        yield from _comparison("plain", optimized.images, optimized.differences, optimized.agreement)
         if optimized.speed is not None:
             yield f"  {'speed':<9}  {speed(optimized.speed, 'the plain export')}"
     yield from _verdict(report)
@@ -108,11 +108,11 @@ def _details(report: Report) -> Iterator[str]:
 def _comparison(
     name: str, count: int, differences: Differences | None, means: Agreement | None
 ) -> Iterator[str]:
-    pictures = counted(count, "picture")
+    images = counted(count, "image")
     if differences is not None:
-        yield f"  {name:<9}  on {pictures}: {', '.join(_largest(differences))}"
+        yield f"  {name:<9}  on {images}: {', '.join(_largest(differences))}"
     if means is not None:
-        yield f"  {name:<9}  on {pictures}: {', '.join(_means(means))}"
+        yield f"  {name:<9}  on {images}: {', '.join(_means(means))}"
 
 
 def _verdict(report: Report | WeightsReport) -> Iterator[str]:

@@ -22,7 +22,7 @@ import click
 from .._version import __version__
 from ..benchmarks.bench import bench
 from ..engine.errors import InputError, YoleanError
-from ..models import DEMO_MODELS, demo_pictures, model_file
+from ..models import DEMO_MODELS, demo_images, model_file
 from ..serving.settings import PREFIX, Settings, serve_options
 from .export_commands import export, optimize
 from .options import options_of_load, options_of_predict
@@ -74,7 +74,7 @@ class _Shell(click.Group):
 def cli() -> None:
     """Ultralytics YOLO models on ONNX Runtime, without torch.
 
-    Start with `yolean predict`: it needs no model and no picture.
+    Start with `yolean predict`: it needs no model and no image.
     """
 
 
@@ -97,7 +97,7 @@ def main() -> None:
 @cli.command()
 @click.argument("sources", nargs=-1, metavar="[SOURCE]...")
 @click.option("--model", "-m", metavar="FILE", help=f"An .onnx file, or a demo model: {_WORDS}.")
-@click.option("--save", metavar="DIR", help="Write annotated pictures and videos into this folder.")
+@click.option("--save", metavar="DIR", help="Write annotated images and videos into this folder.")
 @click.option(
     "--json", "json_to", metavar="FILE|-", help="Write one JSON object a line; - is standard output."
 )
@@ -112,13 +112,13 @@ def predict(
     quiet: bool,
     **options: Any,
 ) -> None:
-    """Predict pictures and videos.
+    """Predict images and videos.
 
-    A SOURCE is the path of a picture or video, a folder, a glob pattern, the number of a camera or the
-    address of a stream. Without any, a demo model runs on a demo picture.
+    A SOURCE is the path of an image or video, a folder, a glob pattern, the number of a camera or the
+    address of a stream. Without any, a demo model runs on a demo image.
 
     A line an image tells its number, file, width x height, time and what was found. The exit status is 0 when
-    all is well, 1 when some pictures could not be read, 2 when nothing could be done, 130 after Ctrl-C.
+    all is well, 1 when some images could not be read, 2 when nothing could be done, 130 after Ctrl-C.
     """
     for word in sources:
         if re.match(r"(conf|iou|imgsz|model|source|device|classes|save|max_det)=", word):
@@ -221,18 +221,18 @@ cli.add_command(bench)
 
 
 def _demo(model: str | None) -> tuple[str, tuple[str, ...]]:
-    """The model and the picture for a call without any source."""
+    """The model and the image for a call without any source."""
     word = model or DEMO_MODELS["detect"]
     if word not in DEMO_MODELS.values() or os.path.exists(word):
-        raise _Refusal("a SOURCE is needed: a picture, video, folder, glob pattern, camera number or stream")
+        raise _Refusal("a SOURCE is needed: an image, video, folder, glob pattern, camera number or stream")
     stem = "star" if word == DEMO_MODELS["classify"] else "shapes"  # one object, not many
-    return word, tuple(str(picture) for picture in demo_pictures() if picture.stem == stem)
+    return word, tuple(str(image) for image in demo_images() if image.stem == stem)
 
 
 def _wanted_model(sources: tuple[str, ...]) -> str:
     given = next((source for source in sources if source.endswith(".onnx")), None)
     if given is not None:
-        return f"--model is needed, and {given} is no picture: did you mean --model {given}?"
+        return f"--model is needed, and {given} is no image: did you mean --model {given}?"
     return f"--model is needed: an .onnx file that Ultralytics exported, or a demo model ({_WORDS})"
 
 

@@ -59,9 +59,9 @@ for part in ("shared", "cuda"):
 _TRIAL = """
 import sys
 from yolean import load
-from yolean.models import demo_model, demo_pictures
+from yolean.models import demo_model, demo_images
 model = load(demo_model(), device=sys.argv[1])
-print(len(model(demo_pictures()[0])[0]))
+print(len(model(demo_images()[0])[0]))
 """
 
 
@@ -220,8 +220,8 @@ def _trial(device: str, reinstall: str) -> Finding:
     """A real prediction with the demo model."""
     good, text = _child(_TRIAL, device)
     if good and text != "0":
-        return Finding("ok", f"run on {device}", f"the demo model found {text} shapes in the demo picture")
-    what = "it finds nothing in the demo picture" if good else text
+        return Finding("ok", f"run on {device}", f"the demo model found {text} shapes in the demo image")
+    what = "it finds nothing in the demo image" if good else text
     advice = _CUDA_ADVICE if device == "cuda" else reinstall
     return Finding("fail", f"run on {device}", f"the demo model does not run: {what}", advice)
 

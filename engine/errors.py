@@ -3,7 +3,7 @@
     YoleanError
     ├── ModelError     the model file: unreadable, not YOLO, contradicts itself
     ├── DeviceError    the runtime or the requested device is not usable
-    ├── InputError     what the caller passed: a picture, a size, a threshold
+    ├── InputError     what the caller passed: an image, a size, a threshold
     └── ServerBusy     the server's queue is full
 
 Every message is one line that says what was expected, what was found and what to do. Exceptions of
@@ -33,7 +33,7 @@ class DeviceError(YoleanError):
 
 
 class InputError(YoleanError, ValueError):
-    """An argument is out of range, or a picture cannot be read."""
+    """An argument is out of range, or an image cannot be read."""
 
 
 class ServerBusy(YoleanError):

@@ -102,7 +102,7 @@ class Engine:
         All results are held at once, images included: long videos are for `stream`.
 
         Args:
-            source: path of a picture or video, folder, glob pattern, encoded bytes, array (H, W, 3) BGR
+            source: path of an image or video, folder, glob pattern, encoded bytes, array (H, W, 3) BGR
                 uint8, grey or BGRA array, PIL image, or a list of these. What never ends, a camera or
                 stream, goes through `stream`.
             conf: objects need a score above this, 0 to 1.
@@ -115,7 +115,7 @@ class Engine:
             batch: images a run, for models with a free batch. Default 1: see `default_batch`.
 
         Raises:
-            InputError: an argument is out of range, or a picture cannot be read.
+            InputError: an argument is out of range, or an image cannot be read.
             ModelError: the model refuses its input.
             DeviceError: the GPU fails.
         """
@@ -125,7 +125,7 @@ class Engine:
         if frames.is_live:
             raise InputError("a camera or stream never ends, and this call would wait for it: use stream()")
         number = self._batch(batch, frames)
-        if frames.is_picture:  # nothing to overlap: spare the thread
+        if frames.is_image:  # nothing to overlap: spare the thread
             return list(self._finish(self.prepare([self.place(f, size) for f in frames]), options))
         return list(self._run(frames, size, options, number, None))
 
@@ -149,7 +149,7 @@ class Engine:
 
         Args:
             source: as for a call, or a camera number, or the address of a stream.
-            on_error: is handed the error of a picture that cannot be read, which is then left out;
+            on_error: is handed the error of an image that cannot be read, which is then left out;
                 without it the error is raised.
         """
         options = self.options(conf, iou, max_det, classes, agnostic_nms)
@@ -158,7 +158,7 @@ class Engine:
         return self._run(frames, size, options, self._batch(batch, frames), on_error)
 
     def warmup(self, imgsz: int | tuple[int, int] | None = None) -> None:
-        """Run once on a blank picture, so that the first real one of that shape finds all allocated."""
+        """Run once on a blank image, so that the first real one of that shape finds all allocated."""
         height, width = check_size(imgsz, self.spec)
         blank = np.full((height, width, self.spec.channels), 114, np.uint8)
         self(blank, imgsz=imgsz)
@@ -202,7 +202,7 @@ class Engine:
                     yield self.prepare(group)
                     group = []
         except InputError:
-            if group:  # what was read before the bad picture is answered before its error
+            if group:  # what was read before the bad image is answered before its error
                 yield self.prepare(group)
             raise
         if group:

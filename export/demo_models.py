@@ -1,12 +1,12 @@
-"""Makes the demo models that ship in `models/`: draws the pictures, trains, exports, validates.
+"""Makes the demo models that ship in `models/`: draws the images, trains, exports, validates.
 
     python -m yolean.export.demo_models
 
 One command makes everything again: five small Ultralytics models, one a task, trained from nothing on the
-shapes that `shapes.py` draws, and the pictures to try them on. It needs `ultralytics`, `onnx` and `onnxslim`
+shapes that `shapes.py` draws, and the images to try them on. It needs `ultralytics`, `onnx` and `onnxslim`
 installed, no network and no GPU. All seeds are fixed; the threads are too, since sums depend on their number.
 
-Training pictures come from seeds below 100 000, validation pictures from 100 000 on, demo ones from 200 000.
+Training images come from seeds below 100 000, validation images from 100 000 on, demo ones from 200 000.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Recipe:
     epochs: int
     start: str | None = None
     end2end: bool = False
-    pictures: int = 1600
+    images: int = 1600
     freeze: int | None = None  # how many first layers stay as `start` left them
 
 
@@ -95,21 +95,21 @@ def label(shape: Shape, recipe: Recipe, width: int, height: int) -> str | None:
     return f"{kind} {_numbers(box)}"
 
 
-def _jpeg(picture: np.ndarray[Any, Any], quality: int = 92) -> bytes:
-    return cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+def _jpeg(image: np.ndarray[Any, Any], quality: int = 92) -> bytes:
+    return cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
 
 
 def draw_sets(data: Path) -> None:
-    """Writes every task's training and validation pictures with their labels below `data`."""
+    """Writes every task's training and validation images with their labels below `data`."""
     drawn = [r for r in RECIPES if r.task != "classify"]
     for split, first in (("train", TRAIN_SEED), ("val", VAL_SEED)):
         for recipe in drawn:
             (data / recipe.task / "images" / split).mkdir(parents=True, exist_ok=True)
             (data / recipe.task / "labels" / split).mkdir(parents=True, exist_ok=True)
-        for index in range(max(r.pictures for r in drawn) if split == "train" else 200):
-            picture, shapes = draw(Scene(), first + index)
-            height, width = picture.shape[:2]
-            coded = _jpeg(picture)
+        for index in range(max(r.images for r in drawn) if split == "train" else 200):
+            image, shapes = draw(Scene(), first + index)
+            height, width = image.shape[:2]
+            coded = _jpeg(image)
             for recipe in drawn:
                 lines = [line for s in shapes if (line := label(s, recipe, width, height))]
                 stem = f"{split}/{index:05d}"
@@ -123,13 +123,13 @@ def draw_sets(data: Path) -> None:
 
 
 def _draw_classify_set(folder: Path, recipe: Recipe) -> None:
-    for split, first, count in (("train", TRAIN_SEED, recipe.pictures), ("val", VAL_SEED, 400)):
+    for split, first, count in (("train", TRAIN_SEED, recipe.images), ("val", VAL_SEED, 400)):
         for index in range(count):
             kind = recipe.names[index % len(recipe.names)]
             scene = Scene(144, 144, (1, 1), (0.2, 0.45), (kind,), centred=True)
             (folder / split / kind).mkdir(parents=True, exist_ok=True)
-            picture, _ = draw(scene, first + 50_000 + index)
-            (folder / split / kind / f"{index:05d}.jpg").write_bytes(_jpeg(picture))
+            image, _ = draw(scene, first + 50_000 + index)
+            (folder / split / kind / f"{index:05d}.jpg").write_bytes(_jpeg(image))
 
 
 def _write_data_yaml(folder: Path, recipe: Recipe) -> None:
@@ -140,7 +140,7 @@ def _write_data_yaml(folder: Path, recipe: Recipe) -> None:
         "names": dict(enumerate(recipe.names)),
     }
     if recipe.task == "pose":
-        # Mirroring a picture swaps left and right tips.
+        # Mirroring an image swaps left and right tips.
         content |= {"kpt_shape": [len(TIPS), 3], "flip_idx": [0, 4, 3, 2, 1], "kpt_names": {0: list(TIPS)}}
     # Python's plain literals are YAML as well, and unlike JSON's they keep whole numbers as keys.
     (folder / "data.yaml").write_text("".join(f"{key}: {value!r}\n" for key, value in content.items()))
@@ -244,7 +244,7 @@ def shorten(recipe: Recipe, plain: Path, out: Path) -> Path:
 
 
 def validate(recipe: Recipe, model: Path, work: Path) -> dict[str, float]:
-    """What Ultralytics measures for the exported file on the validation pictures."""
+    """What Ultralytics measures for the exported file on the validation images."""
     from ultralytics import YOLO
 
     found = YOLO(str(model), task=recipe.task).val(
@@ -263,7 +263,7 @@ def validate(recipe: Recipe, model: Path, work: Path) -> dict[str, float]:
 
 
 def draw_demos(out: Path) -> None:
-    """Writes the demo pictures."""
+    """Writes the demo images."""
     for name, (scene, seed) in DEMOS.items():
         (out / name).write_bytes(_jpeg(draw(scene, DEMO_SEED + seed)[0], 90))
 
@@ -299,8 +299,8 @@ def make(out: Path, work: Path, tasks: list[str]) -> Iterator[str]:
 def main() -> None:
     """The command line."""
     home = Path(__file__).resolve().parent.parent
-    parser = argparse.ArgumentParser(description="Make the demo models and pictures again.")
-    parser.add_argument("--out", type=Path, default=home / "models", help="where the models and pictures go")
+    parser = argparse.ArgumentParser(description="Make the demo models and images again.")
+    parser.add_argument("--out", type=Path, default=home / "models", help="where the models and images go")
     parser.add_argument("--work", type=Path, default=Path("demo-work"), help="data sets, runs and weights")
     parser.add_argument("--tasks", nargs="+", default=[r.task for r in RECIPES], help="which models to make")
     options = parser.parse_args()

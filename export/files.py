@@ -1,4 +1,4 @@
-"""Pictures to try a model on, and files that are whole or not there."""
+"""Images to try a model on, and files that are whole or not there."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from ..engine.errors import InputError
-from ..engine.images.decoding import PICTURE_SUFFIXES
-from ..models import demo_pictures
+from ..engine.images.decoding import IMAGE_SUFFIXES
+from ..models import demo_images
 
 T = TypeVar("T")
 
@@ -58,20 +58,20 @@ def write_whole(target: Path, content: bytes) -> None:
             beside.unlink(missing_ok=True)
 
 
-def find_pictures(folder: Path | None) -> list[Path]:
-    """The pictures in a folder and below it, by name; without a folder, the drawn ones of the demo.
+def find_images(folder: Path | None) -> list[Path]:
+    """The images in a folder and below it, by name; without a folder, the drawn ones of the demo.
 
     Raises:
-        InputError: there is no such folder, or no picture in it.
+        InputError: there is no such folder, or no image in it.
     """
     if folder is None:
-        return demo_pictures()
+        return demo_images()
     if not folder.is_dir():
-        raise InputError(f"{folder} is no folder: expected one with pictures such as the model will see")
-    files = (path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES)
+        raise InputError(f"{folder} is no folder: expected one with images such as the model will see")
+    files = (path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
     found = sorted(path for path in files if path.is_file())
     if not found:
-        raise InputError(f"{folder} holds no pictures: expected some such as the model will see")
+        raise InputError(f"{folder} holds no images: expected some such as the model will see")
     return found
 
 

@@ -18,12 +18,12 @@ from ..engine.pipeline import Engine
 from ..engine.results.results import Results
 from .evaluation.agreement import Agreement, Differences, agreement, differences
 from .evaluation.comparison import CONF, Speed, Tell, answers, compare_speed
-from .files import check_target, find_pictures, spread, write_whole
+from .files import check_target, find_images, spread, write_whole
 from .graph.head import cut
 from .graph.onnx_graph import read_model, set_metadata
 from .graph.rewrites import convolve_before_upsampling, split_convolutions
 
-_MOST_PICTURES = 100
+_MOST_IMAGES = 100
 _PIXELS, _SCORE = 0.5, 1e-3  # what a float file may differ by before it is refused; usual are 0.001 and 1e-6
 
 
@@ -36,7 +36,7 @@ class Job:
         target: the file to write; None for one beside the source, see `default_target`.
         half: make weights and arithmetic half precision; input and output stay float32.
         int8: quantise.
-        pictures: a folder of pictures such as the model will see, to calibrate and compare on; needed for
+        images: a folder of images such as the model will see, to calibrate and compare on; needed for
             `int8`. Else the drawn ones of the demo serve.
         min_agreement: with less recall or precision the file is refused, 0 to 1.
         force: write it all the same.
@@ -48,7 +48,7 @@ class Job:
     target: Path | None = None
     half: bool = False
     int8: bool = False
-    pictures: Path | None = None
+    images: Path | None = None
     min_agreement: float = 0.95
     force: bool = False
     overwrite: bool = False
@@ -70,11 +70,11 @@ class Report:
         layout: of the outputs, before and after.
         precision: of the result.
         bytes: size of the files, before and after.
-        pictures: on how many the two were compared.
+        images: on how many the two were compared.
         differences: the largest ones, for fp32.
         agreement: recall, precision and so on, for fp16 and int8: half precision rounds coordinates to
             half a pixel, and the source's own are no better.
-        speed: time from picture to results, in fractions of the source's.
+        speed: time from image to results, in fractions of the source's.
         details: what else was decided, such as the way of calibration.
         notes: what a reader should know and is no fault.
         problems: why the file is refused.
@@ -87,7 +87,7 @@ class Report:
     layout: tuple[str, str]
     precision: str
     bytes: tuple[int, int]
-    pictures: int = 0
+    images: int = 0
     differences: Differences | None = None
     agreement: Agreement | None = None
     speed: Speed | None = None
@@ -116,7 +116,7 @@ def optimize(job: Job, tell: Tell = lambda stage, done, total: None) -> Report:
     Raises:
         ModelError: the source is no YOLO export, or nothing to optimise: already lean, already quantised,
             exported with nms=True.
-        InputError: pictures or target are not usable.
+        InputError: images or target are not usable.
     """
     target = job.target or default_target(job)
     check_target(target, job.overwrite)
@@ -124,16 +124,16 @@ def optimize(job: Job, tell: Tell = lambda stage, done, total: None) -> Report:
     source = load(job.source, "cpu", threads=job.threads)
     model = read_model(job.source)
     _refuse(job, source, model)
-    pictures = find_pictures(job.pictures)
+    images = find_images(job.images)
     notes: list[str] = []
     tell("cutting", 0, 1)
     model = _lean(model, source, notes)
     details: dict[str, Any] = {}
-    held_out = pictures
+    held_out = images
     if job.int8:
         from .quantization.search import quantise_best
 
-        model, held_out, details = quantise_best(model, source, pictures, tell)
+        model, held_out, details = quantise_best(model, source, images, tell)
     else:
         convolve_before_upsampling(model)  # not for int8: one more rounding
     if job.half:
@@ -151,7 +151,7 @@ def optimize(job: Job, tell: Tell = lambda stage, done, total: None) -> Report:
         details=details,
         notes=notes,
     )
-    _compare(report, job, source, made, spread(held_out, _MOST_PICTURES), tell)
+    _compare(report, job, source, made, spread(held_out, _MOST_IMAGES), tell)
     if not report.problems or job.force:
         tell("writing", 0, 1)
         write_whole(target, content)
@@ -214,21 +214,19 @@ def _half(model: onnx.ModelProto) -> onnx.ModelProto:
     return made
 
 
-def _compare(
-    report: Report, job: Job, source: Engine, made: Engine, pictures: list[Path], tell: Tell
-) -> None:
+def _compare(report: Report, job: Job, source: Engine, made: Engine, images: list[Path], tell: Tell) -> None:
     """Fill in how the two agree and what that means."""
     largest, seen = Differences(), None
 
     def counted() -> Iterator[tuple[Results, Results]]:
         nonlocal largest, seen
-        for done, pair in enumerate(answers(source, made, pictures)):
-            tell("comparing", done, len(pictures))
+        for done, pair in enumerate(answers(source, made, images)):
+            tell("comparing", done, len(images))
             largest, seen = largest.merge(differences(*pair)), seen if seen is not None else pair[0].orig_img
             yield pair
 
     found = agreement(counted())
-    report.pictures = found.pictures
+    report.images = found.images
     if report.precision == "fp32":
         report.differences = largest
         report.problems += _differs(largest)
@@ -256,7 +254,7 @@ def _differs(largest: Differences) -> Iterator[str]:
 
 def _disagrees(found: Agreement, job: Job) -> Iterator[str]:
     if found.empty and job.precision != "fp32":
-        yield "neither file finds an object in the pictures, so nothing tells how they agree"
+        yield "neither file finds an object in the images, so nothing tells how they agree"
     elif found.score < job.min_agreement:
         name = "top-1" if found.task == "classify" else "recall or precision"
         yield f"{name} against the source is {found.score:.3f}, less than {job.min_agreement}"

@@ -1,6 +1,6 @@
-"""Draws the demo models' pictures: disks, boxes, triangles and stars on textured ground, with exact labels.
+"""Draws the demo models' images: disks, boxes, triangles and stars on textured ground, with exact labels.
 
-Everything comes from one seeded generator, so a seed always gives the same picture. Colours are BGR,
+Everything comes from one seeded generator, so a seed always gives the same image. Colours are BGR,
 coordinates are pixels with x to the right and y down, and angles are radians, clockwise on the screen.
 """
 
@@ -16,10 +16,10 @@ import numpy.typing as npt
 KINDS = ("disk", "box", "triangle", "star")
 TIPS = ("top", "right", "lower_right", "lower_left", "left")
 _SHIFT = 4  # OpenCV draws polygons in 1/16 pixel
-_MARGIN = 3  # pixels to the picture's edge, shadow and outline included
+_MARGIN = 3  # pixels to the image's edge, shadow and outline included
 
 Floats = npt.NDArray[np.float32]
-Picture = npt.NDArray[np.uint8]
+Image = npt.NDArray[np.uint8]
 Generator = np.random.Generator
 
 _BRIGHT = (0xEF5B5B, 0xF6AE2D, 0x2A9D8F, 0x3A86FF, 0x8A4FD8, 0xFF7AA2, 0x6CC551, 0xF4F1DE, 0xD7263D)  # RGB
@@ -71,8 +71,8 @@ class Scene:
     polished: bool = False  # for showing: all kinds in turn, bright colours, lit from one side, no scribbles
 
 
-def draw(scene: Scene, seed: int) -> tuple[Picture, list[Shape]]:
-    """The picture of a scene and the shapes in it, in drawing order (later ones lie on top)."""
+def draw(scene: Scene, seed: int) -> tuple[Image, list[Shape]]:
+    """The image of a scene and the shapes in it, in drawing order (later ones lie on top)."""
     rng = np.random.default_rng(seed)
     ground = scene.ground or str(rng.choice(sorted(GROUNDS)))
     canvas = GROUNDS[ground](scene.height, scene.width, rng)
@@ -236,7 +236,7 @@ def _scribble(canvas: Floats, count: int, rng: Generator) -> None:
         path = (rng.uniform(0, 1, 2) * (width, height) + steps).astype(np.float32)
         colour = tuple(float(c) for c in _colour(rng, (0.0, 0.9), (0.1, 1.0)))
         thick = int(rng.integers(1, 4)) * max(1, min(height, width) // 320)
-        # 8-bit only: OpenCV does not smooth lines in float pictures.
+        # 8-bit only: OpenCV does not smooth lines in float images.
         layer = np.clip(canvas, 0, 255).astype(np.uint8)
         cv2.polylines(layer, [_fixed(path)], False, colour, thick, cv2.LINE_AA, _SHIFT)
         canvas[:] = layer

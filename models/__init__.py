@@ -1,4 +1,4 @@
-"""The small demo models that ship with the package, and pictures to try them on."""
+"""The small demo models that ship with the package, and images to try them on."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def demo_model(task: str = "detect") -> Path:
     return _FOLDER / f"{DEMO_MODELS[task]}.onnx"
 
 
-def demo_pictures() -> list[Path]:
-    """The demo pictures, by name; `shapes.jpg` comes first."""
+def demo_images() -> list[Path]:
+    """The demo images, by name; `shapes.jpg` comes first."""
     return sorted(_FOLDER.glob("*.jpg"))
 
 

@@ -28,7 +28,7 @@ from .error_responses import NotAllowed, NotFound, status_of
 from .fetch.fetcher import FetchError
 from .metrics import CONTENT_TYPE
 from .model_registry import Served
-from .page.assets import demo_picture, read_page
+from .page.assets import demo_image, read_page
 from .scheduler import ClientGone, Job
 
 _UPLOADS_A_PLACE = 4
@@ -93,7 +93,7 @@ class Api:
             raise InputError(f"model={arguments.model[:60]!r}: the path names {served.id!r}")
         job = self._job(served, arguments)
         async with self._one_upload():
-            job.name, job.data = await self._picture(submission, arguments, job)
+            job.name, job.data = await self._image(submission, arguments, job)
         body = await service.scheduler.run(job, lambda: _left(request))
         service.metrics.observe(served.id, job.stages)
         service.metrics.objects.labels(served.id).inc(job.objects)
@@ -103,7 +103,7 @@ class Api:
 
     @asynccontextmanager
     async def _one_upload(self) -> AsyncIterator[None]:
-        """A body or a picture on its way here; only so many at a time, as each is held in memory."""
+        """A body or an image on its way here; only so many at a time, as each is held in memory."""
         if self._uploads >= _UPLOADS_A_PLACE * self._service.settings.max_queue:
             self._service.metrics.shed.labels("uploads").inc()
             raise ServerBusy(f"{self._uploads} uploads are on their way already, send it again", 1)
@@ -114,7 +114,7 @@ class Api:
             self._uploads -= 1
 
     def _job(self, served: Served, arguments: Arguments) -> Job:
-        """Check what depends on the model, and put the job together; it has no picture yet."""
+        """Check what depends on the model, and put the job together; it has no image yet."""
         engine, settings = served.engine, self._service.settings
         try:
             size = engine.size(arguments.size)
@@ -131,24 +131,24 @@ class Api:
         deadline = perf_counter() + settings.timeout
         return Job(served, b"", "image", size, options, render, deadline)
 
-    async def _picture(self, submission: Submission, arguments: Arguments, job: Job) -> tuple[str, bytes]:
-        """The encoded picture of a request, and the field that it came in."""
+    async def _image(self, submission: Submission, arguments: Arguments, job: Job) -> tuple[str, bytes]:
+        """The encoded image of a request, and the field that it came in."""
         name = FILES[arguments.form]
         given = [n for n, there in ((name, name in submission.files), (arguments.url_field, arguments.url),
                                     ("the body", submission.raw is not None)) if there]  # fmt: skip
         if len(given) != 1:
             found = " and ".join(given) or "neither"
             raise InputError(
-                f"expected one picture, as file {name!r} or address {arguments.url_field!r}, found {found}"
+                f"expected one image, as file {name!r} or address {arguments.url_field!r}, found {found}"
             )
         if arguments.url is None:
             data = submission.files[name] if submission.raw is None else submission.raw
             if not data:
-                raise InputError(f"{given[0]}: expected a picture, found 0 bytes")
+                raise InputError(f"{given[0]}: expected an image, found 0 bytes")
             return given[0], data
         if not self._service.settings.url_fetch:
             raise FetchError(
-                f"{arguments.url_field}: this server fetches no addresses; send the picture itself, or start "
+                f"{arguments.url_field}: this server fetches no addresses; send the image itself, or start "
                 "the server with --url-fetch"
             )
         started = perf_counter()
@@ -259,8 +259,8 @@ class Api:
         return Response(self._page.html, media_type="text/html", headers=headers)
 
     async def demo(self, request: Request) -> Response:
-        """`GET /demo.jpg`: a picture for the page to begin with."""
-        return FileResponse(demo_picture(request.query_params.get("model", "")))
+        """`GET /demo.jpg`: an image for the page to begin with."""
+        return FileResponse(demo_image(request.query_params.get("model", "")))
 
 
 def _model(served: Served) -> dict[str, Any]:

@@ -56,7 +56,7 @@ class Batches:
         return len(self._waiting)
 
     def wait_for_room(self) -> None:
-        """Wait while two batches' worth of images waits: decoded pictures must not fill the memory."""
+        """Wait while two batches' worth of images waits: decoded images must not fill the memory."""
         with self._changed:
             self._changed.wait_for(lambda: not self._going or len(self._waiting) < 2 * self._most)
 

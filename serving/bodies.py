@@ -38,7 +38,7 @@ class Submission:
     Attributes:
         fields: values by name, from the query and the body.
         files: uploaded files by field.
-        raw: the body itself, where it is the picture; else None.
+        raw: the body itself, where it is the image; else None.
     """
 
     fields: dict[str, Any] = field(default_factory=dict)
@@ -76,8 +76,8 @@ async def read_submission(request: Request, limit: int) -> Submission:
     kind, options = parse_options_header(request.headers.get("content-type", "").encode("latin-1"))
     kind = kind.lower()
     read = _READERS.get(kind.decode("latin-1"))
-    is_picture = kind.startswith(b"image/") or kind == b"application/octet-stream"
-    if read is None and not is_picture:
+    is_image = kind.startswith(b"image/") or kind == b"application/octet-stream"
+    if read is None and not is_image:
         found = repr(kind.decode("latin-1")[:60]) if kind else "none"
         raise UnknownBody(
             "expected a Content-Type of multipart/form-data, image/*, application/json or "

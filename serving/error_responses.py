@@ -10,7 +10,7 @@ from ..engine.errors import DeviceError, InputError, ModelError, ServerBusy, Yol
 from .bodies import BodyTooLarge, UnknownBody
 from .dialects.hub import encode
 from .fetch.fetcher import FetchError
-from .image_guard.headers import NotAPicture
+from .image_guard.headers import NotAImage
 from .scheduler import DeadlineError
 
 
@@ -24,7 +24,7 @@ class NotFound(YoleanError):
 
 # The most specific first.
 _STATUS: tuple[tuple[type[YoleanError], int], ...] = (
-    (NotAPicture, 415),
+    (NotAImage, 415),
     (UnknownBody, 415),
     (BodyTooLarge, 413),
     (FetchError, 422),
@@ -32,7 +32,7 @@ _STATUS: tuple[tuple[type[YoleanError], int], ...] = (
     (NotFound, 404),
     (ServerBusy, 503),
     (DeadlineError, 504),
-    (ModelError, 400),  # of a model that has run before: it cannot take a picture of this shape
+    (ModelError, 400),  # of a model that has run before: it cannot take an image of this shape
     (InputError, 400),
     (DeviceError, 500),
 )
@@ -62,7 +62,7 @@ def reply_to(error: Exception, request_id: str) -> Reply:
     if isinstance(error, NotAllowed):
         headers.append(("www-authenticate", "x-api-key"))
     if isinstance(error, ModelError):
-        message = "the model cannot run on a picture of this shape at this size: ask for a larger one"
+        message = "the model cannot run on an image of this shape at this size: ask for a larger one"
     if status == 500:
         message = f"something went wrong in the server; its log tells more about request {request_id}"
     return status, encode({"success": False, "message": message}), headers

@@ -10,13 +10,13 @@ from .._version import __version__
 from .dialects.arguments import First, Second
 
 _REFERENCE = "#/components/schemas/{name}"
-_PICTURE = {"type": "string", "format": "binary", "description": "JPEG, PNG, WebP, BMP, TIFF or AVIF."}
+_IMAGE = {"type": "string", "format": "binary", "description": "JPEG, PNG, WebP, BMP, TIFF or AVIF."}
 _ERRORS = {
-    400: "An argument is wrong, or the picture is unreadable or too large.",
+    400: "An argument is wrong, or the image is unreadable or too large.",
     401: "The key is missing or wrong.",
     404: "No such model.",
     413: "The body is too large.",
-    415: "Not a picture.",
+    415: "Not an image.",
     422: "The address cannot be fetched, or is not allowed.",
     503: "Busy; see Retry-After.",
     504: "The request waited too long.",
@@ -85,7 +85,7 @@ def document() -> dict[str, Any]:
 
 def _with_file(struct: dict[str, Any], name: str, leave: tuple[str, ...]) -> dict[str, Any]:
     properties = {key: value for key, value in struct["properties"].items() if key not in leave}
-    return {**struct, "properties": {name: _PICTURE, **properties}, "required": [name]}
+    return {**struct, "properties": {name: _IMAGE, **properties}, "required": [name]}
 
 
 def _prediction(
@@ -95,13 +95,13 @@ def _prediction(
         return {"schema": {"anyOf": [{"$ref": _REFERENCE.format(name=form + kind)} for form in forms]}}
 
     in_query = {name: schema for form in forms for name, schema in schemas[form]["properties"].items()}
-    picture: dict[str, Any] = {"schema": _PICTURE}
+    image: dict[str, Any] = {"schema": _IMAGE}
     return {
         "operationId": operation,
-        "summary": "Predict one picture",
+        "summary": "Predict one image",
         "security": [{}, {"key": []}],
         "parameters": [
-            {"name": name, "in": "query", "schema": schema, "description": "Where the body is the picture."}
+            {"name": name, "in": "query", "schema": schema, "description": "Where the body is the image."}
             for name, schema in in_query.items()
             if name not in ("url", "source")
         ],
@@ -111,8 +111,8 @@ def _prediction(
                 "multipart/form-data": either("Upload"),
                 "application/json": either("Address"),
                 "application/x-www-form-urlencoded": either("Address"),
-                "image/*": picture,
-                "application/octet-stream": picture,
+                "image/*": image,
+                "application/octet-stream": image,
             },
         },
         "responses": {

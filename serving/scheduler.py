@@ -22,7 +22,7 @@ from weakref import WeakSet
 import cv2
 
 from ..engine.errors import ServerBusy, YoleanError
-from ..engine.images.decoding import picture_from_bytes
+from ..engine.images.decoding import image_from_bytes
 from ..engine.images.sources import Frame
 from ..engine.pipeline import Outputs
 from ..engine.results.results import Results
@@ -47,11 +47,11 @@ class ClientGone(YoleanError):
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """One picture on its way through the server.
+    """One image on its way through the server.
 
     Attributes:
         served: the model, as it was when the request came.
-        data: the encoded picture.
+        data: the encoded image.
         name: the request's field that held it, for messages.
         size: (height, width) to run at.
         options: thresholds.
@@ -87,7 +87,7 @@ class Scheduler:
         Args:
             cores: how many this server may keep busy.
             max_queue: jobs that may wait.
-            max_pixels: largest picture.
+            max_pixels: largest image.
             metrics: where to count.
         """
         self.widths = widths(cores)
@@ -150,7 +150,7 @@ class Scheduler:
             ServerBusy: the queue is full.
             DeadlineError: it waited too long.
             ClientGone: the client left; if the job had not been run yet, it never is.
-            YoleanError: what the engine says about the picture.
+            YoleanError: what the engine says about the image.
         """
         self.check_room()
         self._inside += 1
@@ -211,7 +211,7 @@ class Scheduler:
                 job.stages["queue"] = (started - job.queued_at) * 1e3
             check_pixels(job.data, self._max_pixels, job.name)
             engine = job.served.engine
-            image = picture_from_bytes(job.data, job.name, engine.spec.channels)
+            image = image_from_bytes(job.data, job.name, engine.spec.channels)
             job.data = b""
             frame = Frame(image, job.name, 0, None, (perf_counter() - started) * 1e3)
             placed = engine.place(frame, job.size)

@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
-from yolean.models import demo_model, demo_pictures
+from yolean.models import demo_images, demo_model
 
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text()
 INSTALLS = ("pip ", "yolo ", "cd ", "git ")
@@ -28,11 +28,11 @@ def folder(tmp_path, monkeypatch):
     plain = Path(__file__).parent / "golden" / "plain"
     shutil.copy(plain / "shapes.onnx", tmp_path / "yolov8n.onnx")
     shutil.copy(plain / "shapes-seg.onnx", tmp_path / "yolov8n-seg.onnx")
-    pictures = tmp_path / "pictures"
-    pictures.mkdir()
-    for path in demo_pictures():
-        shutil.copy(path, pictures)
-    shutil.copy(demo_pictures()[0], tmp_path / "bus.jpg")
+    images = tmp_path / "images"
+    images.mkdir()
+    for path in demo_images():
+        shutil.copy(path, images)
+    shutil.copy(demo_images()[0], tmp_path / "bus.jpg")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -86,7 +86,7 @@ def serving(words):
 
 @pytest.mark.parametrize("command", lines("yolean serve"))
 def test_serve(command, folder):
-    shutil.copy(demo_model(), "pictures/in-a-folder.onnx")
+    shutil.copy(demo_model(), "images/in-a-folder.onnx")
     with serving(command.split()[2:]) as address, urlopen(f"{address}/readyz") as answer:
         assert answer.status == 200
 

@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 import yolean
-from yolean.models import DEMO_MODELS, demo_model, demo_pictures
+from yolean.models import DEMO_MODELS, demo_images, demo_model
 
 VIEWS = {
     "detect": {"boxes"},
@@ -49,7 +49,7 @@ def test_image_in_results_out(task, tmp_path):
     model = yolean.load(demo_model(task), device="cpu")
     assert model.task == task
     model.warmup()
-    (result,) = model(demo_pictures()[0], conf=0.25, iou=0.45)
+    (result,) = model(demo_images()[0], conf=0.25, iou=0.45)
     assert isinstance(result, yolean.Results)
     present = {
         name for name in ("boxes", "masks", "keypoints", "obb", "probs") if getattr(result, name) is not None
@@ -67,7 +67,7 @@ def test_image_in_results_out(task, tmp_path):
 
 
 def test_demo_models_find_the_shapes():
-    found = yolean.load(demo_model(), device="cpu")(demo_pictures()[0])[0]
+    found = yolean.load(demo_model(), device="cpu")(demo_images()[0])[0]
     assert len(found) >= 4
     assert (found.boxes.conf > 0.25).all()
     assert np.all(found.boxes.xyxy[:, 2:] > found.boxes.xyxy[:, :2])
@@ -78,7 +78,7 @@ def test_demo_models_find_the_shapes():
     [
         # A prediction needs none of what Ultralytics carries, nor what the server and the shell do.
         (
-            "import yolean, yolean.models as m; yolean.load(m.demo_model())(m.demo_pictures()[0])",
+            "import yolean, yolean.models as m; yolean.load(m.demo_model())(m.demo_images()[0])",
             ("torch", "ultralytics", "onnx", "starlette", "matplotlib", "click", "rich", "PIL"),
         ),
         # The shell answers --help without a runtime.

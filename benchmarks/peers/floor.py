@@ -34,7 +34,7 @@ def predict(data: bytes) -> float:
 
 
 async def endpoint(request: Request) -> JSONResponse:
-    """The uploaded picture in, one number out."""
+    """The uploaded image in, one number out."""
     async with request.form() as form:
         data = await form["image"].read()  # type: ignore[union-attr]
     return JSONResponse({"best": await asyncio.get_running_loop().run_in_executor(pool, predict, data)})

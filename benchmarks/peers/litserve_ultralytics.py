@@ -25,7 +25,7 @@ class Predict(litserve.LitAPI):  # type: ignore[misc]
         self.model(np.zeros((*SIZE, 3), np.uint8), imgsz=SIZE, verbose=False)
 
     def decode_request(self, request):  # type: ignore[no-untyped-def] # LitServe acts on annotations
-        """The uploaded picture."""
+        """The uploaded image."""
         return cv2.imdecode(np.frombuffer(request["image"].file.read(), np.uint8), cv2.IMREAD_COLOR)
 
     def predict(self, image: Any) -> Any:

@@ -1,7 +1,7 @@
 """What one writes around a runtime that only runs networks: letterbox, decoding, suppression by OpenCV.
 
 The plain way, as one would write it in an afternoon, and complete: five tasks, whole answers. It serves the
-runtimes that have no post-processing of their own, so that they are compared from picture to answer too.
+runtimes that have no post-processing of their own, so that they are compared from image to answer too.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Network = Callable[[Array], list[Array]]
 
 
 def predictor(job: Job, network: Network) -> Callable[[Array, Size], dict[str, Any]]:
-    """From a BGR picture to an answer in the format of the reference files, by way of `network`."""
+    """From a BGR image to an answer in the format of the reference files, by way of `network`."""
     steps = classify if job.task == "classify" else objects
 
     def predict(image: Array, size: Size) -> dict[str, Any]:
@@ -78,7 +78,7 @@ def objects(image: Array, size: Size, job: Job, network: Network) -> dict[str, A
 
 
 def letterbox(image: Array, imgsz: Size) -> tuple[Array, float, int, int]:
-    """The picture amid grey as a tensor (1, 3, H, W); its scale, and what was added left and above."""
+    """The image amid grey as a tensor (1, 3, H, W); its scale, and what was added left and above."""
     scale = min(imgsz[0] / image.shape[0], imgsz[1] / image.shape[1])
     width, height = round(image.shape[1] * scale), round(image.shape[0] * scale)
     left, top = (imgsz[1] - width) // 2, (imgsz[0] - height) // 2

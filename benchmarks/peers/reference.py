@@ -1,14 +1,14 @@
 """Asks an installed Ultralytics for its answers, which yolean's are then compared with.
 
-    python benchmarks/peers/reference.py MODELS PICTURES OUT [--model NAME]...
+    python benchmarks/peers/reference.py MODELS IMAGES OUT [--model NAME]...
 
-Writes OUT/<name>.json for every MODELS/<name>.onnx: what `YOLO(model).predict` found in every picture of a
-folder, at the model's own input size. Coordinates are pixels of the picture. Models with fixed axes see
+Writes OUT/<name>.json for every MODELS/<name>.onnx: what `YOLO(model).predict` found in every image of a
+folder, at the model's own input size. Coordinates are pixels of the image. Models with fixed axes see
 square input and those with dynamic axes rectangular input, which is what Ultralytics does unless told
 otherwise.
 
 Runs under an interpreter that has ultralytics and onnxruntime; yolean is not needed there. What it does it
-tells in lines of JSON: `{"model", "picture"}` after every answer, and `{"model", "not_asked"}` with the
+tells in lines of JSON: `{"model", "image"}` after every answer, and `{"model", "not_asked"}` with the
 reason for a model that it left out. The files of `tests/golden` are what it wrote of the plain exports
 there:
 
@@ -57,8 +57,8 @@ def answer(result: Any) -> dict[str, Any]:
     return entry
 
 
-def ask(model: Path, pictures: list[Path]) -> dict[str, Any]:
-    """Everything that Ultralytics says of the pictures with this model, as the JSON file holds it.
+def ask(model: Path, image_paths: list[Path]) -> dict[str, Any]:
+    """Everything that Ultralytics says of the images with this model, as the JSON file holds it.
 
     Raises:
         ValueError: a file that Ultralytics does not run.
@@ -75,17 +75,17 @@ def ask(model: Path, pictures: list[Path]) -> dict[str, Any]:
     yolo = ultralytics.YOLO(str(model), task=metadata["task"])
     options = OPTIONS | {"imgsz": imgsz, "rect": True, "device": "cpu", "verbose": False}
     images: dict[str, Any] = {}
-    for picture in pictures:
-        # One at a time: pictures of a batch would be given a common shape. Copies where a batch must be full.
-        source = str(picture) if batch == 1 else [str(picture)] * batch
-        images[picture.name] = answer(yolo.predict(source, **options, batch=batch)[0])
-        _tell({"model": model.stem, "picture": picture.name})
+    for image in image_paths:
+        # One at a time: images of a batch would be given a common shape. Copies where a batch must be full.
+        source = str(image) if batch == 1 else [str(image)] * batch
+        images[image.name] = answer(yolo.predict(source, **options, batch=batch)[0])
+        _tell({"model": model.stem, "image": image.name})
     head = {"model": model.name, "ultralytics": ultralytics.__version__}
     return head | OPTIONS | {"imgsz": imgsz, "images": images}
 
 
 def _header(model: Path) -> tuple[dict[str, str], int]:
-    """The metadata, and how many pictures a run takes."""
+    """The metadata, and how many images a run takes."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
@@ -113,11 +113,11 @@ def _check_installed() -> None:
             sys.exit(LACKING)
 
 
-def _ask_all(models: list[Path], pictures: list[Path], out: Path) -> None:
+def _ask_all(models: list[Path], image_paths: list[Path], out: Path) -> None:
     _check_installed()
     for model in models:
         try:
-            said = ask(model, pictures)
+            said = ask(model, image_paths)
         except Exception as exc:  # whatever Ultralytics makes of a file: the next one may be fine
             reason = (str(exc).strip().splitlines() or [type(exc).__name__])[0]
             _tell({"model": model.stem, "not_asked": reason})
@@ -129,11 +129,11 @@ def main() -> None:
     """The command line."""
     global _told
     parser = argparse.ArgumentParser(description="Record the answers of Ultralytics.")
-    for name, text in (("models", "folder of .onnx files"), ("pictures", "folder"), ("out", "folder")):
+    for name, text in (("models", "folder of .onnx files"), ("images", "folder"), ("out", "folder")):
         parser.add_argument(name, type=Path, help=text)
     parser.add_argument("--model", action="append", help="name of one of the models; may be repeated")
     given = parser.parse_args()
-    pictures = sorted(path for path in given.pictures.iterdir() if path.suffix.lower() in SUFFIXES)
+    image_paths = sorted(path for path in given.images.iterdir() if path.suffix.lower() in SUFFIXES)
     models = sorted(path for path in given.models.glob("*.onnx") if path.stem in (given.model or [path.stem]))
     given.out.mkdir(parents=True, exist_ok=True)
     # What Ultralytics prints goes to the standard error, and its settings into a folder that is then removed.
@@ -143,7 +143,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         os.environ |= {"YOLO_AUTOINSTALL": "false", "YOLO_OFFLINE": "true"}
         os.environ |= {"YOLO_CONFIG_DIR": folder, "MPLCONFIGDIR": folder}
-        _ask_all(models, pictures, given.out)
+        _ask_all(models, image_paths, given.out)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the sides of `peers` have in common: pictures in, answers out, a clock around both. No yolean needed.
+"""What the sides of `peers` have in common: images in, answers out, a clock around both. No yolean needed.
 
 A side is a module beside this one with a function `start(job) -> Side`. Its process gets the job as JSON.
 """
@@ -26,8 +26,8 @@ class Job:
         model: the file.
         task: `detect`, `segment`, `pose`, `obb` or `classify`.
         imgsz: height and width that the model was exported at.
-        pictures: paths.
-        shapes: height and width of the tensor that each picture becomes: `imgsz`, but for models with free
+        images: paths.
+        shapes: height and width of the tensor that each image becomes: `imgsz`, but for models with free
             axes, where the short side is padded to the stride only.
         threads: of one run.
         precision: of runtimes that offer more than one: `f32` or `bf16`.
@@ -37,7 +37,7 @@ class Job:
     model: str
     task: str
     imgsz: tuple[int, int]
-    pictures: list[str]
+    images: list[str]
     shapes: list[tuple[int, int]]
     threads: int
     precision: str = "f32"
@@ -52,7 +52,7 @@ class Side:
     """A loaded model.
 
     Attributes:
-        predict: from a BGR picture (H, W, 3) and the shape of its tensor to what this side's users get,
+        predict: from a BGR image (H, W, 3) and the shape of its tensor to what this side's users get,
             outlines of masks computed.
         answer: that as the reference files have it; None for a side that only runs the network.
         distributions: what one installs for it; their versions and the space they take are recorded.
@@ -66,7 +66,7 @@ class Side:
 
 
 def main(start: Callable[[Job], Side]) -> None:
-    """Answer all pictures once, then take turns: a run is one picture, the next one each time."""
+    """Answer all images once, then take turns: a run is one image, the next one each time."""
     open_channel()
     begun = perf_counter()
     fields = json.loads(sys.argv[1])
@@ -76,7 +76,7 @@ def main(start: Callable[[Job], Side]) -> None:
 
     side = start(job)
     loaded = perf_counter()
-    images = [cv2.imread(path) for path in job.pictures]
+    images = [cv2.imread(path) for path in job.images]
     tasks = list(zip(images, job.shapes, strict=True))
     if job.once:
         side.predict(*tasks[0])

@@ -32,7 +32,7 @@ def predict(data: bytes) -> list[dict[str, object]]:
 
 
 async def endpoint(request: Request) -> JSONResponse:
-    """The uploaded picture in, JSON out."""
+    """The uploaded image in, JSON out."""
     async with request.form() as form:
         data = await form["image"].read()  # type: ignore[union-attr]
     return JSONResponse({"data": await asyncio.get_running_loop().run_in_executor(one, predict, data)})

@@ -1,4 +1,4 @@
-"""onnx-predictor-yolo: detect, segment and obb. Its masks are whole pictures, not outlines."""
+"""onnx-predictor-yolo: detect, segment and obb. Its masks are whole images, not outlines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the bytes of an encoded picture tell before decoding: whether it is whole, and which way is up."""
+"""What the bytes of an encoded image tell before decoding: whether it is whole, and which way is up."""
 
 from __future__ import annotations
 
@@ -104,10 +104,10 @@ def brands(data: bytes) -> set[bytes]:
 
 
 def guess(data: bytes) -> str:
-    """What data that is no readable picture seems to be, with advice."""
+    """What data that is no readable image seems to be, with advice."""
     found = brands(data)
     if found & {b"heic", b"heix", b"heim", b"heis", b"mif1"} and not found & {b"avif", b"avis"}:
-        return "a HEIC picture; convert it to JPEG or PNG"
+        return "a HEIC image; convert it to JPEG or PNG"
     if found - {b"avif", b"avis", b"mif1"} and not found & {b"avif", b"avis"}:
         return "an MP4 video; pass the path of its file"
     if data[:4] == b"%PDF":

@@ -1,11 +1,11 @@
-"""Encoded bytes, arrays and PIL images -> one upright 8-bit picture.
+"""Encoded bytes, arrays and PIL images -> one upright 8-bit image.
 
 Every function here returns a C-contiguous uint8 array (H, W, channels): BGR for 3 channels, grey for
 1. Alpha is dropped, not blended, grey is repeated, 16-bit values are reduced with `>> 8`.
 
 For encoded bytes that means: JPEG, PNG, WebP and TIFF are turned by their EXIF orientation, AVIF by
 its own rotation and mirror; JPEG 2000, BMP and PNM carry none. Of an animation or a multi-page TIFF the
-first picture is taken. CMYK is converted as OpenCV does it. One exception: OpenCV multiplies the alpha
+first image is taken. CMYK is converted as OpenCV does it. One exception: OpenCV multiplies the alpha
 of an 8-bit RGBA TIFF into its colours before anyone can drop it.
 """
 
@@ -23,13 +23,13 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from .containers import ORIENTATIONS, UPRIGHT, Turn, cut_off, guess, turn_unknown_to_opencv
 
-Picture = NDArray[np.uint8]
+Image = NDArray[np.uint8]
 
-PICTURE_SUFFIXES = (
+IMAGE_SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".dib", ".tif", ".tiff"),
     *(".avif", ".jp2", ".pbm", ".pgm", ".ppm", ".pnm"),
 )
-PICTURE_FORMATS = "JPEG, PNG, WebP, BMP, TIFF, AVIF, JPEG 2000 or PNM"
+IMAGE_FORMATS = "JPEG, PNG, WebP, BMP, TIFF, AVIF, JPEG 2000 or PNM"
 
 _CONVERSIONS = {
     (1, 3): cv2.COLOR_GRAY2BGR,
@@ -69,25 +69,23 @@ class _Quiet:
 quiet_opencv = _Quiet()
 
 
-def picture_from_bytes(
-    data: bytes | bytearray | memoryview, name: str = "image", channels: int = 3
-) -> Picture:
-    """Decode an encoded picture (JPEG, PNG, WebP, BMP, TIFF, AVIF, JPEG 2000, PNM).
+def image_from_bytes(data: bytes | bytearray | memoryview, name: str = "image", channels: int = 3) -> Image:
+    """Decode an encoded image (JPEG, PNG, WebP, BMP, TIFF, AVIF, JPEG 2000, PNM).
 
     `name` stands in the errors. Returns (H, W, channels) uint8, upright, for 1 or 3 channels. Raises
-    `InputError` when the data is empty, cut off, not a picture that OpenCV reads, or too large for it.
+    `InputError` when the data is empty, cut off, not an image that OpenCV reads, or too large for it.
     Damage in the middle of a JPEG is decoded as far as it goes, as every JPEG reader does.
     """
     data = bytes(data)
     if channels not in (1, 3):
         raise InputError(
-            f"{name}: an encoded picture has 3 channels or 1, the model takes {channels}; "
+            f"{name}: an encoded image has 3 channels or 1, the model takes {channels}; "
             f"pass a numpy array (H, W, {channels}) instead"
         )
     if not data:
-        raise InputError(f"{name}: expected an encoded picture, found 0 bytes; check where it was written")
+        raise InputError(f"{name}: expected an encoded image, found 0 bytes; check where it was written")
     if cut_off(data):
-        raise InputError(f"{name}: the picture is cut off after {len(data)} bytes; copy or upload it again")
+        raise InputError(f"{name}: the image is cut off after {len(data)} bytes; copy or upload it again")
     flags = cv2.IMREAD_GRAYSCALE if channels == 1 else cv2.IMREAD_COLOR
     if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         flags |= cv2.IMREAD_ANYDEPTH  # OpenCV rounds 16-bit TIFF to 8 bits by other means than >> 8
@@ -100,11 +98,11 @@ def picture_from_bytes(
     except cv2.error as exc:
         raise InputError(f"{name}: {_refusal(exc)}") from exc
     if image is None:
-        raise InputError(f"{name}: expected a picture ({PICTURE_FORMATS}), found {guess(data)}")
-    return picture_from_array(_turned(image, turn or UPRIGHT), name, channels)
+        raise InputError(f"{name}: expected an image ({IMAGE_FORMATS}), found {guess(data)}")
+    return image_from_array(_turned(image, turn or UPRIGHT), name, channels)
 
 
-def picture_from_array(array: NDArray[Any], name: str = "image", channels: int = 3) -> Picture:
+def image_from_array(array: NDArray[Any], name: str = "image", channels: int = 3) -> Image:
     """Check an array and give it the channels that the model takes.
 
     Taken for 3 channels or 1: (H, W) or (H, W, 1) grey, (H, W, 3) BGR, (H, W, 4) BGRA; for any other
@@ -126,14 +124,14 @@ def picture_from_array(array: NDArray[Any], name: str = "image", channels: int =
         array = (array >> 8).astype(np.uint8)
     elif array.dtype != np.uint8:
         raise InputError(f"{name}: {_dtype_advice(array)}")
-    picture: Picture = np.ascontiguousarray(array.reshape(shape))
+    image: Image = np.ascontiguousarray(array.reshape(shape))
     if shape[2] != channels:
-        picture = np.asarray(cv2.cvtColor(picture, _CONVERSIONS[shape[2], channels]), np.uint8)
-        picture = picture.reshape(*shape[:2], channels)
-    return picture
+        image = np.asarray(cv2.cvtColor(image, _CONVERSIONS[shape[2], channels]), np.uint8)
+        image = image.reshape(*shape[:2], channels)
+    return image
 
 
-def picture_from_pil(image: Any, name: str = "image", channels: int = 3) -> Picture:
+def image_from_pil(image: Any, name: str = "image", channels: int = 3) -> Image:
     """Convert a PIL image of any 8- or 16-bit mode; it is turned by its EXIF orientation.
 
     Raises `InputError` when PIL cannot read its file to the end, and for the modes "I" and "F", whose
@@ -151,7 +149,7 @@ def picture_from_pil(image: Any, name: str = "image", channels: int = 3) -> Pict
         raise InputError(f"{name}: PIL cannot read this image ({exc})") from exc
     if pixels.ndim == 3:
         pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
-    return picture_from_array(_turned(pixels, _pil_turn(image)), name, channels)
+    return image_from_array(_turned(pixels, _pil_turn(image)), name, channels)
 
 
 def is_pil(value: object) -> bool:
@@ -199,5 +197,5 @@ def _dtype_advice(array: NDArray[Any]) -> str:
 def _refusal(error: cv2.error) -> str:
     reason = " ".join(str(getattr(error, "err", error)).split())
     if "CV_IO_MAX_IMAGE" in reason:
-        return "the picture is larger than OpenCV reads (OPENCV_IO_MAX_IMAGE_PIXELS, by default 2**30)"
-    return f"OpenCV cannot decode this picture ({reason})"
+        return "the image is larger than OpenCV reads (OPENCV_IO_MAX_IMAGE_PIXELS, by default 2**30)"
+    return f"OpenCV cannot decode this image ({reason})"

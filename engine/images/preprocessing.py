@@ -1,4 +1,4 @@
-"""From a picture to the model's input tensor."""
+"""From an image to the model's input tensor."""
 
 from __future__ import annotations
 

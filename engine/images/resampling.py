@@ -13,7 +13,7 @@ from ...postprocess.geometry import Float
 
 _BLOCK = 16  # output rows or columns computed by one small matrix product
 _ONE_THREAD = 1 << 18  # multiplications from which on OpenBLAS calls its threads: see masks.py
-_EXACT = 1 << 19  # values of a picture up to which sums are taken in float64
+_EXACT = 1 << 19  # values of an image up to which sums are taken in float64
 _UNIT = 1 << 22  # Pillow's weights are whole multiples of 2^-22
 
 Bands = list[tuple[int, int, slice, NDArray[Any]]]
@@ -25,11 +25,11 @@ def resample(image: NDArray[np.uint8], resized: tuple[int, int], crop: tuple[int
     A triangle filter as wide as two output pixels on each axis; `cv2.resize` samples without it, which
     costs classification models several points of accuracy. As in Pillow, rows come first and are rounded
     to whole values before the columns: classifiers are so sensitive that leaving that out moves
-    confidences by 0.02. (From Pillow 13 on, some tall pictures have their columns done first.) Only what the
+    confidences by 0.02. (From Pillow 13 on, some tall images have their columns done first.) Only what the
     crop needs is computed.
 
     Float64 makes every sum exact, so that halves round as in Pillow too: they are frequent where small
-    pictures are enlarged. Large ones are summed in float32, in half the time; one pixel in 10,000
+    images are enlarged. Large ones are summed in float32, in half the time; one pixel in 10,000
     then differs by 1, and confidences by less than 0.0005.
 
     Args:

@@ -18,34 +18,34 @@ import numpy as np
 
 from ..errors import InputError
 from .decoding import (
-    PICTURE_SUFFIXES,
-    Picture,
+    IMAGE_SUFFIXES,
+    Image,
+    image_from_array,
+    image_from_bytes,
+    image_from_pil,
     is_pil,
-    picture_from_array,
-    picture_from_bytes,
-    picture_from_pil,
     quiet_opencv,
 )
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".ts", ".gif")
 STREAM_SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "tcp", "udp", "rtp", "srt")
 
-_READ = f"pictures ({' '.join(PICTURE_SUFFIXES)}) or videos ({' '.join(VIDEO_SUFFIXES)})"
+_READ = f"images ({' '.join(IMAGE_SUFFIXES)}) or videos ({' '.join(VIDEO_SUFFIXES)})"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
-    """One picture to run a model on.
+    """One image to run a model on.
 
     `image` is uint8 (H, W, channels), upright and C-contiguous: BGR for 3 channels, grey for 1.
     `path` is the path of the file, the address of the stream (without user and password), the number
     of the camera, or "image0", "image1", ... by the place in the source for what has no name.
-    `index` numbers the frames of a video or stream from 0 and is 0 for a picture. `fps` is the rate of
-    a video or stream, None for a picture or when the file does not tell. `decode_ms` is the time it
+    `index` numbers the frames of a video or stream from 0 and is 0 for an image. `fps` is the rate of
+    a video or stream, None for an image or when the file does not tell. `decode_ms` is the time it
     took to read and decode.
     """
 
-    image: Picture
+    image: Image
     path: str
     index: int
     fps: float | None
@@ -76,8 +76,8 @@ class Source:
         self._channels = channels
 
     @property
-    def is_picture(self) -> bool:
-        """Whether it is one picture, for certain: the header of a video may miscount its frames."""
+    def is_image(self) -> bool:
+        """Whether it is one image, for certain: the header of a video may miscount its frames."""
         return isinstance(self._items, list) and [i.kind in ("file", "data") for i in self._items] == [True]
 
     @property
@@ -121,7 +121,7 @@ def open_source(source: Any, channels: int = 3) -> Source:
 
     `source` is one of these, or a list, tuple or generator that mixes them:
 
-    - the path of a picture or video, of a folder (its pictures and videos by name, not recursive), or
+    - the path of an image or video, of a folder (its images and videos by name, not recursive), or
       a glob pattern (`**` recursive; a file of exactly that name wins);
     - encoded bytes, or an open binary file;
     - a numpy array: (H, W, 3) BGR, (H, W) or (H, W, 1) grey, (H, W, 4) BGRA, (N, H, W, C) a batch;
@@ -139,7 +139,7 @@ def open_source(source: Any, channels: int = 3) -> Source:
     if isinstance(source, Sequence):
         items = [item for element in source for item in _resolve_leniently(element)]
         if not items:
-            raise InputError("source: expected at least one picture, found an empty list")
+            raise InputError("source: expected at least one image, found an empty list")
         return Source(items, channels)
     if isinstance(source, Iterator):
         return Source((item for element in source for item in _resolve_leniently(element)), channels)
@@ -168,7 +168,7 @@ def _resolve(source: Any) -> list[_Item]:
         return [_camera(int(source))]
     if isinstance(source, np.ndarray):
         if source.ndim == 4 and source.size:
-            return [_Item("data", picture) for picture in source]
+            return [_Item("data", upright) for upright in source]
         return [_Item("data", source)]
     if isinstance(source, bytes | bytearray | memoryview):
         return [_Item("data", source)]
@@ -191,8 +191,8 @@ def _resolve_text(text: str) -> list[_Item]:
     if scheme.lower() not in STREAM_SCHEMES:
         expected = ", ".join(STREAM_SCHEMES)
         raise InputError(f"{address}: expected the address of a stream ({expected}), found {scheme}://")
-    if re.split("[?#]", rest)[0].lower().endswith(PICTURE_SUFFIXES):
-        raise InputError(f"{address}: pictures are not fetched; download it and pass the file or its bytes")
+    if re.split("[?#]", rest)[0].lower().endswith(IMAGE_SUFFIXES):
+        raise InputError(f"{address}: images are not fetched; download it and pass the file or its bytes")
     return [_Item("live", text, address)]
 
 
@@ -216,7 +216,7 @@ def _resolve_path(path: str) -> list[_Item]:
 
 
 def _pick(paths: list[str], expected: str) -> list[_Item]:
-    items = [_file(path) for path in paths if path.lower().endswith(PICTURE_SUFFIXES + VIDEO_SUFFIXES)]
+    items = [_file(path) for path in paths if path.lower().endswith(IMAGE_SUFFIXES + VIDEO_SUFFIXES)]
     if not items:
         found = f"only {len(paths)} other files" if paths else "no file"
         raise InputError(f"{expected} {_READ}, found {found}")
@@ -226,7 +226,7 @@ def _pick(paths: list[str], expected: str) -> list[_Item]:
 def _file(path: str) -> _Item:
     if path.lower().endswith(VIDEO_SUFFIXES):
         return _Item("video", path, path)
-    if not path.lower().endswith(PICTURE_SUFFIXES):
+    if not path.lower().endswith(IMAGE_SUFFIXES):
         suffix = Path(path).suffix.lower()
         advice = "pass its bytes if it is one of these under another name"
         if suffix in (".heic", ".heif"):
@@ -252,11 +252,11 @@ def _read(item: _Item, name: str, channels: int) -> Iterator[Frame]:
     yield Frame(image, name, 0, None, (perf_counter() - start) * 1e3)
 
 
-def _decode(value: Any, name: str, channels: int) -> Picture:
+def _decode(value: Any, name: str, channels: int) -> Image:
     if isinstance(value, np.ndarray):
-        return picture_from_array(value, name, channels)
+        return image_from_array(value, name, channels)
     if is_pil(value):
-        return picture_from_pil(value, name, channels)
+        return image_from_pil(value, name, channels)
     try:
         if isinstance(value, str):
             value = Path(value).read_bytes()
@@ -266,7 +266,7 @@ def _decode(value: Any, name: str, channels: int) -> Picture:
         raise InputError(f"{name}: cannot be read ({exc})") from exc
     if not isinstance(value, bytes | bytearray | memoryview):
         raise InputError(f'{name}: read() gave {type(value).__name__}; open the file in binary mode ("rb")')
-    return picture_from_bytes(value, name, channels)
+    return image_from_bytes(value, name, channels)
 
 
 def _read_video(item: _Item, name: str, channels: int) -> Iterator[Frame]:
@@ -283,8 +283,8 @@ def _read_video(item: _Item, name: str, channels: int) -> Iterator[Frame]:
             read, image = capture.read()
             if not read:
                 break
-            picture = picture_from_array(image, name, channels)
-            yield Frame(picture, name, index, fps, (perf_counter() - start) * 1e3)
+            upright = image_from_array(image, name, channels)
+            yield Frame(upright, name, index, fps, (perf_counter() - start) * 1e3)
             index += 1
         if index == 0:
             raise InputError(f"{name}: not one frame of this video can be decoded; check that it plays")

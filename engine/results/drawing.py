@@ -1,6 +1,6 @@
-"""Results -> an annotated picture, with OpenCV alone.
+"""Results -> an annotated image, with OpenCV alone.
 
-Every length (lines, text, joints) follows from one unit, derived from the picture's smaller side, so that a
+Every length (lines, text, joints) follows from one unit, derived from the image's smaller side, so that a
 thumbnail and a 12-megapixel photograph look alike. The lowest score is drawn first: the best lies on top.
 """
 
@@ -23,7 +23,7 @@ Image = NDArray[np.uint8]
 Colour = tuple[int, int, int]
 
 # RGB, by farthest-point search in OKLab among colours neither dark, pale nor neon, each as far as possible
-# from those before it: the fewer classes a picture has, the further apart they look.
+# from those before it: the fewer classes an image has, the further apart they look.
 _PALETTE = (
     0x248CF8, 0xACE81C, 0xE83C00, 0xFCB0F8, 0x089C74, 0x2CECF4, 0xAC5CBC, 0xFCC468, 0xA87800, 0xA0A4FC,
     0x00B4D4, 0x24DC90, 0xB0B014, 0xF454AC, 0xF88400, 0x34B000, 0xFC8C98, 0xE478FC, 0x8064F8, 0xC05C74,
@@ -35,7 +35,7 @@ _MASK_OPACITY = 0.42
 _PANEL_OPACITY = 0.68
 _VISIBLE = 0.5
 _SHIFT = 4  # OpenCV draws at fixed-point coordinates: four binary digits are a sixteenth of a pixel
-_FAR = 1 << 20  # points further out than any picture are pulled in to here, or they would overflow an int32
+_FAR = 1 << 20  # points further out than any image are pulled in to here, or they would overflow an int32
 
 # COCO's seventeen points by body part: palette index (cold left, warm right), points, limbs.
 _BODY: tuple[tuple[int, tuple[int, ...], tuple[tuple[int, int], ...]], ...] = (
@@ -65,7 +65,7 @@ def annotate(
     `image` is (H, W), (H, W, 1) or (H, W, 3) uint8 and defaults to `results.orig_img`; it is never modified,
     and a grey one comes back as BGR. `boxes`, `masks`, `keypoints` and `probs` choose what is drawn. `labels`
     adds name tags to boxes and masks, `conf` the score to each name. `line_width` in pixels replaces the one
-    derived from the picture's size; text and joints follow it. Tags never cover each other: in a crowd those
+    derived from the image's size; text and joints follow it. Tags never cover each other: in a crowd those
     of the lowest scores that find no free place are left out; their boxes still tell the class by colour.
     """
     canvas = _bgr_copy(results.orig_img if image is None else image)
@@ -98,7 +98,7 @@ def colour(class_id: int) -> tuple[int, int, int]:
 
 
 class _Style:
-    """One picture's lengths in pixels, from its smaller side; `scale` and `weight` are OpenCV's for text."""
+    """One image's lengths in pixels, from its smaller side; `scale` and `weight` are OpenCV's for text."""
 
     def __init__(self, canvas: Image, count: int, line_width: int | None) -> None:
         crowd = min(1.0, max(0.5, (24 / max(count, 1)) ** 0.5))  # many objects: thinner lines, smaller text
@@ -165,7 +165,7 @@ def _draw_boxes(canvas: Image, corners: NDArray[Any], colours: list[Colour], sty
             line = max(1, min(style.line, round(float(short) / 8)))  # or it would hide small things
             cv2.polylines(canvas, [_fixed(box)], True, tint, line, cv2.LINE_AA, _SHIFT)
             continue
-        # Four bars on whole pixels, inside the picture: anti-aliasing would only blur an upright line, and a
+        # Four bars on whole pixels, inside the image: anti-aliasing would only blur an upright line, and a
         # line centred on the border would lose half its width.
         x0, y0, x1, y1 = _frame(canvas, box, style)
         dx, dy = min(style.line, x1 - x0), min(style.line, y1 - y0)
@@ -174,7 +174,7 @@ def _draw_boxes(canvas: Image, corners: NDArray[Any], colours: list[Colour], sty
 
 
 def _frame(canvas: Image, box: NDArray[Any], style: _Style) -> tuple[int, int, int, int]:
-    """Outer edge of a box's line, kept inside the picture: left, top, right, bottom (both exclusive)."""
+    """Outer edge of a box's line, kept inside the image: left, top, right, bottom (both exclusive)."""
     corners, half = box.reshape(-1, 2), style.line / 2
     size = np.array([canvas.shape[1], canvas.shape[0]])
     x0, y0 = np.clip(np.rint(corners.min(axis=0) - half), 0, size).astype(int).tolist()

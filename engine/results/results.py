@@ -34,8 +34,8 @@ class Results(Arrays):
         task: `detect`, `segment`, `pose`, `obb` or `classify`.
         speed: milliseconds of `decode`, `preprocess`, `inference` and `postprocess` for this image.
         tensor_shape: (height, width) that the model saw.
-        frame: number within its video or stream, from 0; 0 for a picture.
-        fps: frames a second of its video or stream, None for a picture.
+        frame: number within its video or stream, from 0; 0 for an image.
+        fps: frames a second of its video or stream, None for an image.
     """
 
     def __init__(
@@ -163,13 +163,13 @@ def _counted(number: int, noun: str) -> str:
 
 
 def write_image(target: Path, image: NDArray[np.uint8]) -> None:
-    """Write a picture in the format of its suffix.
+    """Write an image in the format of its suffix.
 
     Raises:
         InputError: it cannot be written there, or OpenCV does not write that format.
     """
     if not target.suffix or not cv2.haveImageWriter(target.name):
-        raise InputError(f"cannot write {target}: expected a picture's suffix such as .jpg or .png")
+        raise InputError(f"cannot write {target}: expected an image's suffix such as .jpg or .png")
     # Not cv2.imwrite: it fails on non-ASCII names on Windows, and never tells why.
     try:
         with quiet_opencv:

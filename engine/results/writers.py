@@ -1,4 +1,4 @@
-"""Writes results down as they come: annotated pictures and videos in a folder, JSON lines in a file."""
+"""Writes results down as they come: annotated images and videos in a folder, JSON lines in a file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError, ModelError
-from ..images.decoding import PICTURE_SUFFIXES, quiet_opencv
+from ..images.decoding import IMAGE_SUFFIXES, quiet_opencv
 from ..images.sources import VIDEO_SUFFIXES
 from .results import Results, write_image
 
@@ -27,10 +27,10 @@ _USUAL_FPS = 25.0  # for streams that do not tell theirs
 
 
 class Recorder:
-    """Annotated pictures and videos in a folder; a context manager that finishes the last video.
+    """Annotated images and videos in a folder; a context manager that finishes the last video.
 
-    A picture keeps its name, a video becomes an .mp4 file. Files of an earlier run are replaced; what this
-    run wrote and the sources themselves never are, the next one becomes `bus-2.jpg`. Pictures are whole or
+    An image keeps its name, a video becomes an .mp4 file. Files of an earlier run are replaced; what this
+    run wrote and the sources themselves never are, the next one becomes `bus-2.jpg`. Images are whole or
     not there, also when the program is stopped.
 
     Attributes:
@@ -68,7 +68,7 @@ class Recorder:
         self.close()
 
     def write(self, result: Results) -> Path:
-        """Annotate one picture, or the next frame of a video, and return the file that it went to.
+        """Annotate one image, or the next frame of a video, and return the file that it went to.
 
         Raises:
             InputError: the file cannot be written.
@@ -90,7 +90,7 @@ class Recorder:
     def _write(self, result: Results, image: NDArray[np.uint8]) -> Path:
         if not is_moving(result):
             self.close()
-            return self._write_picture(result, image)
+            return self._write_image(result, image)
         video = self._video
         if video is None or result.frame == 0 or not video.continues(result.path, image):
             self.close()
@@ -99,7 +99,7 @@ class Recorder:
         video.write(image)
         return video.target
 
-    def _write_picture(self, result: Results, image: NDArray[np.uint8]) -> Path:
+    def _write_image(self, result: Results, image: NDArray[np.uint8]) -> Path:
         name = Path(result.path).name
         suffix = Path(name).suffix
         if suffix.lower() in _GREY_ONLY:
@@ -107,7 +107,7 @@ class Recorder:
         elif not suffix or not cv2.haveImageWriter(name):
             name = f"{name}.jpg"
         target = self._free(name)
-        # Under another name first: then no half picture is left behind, and what a link in the folder points
+        # Under another name first: then no half image is left behind, and what a link in the folder points
         # at, which may be the source, stays as it is.
         partial = target.with_name(f".{target.stem}.partial{target.suffix}")
         try:
@@ -147,13 +147,13 @@ class JsonLines:
             target: the file, or `-` for the standard output.
 
         Raises:
-            InputError: it cannot be written, or has the name of a picture, a video or a model.
+            InputError: it cannot be written, or has the name of an image, a video or a model.
         """
         self._target = target
         self._file: TextIO | None = None
         if target == "-":
             return
-        if target.lower().endswith((*PICTURE_SUFFIXES, *VIDEO_SUFFIXES, ".onnx")):
+        if target.lower().endswith((*IMAGE_SUFFIXES, *VIDEO_SUFFIXES, ".onnx")):
             raise InputError(f"cannot write JSON to {target}: expected a name such as results.jsonl, or -")
         try:
             self._file = open(target, "a", encoding="utf-8")  # noqa: SIM115
@@ -210,7 +210,7 @@ def as_record(result: Results) -> dict[str, Any]:
 
 def is_moving(result: Results) -> bool:
     """Whether a result that came from a path, address or camera is a frame of a video or stream."""
-    return result.fps is not None or not result.path.lower().endswith(PICTURE_SUFFIXES)
+    return result.fps is not None or not result.path.lower().endswith(IMAGE_SUFFIXES)
 
 
 class _Video:

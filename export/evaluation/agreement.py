@@ -1,7 +1,7 @@
-"""How far the answers of a candidate model agree with those of a reference model on the same pictures.
+"""How far the answers of a candidate model agree with those of a reference model on the same images.
 
 `agreement` tells how many objects both found and how far these lie apart on average: what INT8 or FP16 costs.
-`differences` tells the largest difference in one picture: whether two models are the same one.
+`differences` tells the largest difference in one image: whether two models are the same one.
 
 Objects are partners when they have one class and an IoU of at least `MATCH_IOU`, one to one, the largest IoU
 first. Not the best score first, as mAP has it: scores are what a quantised model changes most, and a changed
@@ -28,7 +28,7 @@ _VISIBLE = 0.5  # visibility from which keypoints are drawn; where the others li
 
 
 class Result(Protocol):
-    """What is read of the answer to one picture: yolean's `Results`, or Ultralytics' after `.cpu().numpy()`.
+    """What is read of the answer to one image: yolean's `Results`, or Ultralytics' after `.cpu().numpy()`.
 
     The views hold numpy arrays under the names that both share; those that the task lacks are None.
     """
@@ -47,7 +47,7 @@ class Agreement:
 
     Attributes:
         task: of both; `detect` where Ultralytics found no object anywhere, so that nothing tells.
-        pictures: number of them, at least 1.
+        images: number of them, at least 1.
         objects: number of the reference's objects.
         found: number of the candidate's objects.
         recall: share of the reference's objects that have a partner, 0 to 1. Where it has no object: 1 if the
@@ -62,11 +62,11 @@ class Agreement:
             more), or between all where it does not tell.
         keypoint_relative: the same in diagonals of the reference's box.
         corner_distance: mean pixels between the corners of oriented partners, whichever corner comes first.
-        top1: share of the pictures with the same best class, 0 to 1.
+        top1: share of the images with the same best class, 0 to 1.
     """
 
     task: Task
-    pictures: int
+    images: int
     objects: int | None = None
     found: int | None = None
     recall: float | None = None
@@ -97,12 +97,12 @@ class Agreement:
 
 @dataclass(frozen=True, slots=True)
 class Differences:
-    """The largest differences between partners, in one picture or, merged, in many.
+    """The largest differences between partners, in one image or, merged, in many.
 
     None where nothing of the kind was compared; infinite where a number is NaN.
 
     Attributes:
-        pictures: number of them.
+        images: number of them.
         matched: number of pairs of partners; 0 for classify.
         missing: scores of the reference's objects without a partner, descending.
         extra: scores of the candidate's objects without a partner, descending.
@@ -114,7 +114,7 @@ class Differences:
         probs: of any class, 0 to 1.
     """
 
-    pictures: int = 0
+    images: int = 0
     matched: int = 0
     missing: tuple[float, ...] = ()
     extra: tuple[float, ...] = ()
@@ -126,10 +126,10 @@ class Differences:
     probs: float | None = None
 
     def merge(self, other: Differences) -> Differences:
-        """Those of the pictures of both; `Differences()` is what to begin with."""
+        """Those of the images of both; `Differences()` is what to begin with."""
         known = ([x for x in (getattr(self, f), getattr(other, f)) if x is not None] for f in _LARGEST)
         return Differences(
-            self.pictures + other.pictures,
+            self.images + other.images,
             self.matched + other.matched,
             _descending(self.missing + other.missing),
             _descending(self.extra + other.extra),
@@ -153,41 +153,41 @@ _LARGEST = tuple(field.name for field in fields(Differences))[4:]
 
 
 def agreement(pairs: Iterable[tuple[Result, Result]]) -> Agreement:
-    """How far a candidate agrees with a reference over all pictures.
+    """How far a candidate agrees with a reference over all images.
 
     Args:
-        pairs: answers of reference and candidate, picture by picture; none is kept.
+        pairs: answers of reference and candidate, image by image; none is kept.
 
     Raises:
-        InputError: there is no picture, or two answers are of different tasks, pictures or classes.
+        InputError: there is no image, or two answers are of different tasks, images or classes.
     """
-    tasks, pictures, missing, extra = frozenset(TASKS), 0, 0, 0
+    tasks, images, missing, extra = frozenset(TASKS), 0, 0, 0
     columns: dict[str, list[Values]] = defaultdict(list)
     for reference, candidate in pairs:
         found = _compare(reference, candidate)
         tasks = _common(tasks, found.tasks)
-        pictures, missing, extra = pictures + 1, missing + len(found.missing), extra + len(found.extra)
+        images, missing, extra = images + 1, missing + len(found.missing), extra + len(found.extra)
         for name in _MEANS:
             columns[name].append(found.values.get(name, _NONE))
-    if not pictures:
-        raise InputError("no pictures to compare: expected at least one pair of answers")
+    if not images:
+        raise InputError("no images to compare: expected at least one pair of answers")
     joined = (np.concatenate(columns[name]) for name in _MEANS)
     means = (float(values.mean()) if values.size else None for values in joined)
     task = next(task for task in TASKS if task in tasks)
     if task == "classify":
-        return Agreement(task, pictures, None, None, None, None, *means)
+        return Agreement(task, images, None, None, None, None, *means)
     matched = sum(map(len, columns["mean_iou"]))
     recall, precision = _share(matched, missing, extra), _share(matched, extra, missing)
-    return Agreement(task, pictures, matched + missing, matched + extra, recall, precision, *means)
+    return Agreement(task, images, matched + missing, matched + extra, recall, precision, *means)
 
 
 def differences(reference: Result, candidate: Result) -> Differences:
-    """The largest differences between two answers to one picture.
+    """The largest differences between two answers to one image.
 
     Objects without a partner keep their scores, for one near the threshold may fall on either side of it.
 
     Raises:
-        InputError: the answers are of different tasks, pictures or classes.
+        InputError: the answers are of different tasks, images or classes.
     """
     found = _compare(reference, candidate)
     values = (found.values.get(name, _NONE) for name in _LARGEST)
@@ -198,7 +198,7 @@ def differences(reference: Result, candidate: Result) -> Differences:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Compared:
-    """One picture: scores without a partner, and by name of a field what it is the mean or the largest of."""
+    """One image: scores without a partner, and by name of a field what it is the mean or the largest of."""
 
     tasks: frozenset[Task]
     values: dict[str, Values]
@@ -211,7 +211,7 @@ def _compare(reference: Result, candidate: Result) -> _Compared:
     tasks = _common(_tasks(reference), _tasks(candidate))
     sizes = [tuple(map(int, result.orig_shape)) for result in (reference, candidate)]
     if sizes[0] != sizes[1]:
-        raise InputError(f"answers to different pictures: (height, width) {sizes[0]} and {sizes[1]}")
+        raise InputError(f"answers to different images: (height, width) {sizes[0]} and {sizes[1]}")
     if "classify" in tasks:
         return _Compared(tasks, _of_probs(reference, candidate))
     views = [result.boxes if result.obb is None else result.obb for result in (reference, candidate)]
@@ -254,7 +254,7 @@ def _of_points(one: Values, other: Values, diagonals: Values) -> dict[str, Value
     offsets = np.abs(other - one)
     visible = one[..., 2] >= _VISIBLE if one.shape[2] == 3 else np.full(one.shape[:2], True)
     distances = np.linalg.norm(offsets[..., :2], axis=2)
-    # At least a pixel: a box that the picture's border cuts off may have no size.
+    # At least a pixel: a box that the image's border cuts off may have no size.
     relative = distances / np.maximum(diagonals, 1)[:, None]
     values = {"keypoints": offsets[..., :2], "visibility": offsets[..., 2:]}
     return values | {"keypoint_distance": distances[visible], "keypoint_relative": relative[visible]}

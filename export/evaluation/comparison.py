@@ -1,4 +1,4 @@
-"""Two models side by side on the same pictures: their answers, and the time they take on this machine."""
+"""Two models side by side on the same images: their answers, and the time they take on this machine."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LEAST, _MOST = 7, 61  # pairs
 
 @dataclass(frozen=True)
 class Speed:
-    """Time from picture to `Results` of a candidate, divided by that of a reference.
+    """Time from image to `Results` of a candidate, divided by that of a reference.
 
     Attributes:
         reference_ms, candidate_ms: medians.
@@ -46,15 +46,15 @@ class Speed:
 
 
 def answers(
-    reference: Engine, candidate: Engine, pictures: Iterable[Path]
+    reference: Engine, candidate: Engine, images: Iterable[Path]
 ) -> Iterator[tuple[Results, Results]]:
-    """What two models say of the same pictures; those that cannot be read are left out."""
-    for result in reference.stream([str(path) for path in pictures], conf=CONF, on_error=lambda error: None):
+    """What two models say of the same images; those that cannot be read are left out."""
+    for result in reference.stream([str(path) for path in images], conf=CONF, on_error=lambda error: None):
         yield result, candidate(result.orig_img, conf=CONF)[0]
 
 
 def compare_speed(reference: Engine, candidate: Engine, image: Image, seconds: float = 5.0) -> Speed:
-    """Time two models in turn on one picture.
+    """Time two models in turn on one image.
 
     In turn, because a machine that others use changes its pace; sessions of this package let their threads
     sleep between runs, so that two of them do not disturb each other.

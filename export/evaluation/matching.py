@@ -39,7 +39,7 @@ def overlaps(one: Values, other: Values, comparable: NDArray[np.bool_]) -> Value
             shared[i, j] = 0 if points is None else cv2.contourArea(cv2.convexHull(points))
     union = np.add.outer(*areas) - shared
     iou = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
-    # Boxes of next to no area, which the picture's border cut off, equal themselves as well.
+    # Boxes of next to no area, which the image's border cut off, equal themselves as well.
     iou[comparable & (np.abs(one[:, None] - other) <= _SAME).all(axis=(2, 3))] = 1
     return as_values(np.minimum(iou, 1))
 
@@ -81,7 +81,7 @@ def mask_ious(masks: tuple[Any, Any], rows: Rows, columns: Rows) -> Values:
 
 
 def _filled(outlines: list[NDArray[Any]]) -> list[NDArray[np.bool_]]:
-    """Outlines (P, 2) in pixels of the picture, filled on canvases that are no larger than they need."""
+    """Outlines (P, 2) in pixels of the image, filled on canvases that are no larger than they need."""
     pixels = [np.rint(outline).astype(np.int32) for outline in outlines]
     left, top, width, height = cv2.boundingRect(np.concatenate(pixels))
     canvases = [np.zeros((height, width), np.uint8) for _ in pixels]

@@ -1,4 +1,4 @@
-"""What a model answered to a picture, as plain arrays that can be sent to another process."""
+"""What a model answered to an image, as plain arrays that can be sent to another process."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Objects:
 
 
 class Masks:
-    """N masks, held as bits: as bytes, those of a crowded picture take 100 MB."""
+    """N masks, held as bits: as bytes, those of a crowded image take 100 MB."""
 
     def __init__(self, masks: Array) -> None:
         """Keep (N, height, width) masks of 0 and 1."""

@@ -16,7 +16,7 @@ from ...engine.images.sources import open_source
 from ...engine.model.lean_metadata import KEY, entry
 from ...engine.pipeline import Engine
 from ...engine.runtime.session import Session
-from ...models import demo_pictures
+from ...models import demo_images
 from ...postprocess import lean_head as lean
 from ...postprocess.boxes import xywh_to_xyxy
 from ...postprocess.detections import Candidates
@@ -61,7 +61,7 @@ def cut(model: onnx.ModelProto, engine: Engine) -> onnx.ModelProto | None:
 
     The last convolutions of the branches are found by walking back from the outputs. What their values
     mean is not read off names either: every reading that fits the numbers of channels is tried, until all
-    anchors, decoded in numpy, equal what the whole graph gives for drawn pictures and for noise.
+    anchors, decoded in numpy, equal what the whole graph gives for drawn images and for noise.
 
     Args:
         model: left as it is.
@@ -128,10 +128,10 @@ def _try(graph: Graph, ends: list[str], engine: Engine) -> list[_Trial]:
 
 
 def _tensors(engine: Engine) -> Iterator[Array]:
-    """Inputs to try a model on: the drawn pictures as the engine prepares them, and noise."""
-    paths = demo_pictures()[: 2 if engine.spec.dynamic else 1]
-    for picture in open_source([str(path) for path in paths], engine.spec.channels):
-        yield engine.prepare([engine.place(picture, engine.size())]).tensor.array.copy()
+    """Inputs to try a model on: the drawn images as the engine prepares them, and noise."""
+    paths = demo_images()[: 2 if engine.spec.dynamic else 1]
+    for image in open_source([str(path) for path in paths], engine.spec.channels):
+        yield engine.prepare([engine.place(image, engine.size())]).tensor.array.copy()
     shape = (engine.spec.batch or 1, engine.spec.channels, *engine.spec.imgsz)
     yield np.random.default_rng(_SEED).random(shape, np.float32).astype(engine.spec.dtype)
 

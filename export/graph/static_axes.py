@@ -17,7 +17,7 @@ def fix_sides(path: Path, size: Size) -> None:
     """Write a file anew, with its input's height and width fixed.
 
     Ultralytics frees batch, height and width together, or none of them. Its entry about that is set to say
-    that these are fixed, because it decides how pictures are padded.
+    that these are fixed, because it decides how images are padded.
 
     Args:
         path: an export with free axes, which is replaced.

@@ -1,4 +1,4 @@
-"""What values the tensors of a network take on real pictures, and which of them eight bits should cover."""
+"""What values the tensors of a network take on real images, and which of them eight bits should cover."""
 
 from __future__ import annotations
 

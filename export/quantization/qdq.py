@@ -40,7 +40,7 @@ class Plan:
 
     Attributes:
         convolutions, arithmetic, moves: the nodes; the latter stand on bytes, the others between Q and DQ.
-        tensors: all tensors that exist in bytes, in the order of the graph; the picture is the first.
+        tensors: all tensors that exist in bytes, in the order of the graph; the image is the first.
         gates, products: the sigmoid and the result of each SiLU, by the tensor that enters it.
         only_entering: the tensors that nothing but a SiLU reads.
     """
@@ -55,7 +55,7 @@ class Plan:
 
     @property
     def measured(self) -> list[str]:
-        """The tensors whose ranges have to be observed: not the picture, and not what fills 0 to 1."""
+        """The tensors whose ranges have to be observed: not the image, and not what fills 0 to 1."""
         return [name for name in self.tensors[1:] if name not in self.gates.values()]
 
 
@@ -100,14 +100,14 @@ def plan(graph: Graph, keep: Collection[str] = ()) -> Plan:
 def steps(planned: Plan, ranges: Mapping[str, Range]) -> dict[str, Step]:
     """The step of every tensor in bytes.
 
-    The picture's bytes are what they are, sigmoids fill 0 to 1, and what is joined shares a step.
+    The image's bytes are what they are, sigmoids fill 0 to 1, and what is joined shares a step.
 
     Args:
         ranges: of the `planned.measured` tensors, in float.
     """
-    picture = planned.tensors[0]
+    image = planned.tensors[0]
     spans = {name: _narrowed(name, planned, ranges) for name in planned.measured}
-    spans |= dict.fromkeys([picture, *planned.gates.values()], (0.0, 1.0))
+    spans |= dict.fromkeys([image, *planned.gates.values()], (0.0, 1.0))
     together = {name: [name] for name in planned.tensors}
     for node in planned.moves:
         joined = together[node.input[0]]
@@ -122,7 +122,7 @@ def steps(planned: Plan, ranges: Mapping[str, Range]) -> dict[str, Step]:
         scale = float(np.float32(max(high - low, 1e-6) / 255))
         result[name] = Step(scale, int(np.clip(round(-low / scale), 0, 255)))
     result.update(dict.fromkeys(planned.gates.values(), Step(1 / 256, 0)))
-    result.update(dict.fromkeys(together[picture], Step(float(np.float32(1) / np.float32(255)), 0)))
+    result.update(dict.fromkeys(together[image], Step(float(np.float32(1) / np.float32(255)), 0)))
     return {name: result[name] for name in planned.tensors}
 
 
@@ -157,8 +157,8 @@ class _Writer:
         self.graph, self.planned, self.table = graph, planned, table
         self.new: list[Node] = []
         self.parameters: dict[Step, list[str]] = {}
-        picture = planned.tensors[0]
-        self.bytes = {name: graph.unique(f"{name}_bytes") for name in planned.tensors} | {picture: picture}
+        image = planned.tensors[0]
+        self.bytes = {name: graph.unique(f"{name}_bytes") for name in planned.tensors} | {image: image}
         self.floats = {name: graph.unique(f"{name}_float") for name in planned.tensors}
 
     def of(self, step: Step) -> list[str]:

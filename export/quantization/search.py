@@ -26,7 +26,7 @@ from .qdq import plan, quantise
 
 _MOST_READ = 300
 _MOST_CALIBRATED = 100
-_JUDGES = 16  # pictures, held in memory, on which ways are compared; the sensitivity pass takes half of them
+_JUDGES = 16  # images, held in memory, on which ways are compared; the sensitivity pass takes half of them
 _SILENT = -8.0  # class logits: scores below 0.0003, which nobody asks for
 _TRIED = (1, 2, 4, 8)  # numbers of layers to leave in float
 _PAYS = 0.8  # of the loss must remain at most, for
@@ -40,11 +40,11 @@ class Quantiser:
         model: the float model, cut and rewritten.
         head: of a lean model, else None.
         source: the engine that the results are compared with.
-        judges: the source's answers to some pictures, on which ways of quantising are compared.
+        judges: the source's answers to some images, on which ways of quantising are compared.
     """
 
     def __init__(self, model: onnx.ModelProto, source: Engine, calibration: list[Path], tell: Tell) -> None:
-        """Observe the model on the calibration pictures."""
+        """Observe the model on the calibration images."""
         self.model, self.source, self._tell = model, source, tell
         self.judges = [one for one, _ in answers(source, source, spread(calibration, _JUDGES))]
         self._float = load(model.SerializeToString(), "cpu", threads=source.session.threads)
@@ -62,10 +62,10 @@ class Quantiser:
         self._seen = observe(model, planned.measured, inputs, source.session.threads)
         self._classes = [name for name in graph.outputs if name.startswith("classes_")] if self.head else []
 
-    def _tensors(self, pictures: Iterable[Path]) -> Iterator[NDArray[Any]]:
-        """Input tensors of pictures, as the engine makes them; those that cannot be read are left out."""
+    def _tensors(self, images: Iterable[Path]) -> Iterator[NDArray[Any]]:
+        """Input tensors of images, as the engine makes them; those that cannot be read are left out."""
         engine = self._float
-        source = open_source([str(path) for path in pictures], engine.spec.channels)
+        source = open_source([str(path) for path in images], engine.spec.channels)
         for frame in source.frames(lambda error: None):
             placed = [engine.place(frame, engine.size())]
             yield engine.prepare(placed * (engine.spec.batch or 1)).tensor.array.copy()
@@ -144,48 +144,48 @@ def loss(found: Agreement) -> float:
 
 
 def quantise_best(
-    model: onnx.ModelProto, source: Engine, pictures: list[Path], tell: Tell
+    model: onnx.ModelProto, source: Engine, images: list[Path], tell: Tell
 ) -> tuple[onnx.ModelProto, list[Path], dict[str, Any]]:
     """Quantise a model as well as it goes.
 
     Args:
         model: float, cut and rewritten.
         source: what it was made from, loaded.
-        pictures: a third of those that can be read is held out, and not used for any choice.
+        images: a third of those that can be read is held out, and not used for any choice.
 
     Returns:
-        the model, the pictures held out, and what was chosen.
+        the model, the images held out, and what was chosen.
 
     Raises:
         ModelError: the graph is too old for weights quantised a filter.
-        InputError: too few pictures can be read, or the model finds nothing in them.
+        InputError: too few images can be read, or the model finds nothing in them.
     """
     opset = max(o.version for o in model.opset_import if o.domain in ("", "ai.onnx"))
     if opset < 13:
         raise ModelError(f"the file has opset {opset}, and INT8 needs 13: export it again")
-    tell("reading pictures", 0, 1)
-    frames = open_source([str(path) for path in spread(pictures, _MOST_READ)], source.spec.channels)
+    tell("reading images", 0, 1)
+    frames = open_source([str(path) for path in spread(images, _MOST_READ)], source.spec.channels)
     readable = [Path(frame.path) for frame in frames.frames(lambda error: None)]
     if len(readable) < 2:
         raise InputError(
-            f"--calibrate needs two pictures at least, one to check on; {len(readable)} can be read here, "
+            f"--calibrate needs two images at least, one to check on; {len(readable)} can be read here, "
             "and a hundred are better"
         )
     held_out = readable[1::3]
     calibration = [path for number, path in enumerate(readable) if number % 3 != 1]
     if source.task != "classify" and not _finds_something(source, held_out):
-        raise InputError("the model finds nothing in the pictures held out to check on: take others")
+        raise InputError("the model finds nothing in the images held out to check on: take others")
     work = Quantiser(model, source, calibration, tell)
     method, losses = work.best_method()
     kept = work.worth_keeping(method, losses[method])
     details = {
-        "ranges": f"{method}, the best of {len(losses)} ways on {len(work.judges)} pictures",
+        "ranges": f"{method}, the best of {len(losses)} ways on {len(work.judges)} images",
         "in float": f"{len(kept)} of {len(work.convolutions)} convolutions",
-        "held out": f"{len(held_out)} of {len(readable)} pictures, for the figures below",
+        "held out": f"{len(held_out)} of {len(readable)} images, for the figures below",
     }
     return work.make(method, kept), held_out, details
 
 
-def _finds_something(engine: Engine, pictures: list[Path]) -> bool:
-    paths = [str(path) for path in pictures]
+def _finds_something(engine: Engine, images: list[Path]) -> bool:
+    paths = [str(path) for path in images]
     return any(len(found) for found in engine.stream(paths, conf=CONF, on_error=lambda error: None))

@@ -15,14 +15,14 @@ from ...engine.model.metadata import MAX_SIDE
 from ...engine.runtime.cpu import usable_cores
 from ...engine.runtime.devices import import_runtime
 from .. import optimizer as optimizing
-from ..files import check_target, find_pictures, spread, write_whole
+from ..files import check_target, find_images, spread, write_whole
 from ..graph.static_axes import fix_sides
 from .isolated_process import Tell, call
 from .pytorch import Made, Order, work
 from .requirements import check_opset, check_packages, check_weights
 from .verification import Verification, verify
 
-_MOST_PICTURES = 30
+_MOST_IMAGES = 30
 _LEAST_SIDE = 32
 
 Run = Callable[[Order, Tell], Made]
@@ -41,7 +41,7 @@ class WeightsJob:
         opset: of the file; None for Ultralytics' choice.
         end2end: export the end-to-end head, which needs no suppression.
         plain: leave out the optimisation.
-        half, int8, pictures, min_agreement, force, overwrite, threads: as for `optimize.Job`.
+        half, int8, images, min_agreement, force, overwrite, threads: as for `optimize.Job`.
     """
 
     weights: Path
@@ -54,7 +54,7 @@ class WeightsJob:
     plain: bool = False
     half: bool = False
     int8: bool = False
-    pictures: Path | None = None
+    images: Path | None = None
     min_agreement: float = 0.95
     force: bool = False
     overwrite: bool = False
@@ -136,7 +136,7 @@ def export(
     """
     target = job.target or default_target(job)
     check(job, target)
-    pictures = tuple(spread(find_pictures(job.pictures), _MOST_PICTURES)) if job.pictures else ()
+    images = tuple(spread(find_images(job.images), _MOST_IMAGES)) if job.images else ()
     with tempfile.TemporaryDirectory(prefix="yolean-export-") as name:
         folder = Path(name)
         made = (run or run_in_child)(
@@ -148,7 +148,7 @@ def export(
                 batch=job.batch,
                 opset=job.opset,
                 end2end=job.end2end,
-                pictures=pictures,
+                images=images,
                 crowds=job.precision == "fp32",
                 threads=job.threads or usable_cores(),
             ),
@@ -220,7 +220,7 @@ def _optimized(job: WeightsJob, made: Made, tell: Tell) -> optimizing.Report:
         _ready(job, made),
         half=job.half,
         int8=job.int8,
-        pictures=job.pictures or made.pictures,
+        images=job.images or made.images,
         min_agreement=job.min_agreement,
         force=True,  # nothing is in its place yet
         threads=job.threads,

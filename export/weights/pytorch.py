@@ -24,15 +24,15 @@ CONFIDENCES = (0.25, 0.1, 0.02, 0.004, 0.001)
 """What is compared needs a score above the first of these at which the network finds anything."""
 
 CROWD = 100
-"""Most boxes a picture that are compared before suppression: each may have a mask as large as the input."""
+"""Most boxes an image that are compared before suppression: each may have a mask as large as the input."""
 
 _HEADS = ("Detect", "v10Detect", "Segment", "Segment26", "Pose", "Pose26", "OBB", "OBB26", "Classify")
 _OTHERS = {
     "RTDETRDecoder": "RT-DETR, which is no YOLO",
     "WorldDetect": "a YOLO-World, whose classes are texts",
-    "YOLOEDetect": "a YOLOE, whose classes are texts or pictures",
-    "YOLOESegment": "a YOLOE, whose classes are texts or pictures",
-    "YOLOESegment26": "a YOLOE, whose classes are texts or pictures",
+    "YOLOEDetect": "a YOLOE, whose classes are texts or images",
+    "YOLOESegment": "a YOLOE, whose classes are texts or images",
+    "YOLOESegment26": "a YOLOE, whose classes are texts or images",
 }
 
 
@@ -48,7 +48,7 @@ class Order:
         batch: the fixed number of images, None for a free one.
         opset: of the file; None for Ultralytics' choice.
         end2end: whether to take the end-to-end head.
-        pictures: what to answer for beside Ultralytics' own two; those that cannot be read are left out.
+        images: what to answer for beside Ultralytics' own two; those that cannot be read are left out.
         crowds: whether to answer without suppression as well.
         threads: of torch.
     """
@@ -60,17 +60,17 @@ class Order:
     batch: int | None
     opset: int | None
     end2end: bool
-    pictures: tuple[Path, ...]
+    images: tuple[Path, ...]
     crowds: bool
     threads: int
 
 
 @dataclass(frozen=True, eq=False)
 class Asked:
-    """What the network says of a picture.
+    """What the network says of an image.
 
     Attributes:
-        path: of the picture.
+        path: of the image.
         kept: after suppression with `IOU`.
         crowd: without suppression, the `CROWD` best boxes, where the order asks for them.
     """
@@ -90,7 +90,7 @@ class Made:
         stride: the largest one of the network.
         conf: the score that what was asked needs.
         asked: the network's answers.
-        pictures: the folder with Ultralytics' own two.
+        images: the folder with Ultralytics' own two.
         versions: of what took part.
     """
 
@@ -99,7 +99,7 @@ class Made:
     stride: int
     conf: float
     asked: list[Asked]
-    pictures: Path
+    images: Path
     versions: dict[str, str]
 
 
@@ -122,8 +122,8 @@ def work(order: Order, tell: Tell) -> Made:
     import ultralytics
 
     versions = {"ultralytics": ultralytics.__version__, "torch": torch.__version__, "onnx": onnx.__version__}
-    pictures = Path(ultralytics.utils.ASSETS)
-    return Made(file, imgsz, int(max(yolo.model.stride)), conf, asked, pictures, versions)
+    images = Path(ultralytics.utils.ASSETS)
+    return Made(file, imgsz, int(max(yolo.model.stride)), conf, asked, images, versions)
 
 
 def _quiet_environment(folder: Path) -> None:
@@ -183,7 +183,7 @@ def _check(yolo: Any, order: Order) -> None:
         )
     channels = getattr(network, "yaml", {}).get("channels", 3)
     if channels not in (1, 3):
-        raise ModelError(f"{name} takes {channels} channels: yolean reads pictures with 1 or 3")
+        raise ModelError(f"{name} takes {channels} channels: yolean reads images with 1 or 3")
 
 
 def _export(yolo: Any, order: Order) -> tuple[Path, tuple[int, int]]:
@@ -218,7 +218,7 @@ def _ask(yolo: Any, order: Order, imgsz: tuple[int, int], tell: Tell) -> tuple[f
     """The answers of the network, and the score that they needed."""
     from ultralytics.utils import ASSETS
 
-    paths = (*sorted(ASSETS.glob("*.jpg")), *order.pictures)
+    paths = (*sorted(ASSETS.glob("*.jpg")), *order.images)
     frames = open_source([str(path) for path in paths], yolo.model.yaml.get("channels", 3))
     images = [(Path(frame.path), frame.image) for frame in frames.frames(on_error=lambda error: None)]
     options: dict[str, Any] = {

@@ -29,7 +29,7 @@ class Tolerance:
     """What a float file may differ by.
 
     Attributes:
-        pixels: of a coordinate of boxes, corners and keypoints; of the input's pixels where the picture has
+        pixels: of a coordinate of boxes, corners and keypoints; of the input's pixels where the image has
             more of them.
         score: of scores, visibilities and probabilities.
         mask: of masks, 1 - IoU.
@@ -42,7 +42,7 @@ class Tolerance:
 
 FLOAT = Tolerance(0.5, 0.005, 0.03)
 HALF = Tolerance(8.0, 0.05, 0.15)
-"""Of the answers to one picture alone and in a batch, where numbers are rounded to half precision or INT8."""
+"""Of the answers to one image alone and in a batch, where numbers are rounded to half precision or INT8."""
 
 HALF_IOU, HALF_MASK, HALF_POINTS = 0.95, 0.9, 0.02
 """Least mean IoU of boxes and of masks, and most mean distance of keypoints in diagonals of their box."""
@@ -95,10 +95,10 @@ def verify(
     found = Verification(conf, _largest(pairs))
     if not (found.differences.matched or found.differences.probs is not None or found.differences.missing):
         found.notes.append(
-            f"nothing in the {len(asked)} pictures scores above {conf:g}: no box was compared with PyTorch's"
+            f"nothing in the {len(asked)} images scores above {conf:g}: no box was compared with PyTorch's"
         )
     elif conf < CONFIDENCES[0]:
-        found.notes.append(f"PyTorch finds little in these pictures: compared is what scores above {conf:g}")
+        found.notes.append(f"PyTorch finds little in these images: compared is what scores above {conf:g}")
     if precision == "fp32":
         _judge_float(found, engine, asked, pairs)
     else:
@@ -202,7 +202,7 @@ def _of_half(found: Verification, min_agreement: float) -> Iterator[str]:
 
 
 def _check_batches(found: Verification, engine: Engine, path: Path, tolerance: Tolerance) -> None:
-    """Run batches of two pictures in turn: each must get the answer that it gets alone."""
+    """Run batches of two images in turn: each must get the answer that it gets alone."""
     fixed = engine.spec.batch
     sizes = _BATCHES if fixed is None else (fixed,) if fixed > 1 else ()
     image = engine(str(path))[0].orig_img

@@ -17,9 +17,7 @@ from ...engine.errors import InputError
 
 Form = Literal["first", "second"]
 
-Url = Annotated[
-    str, Meta(min_length=1, max_length=2000, description="Address of the picture, http or https.")
-]
+Url = Annotated[str, Meta(min_length=1, max_length=2000, description="Address of the image, http or https.")]
 Size = Annotated[
     int,
     Meta(
@@ -76,7 +74,7 @@ class Arguments:
 
     Attributes:
         form: which one.
-        url, url_field: the address of the picture and the name of its field; None if it was sent.
+        url, url_field: the address of the image and the name of its field; None if it was sent.
         size, size_field: the size asked for, or None.
         conf, iou: thresholds.
         model: the id for `POST /`.
@@ -111,7 +109,7 @@ def read_arguments(
     fields = {name: value for name, value in fields.items() if value is not None}  # JSON's null: not given
     for name in files:
         if name != file_name:
-            raise InputError(f"{name}: expected text, found a file; the picture's field is {file_name!r}")
+            raise InputError(f"{name}: expected text, found a file; the image's field is {file_name!r}")
     if file_name in fields:
         raise InputError(
             f"{file_name}: expected an uploaded file, found {_shown(fields[file_name])}; an address goes "

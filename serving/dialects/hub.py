@@ -16,7 +16,7 @@ from .arguments import Arguments
 encode = msgspec.json.Encoder().encode
 
 _DECIMALS = 6
-"""Of normalised coordinates: a millionth of a picture's side is below any box's precision."""
+"""Of normalised coordinates: a millionth of an image's side is below any box's precision."""
 
 
 def answer(results: Results, arguments: Arguments, served: Served) -> bytes:

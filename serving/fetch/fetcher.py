@@ -25,8 +25,8 @@ Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
 # The one text for all that did not come from a public server. Were a refused address, an unknown name, a
 # closed port and a silent host told apart, the server would be a map of the network it stands in.
 UNREACHABLE = (
-    "expected the address of a picture on the public internet (http or https, port 80 or 443) "
-    "that answers in time, and got no such answer; check it, or send the picture itself"
+    "expected the address of an image on the public internet (http or https, port 80 or 443) "
+    "that answers in time, and got no such answer; check it, or send the image itself"
 )
 
 _MAX_REDIRECTS = 3
@@ -122,14 +122,14 @@ class Fetcher:
                 except ValueError:
                     raise FetchError(UNREACHABLE) from None
             if response.status != 200:
-                raise FetchError(f"expected a picture, its server answered {response.status}")
+                raise FetchError(f"expected an image, its server answered {response.status}")
             return await self._body(response, wire)
 
     async def _body(self, response: httpcore.Response, wire: _Wire) -> bytes:
         """The body, read no further than the limit."""
         if _header(response, b"content-encoding").lower() not in (b"", b"identity"):
-            raise FetchError("expected the bytes of a picture as they are, its server compressed them")
-        too_large = FetchError(f"expected at most {self._max_bytes} bytes; send a smaller picture")
+            raise FetchError("expected the bytes of an image as they are, its server compressed them")
+        too_large = FetchError(f"expected at most {self._max_bytes} bytes; send a smaller image")
         length = _header(response, b"content-length")
         if length.isdigit() and int(length) > self._max_bytes:
             raise too_large

@@ -1,4 +1,4 @@
-"""What an encoded picture claims to be, read BEFORE decoding, so that a server can refuse bombs.
+"""What an encoded image claims to be, read BEFORE decoding, so that a server can refuse bombs.
 
 OpenCV has a fence of its own, the environment variable OPENCV_IO_MAX_IMAGE_PIXELS. It is read once, when
 cv2 is imported, and compared with the size in the header only. What gets past it, measured with OpenCV 5.0
@@ -6,10 +6,10 @@ at a limit of 1 megapixel, and is refused here:
 
     AVIF   AV1 frames larger than the boxes say (1 kB: 830 MB), copied properties (4 MB: over 8 GB),
            thousands of items (2 MB: 9 s) or frames
-    TIFF   tiles larger than the picture (260 kB: 860 MB), tags and strips that share their bytes
+    TIFF   tiles larger than the image (260 kB: 860 MB), tags and strips that share their bytes
            (4 MB: over 8 GB; with OpenCV 4.9 minutes), thousands of strips or pages
     PNG    a chunk longer than the file (58 bytes: 4 GB), compressed texts (15 MB: 7 GB), pixel data that
-           goes on behind the picture (16 MB: 36 s), and animations: OpenCV 4.12 and 5.0 crash when
+           goes on behind the image (16 MB: 36 s), and animations: OpenCV 4.12 and 5.0 crash when
            one is damaged
     JPEG   thousands of scans (1 MB: 8 s)
     EXIF   in PNG, WebP and AVIF, far larger than any camera writes it (1 MB: 18 s)
@@ -50,14 +50,14 @@ _TIFF_INTEGERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 16: "Q", 17: "
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What an encoded picture claims: its format and the largest size that decoding it allocates."""
+    """What an encoded image claims: its format and the largest size that decoding it allocates."""
 
     format: str
     width: int
     height: int
 
 
-class NotAPicture(InputError):
+class NotAImage(InputError):
     """The data is in none of the formats that are taken."""
 
 
@@ -76,15 +76,15 @@ def read_header(data: bytes) -> Header | None:
         if width < 1 or height < 1:
             raise InputError(f"a size of {width}x{height}")
     except InputError as exc:
-        raise InputError(f"expected a sound {name} header, found {exc}; save the picture again") from None
+        raise InputError(f"expected a sound {name} header, found {exc}; save the image again") from None
     return Header(name, width, height)
 
 
 def check_pixels(data: bytes, max_pixels: int, name: str = "image") -> Header:
-    """The header of an encoded picture that may be decoded; `name` stands in the errors.
+    """The header of an encoded image that may be decoded; `name` stands in the errors.
 
     A PNG of more than 256 kB is decompressed once, without keeping it: about two thirds of the time that
-    OpenCV takes for it. Raises `NotAPicture` for another format, and `InputError` for more than `max_pixels`
+    OpenCV takes for it. Raises `NotAImage` for another format, and `InputError` for more than `max_pixels`
     pixels and for what `read_header` refuses.
     """
     try:
@@ -95,12 +95,12 @@ def check_pixels(data: bytes, max_pixels: int, name: str = "image") -> Header:
         raise InputError(f"{name}: {exc}") from None
     if header is None:
         formats = "JPEG, PNG, WebP, BMP, TIFF or AVIF"
-        raise NotAPicture(f"{name}: expected a picture ({formats}), found {guess(data)}")
+        raise NotAImage(f"{name}: expected an image ({formats}), found {guess(data)}")
     pixels = header.width * header.height
     if pixels > max_pixels:
         raise InputError(
             f"{name}: expected at most {max_pixels} pixels, found {header.width}x{header.height} = {pixels}; "
-            "make the picture smaller"
+            "make the image smaller"
         )
     return header
 
@@ -185,7 +185,7 @@ def _text_size(kind: bytes, chunk: bytes, room: int) -> int:
 
 
 def _check_png_pixels(data: bytes) -> None:
-    """Raise `InputError` when the pixel data goes on behind the picture: libpng decompresses all of it."""
+    """Raise `InputError` when the pixel data goes on behind the image: libpng decompresses all of it."""
     chunks = [(start, end) for kind, start, end in _png_chunks(data) if kind == b"IDAT"]
     if sum(end - start for start, end in chunks) <= MAX_UNCHECKED:
         return
@@ -199,7 +199,7 @@ def _check_png_pixels(data: bytes) -> None:
                 room -= len(inflater.decompress(pixels[at : min(at + 8192, end)]))
                 if room < 0:
                     found = f"more pixel data than {width}x{height} pixels take"
-                    raise InputError(f"expected a sound PNG, found {found}; save the picture again")
+                    raise InputError(f"expected a sound PNG, found {found}; save the image again")
                 if inflater.eof:
                     return
     except zlib.error:
@@ -259,7 +259,7 @@ def _tiff(data: bytes) -> Size:
     if min(size) < 1:
         raise InputError(f"a size of {size[0]}x{size[1]}")
     limit("channels", number(277, 1), 4)
-    limit("bits a channel", number(258, 1), 16)  # OpenCV would read them, but not as a picture of 8 bits
+    limit("bits a channel", number(258, 1), 16)  # OpenCV would read them, but not as an image of 8 bits
     piece = size[0], min(number(278, size[1]), size[1])  # no memory is touched for more rows than there are
     if tags.keys() & {322, 323, 324}:
         piece = number(322, 0), number(323, 0)

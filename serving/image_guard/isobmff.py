@@ -268,8 +268,8 @@ def _leb128(reader: _Reader) -> int:
 def _sequence(unit: Bytes) -> Size:
     """The largest frame size of an AV1 sequence header (specification, 5.5.1)."""
     bits = _Bits(unit)
-    bits.take(4)  # profile, still picture
-    if bits.take(1):  # the short header of still pictures
+    bits.take(4)  # profile, still image
+    if bits.take(1):  # the short header of still images
         bits.take(5)
     else:
         delay = 0

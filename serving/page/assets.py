@@ -1,4 +1,4 @@
-"""The page at `/`, and the demo pictures that it offers."""
+"""The page at `/`, and the demo images that it offers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from ...models import DEMO_MODELS, demo_pictures
+from ...models import DEMO_MODELS, demo_images
 
 _FILE = Path(__file__).parent / "index.html"
 
@@ -39,11 +39,11 @@ def read_page() -> Page:
     return Page(html, headers)
 
 
-def demo_picture(model_id: str) -> Path:
-    """A picture on which the demo model of this id finds something."""
+def demo_image(model_id: str) -> Path:
+    """An image on which the demo model of this id finds something."""
     stem = "star" if model_id == DEMO_MODELS["classify"] else "shapes"  # one object, not many
-    pictures = {picture.stem: picture for picture in demo_pictures()}
-    return pictures[stem]
+    images = {image.stem: image for image in demo_images()}
+    return images[stem]
 
 
 def _hashes(html: bytes, tag: bytes) -> str:

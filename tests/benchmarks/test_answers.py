@@ -10,7 +10,7 @@ import pytest
 import yolean
 from yolean import InputError
 from yolean.benchmarks.answers import as_answer, compare
-from yolean.models import DEMO_MODELS, demo_model, demo_pictures
+from yolean.models import DEMO_MODELS, demo_images, demo_model
 
 OBJECTS = [task for task in DEMO_MODELS if task != "classify"]
 KEYS = {
@@ -25,7 +25,7 @@ KEYS = {
 @cache
 def found(task, conf=0.25):
     model = yolean.load(demo_model(task), device="cpu")
-    return as_answer(model(demo_pictures()[0], conf=conf)[0])
+    return as_answer(model(demo_images()[0], conf=conf)[0])
 
 
 def answer(task, conf=0.25):
@@ -46,7 +46,7 @@ def test_an_answer_has_the_format_of_the_reference_files_and_equals_itself(task)
     assert list(one) == KEYS[task]
     assert json.loads(json.dumps(one)) == one
     apart = compare(one, one)
-    assert (apart.pictures, apart.missing, apart.extra) == (1, (), ())
+    assert (apart.images, apart.missing, apart.extra) == (1, (), ())
     assert apart.matched == len(one.get("cls", ()))
     values = (apart.box, apart.score, apart.keypoints, apart.visibility, apart.mask, apart.probs)
     assert set(values) == {None, 0.0}
@@ -132,7 +132,7 @@ def test_how_many_numbers_a_keypoint_has(told, flat, visibility):
 
 
 @pytest.mark.parametrize("task", OBJECTS)
-def test_pictures_without_objects_are_compared(task):
+def test_images_without_objects_are_compared(task):
     nothing = answer(task, conf=1)
     assert list(nothing) == KEYS[task]
     assert nothing["cls"] == []
@@ -168,7 +168,7 @@ def test_classifications_are_compared_class_by_class(top5, top5conf, probs):
     [
         ("detect", {"conf": [0.5]}, "conf has 1 numbers"),
         ("detect", {"xyxy": None}, "not an answer"),
-        ("detect", {"shape": [9, 9]}, "different pictures"),
+        ("detect", {"shape": [9, 9]}, "different images"),
         ("detect", {"shape": 9}, "not an answer"),
         ("segment", {"segments": []}, "0 segments"),
         ("classify", {"top5": [1]}, "not an answer"),

@@ -13,15 +13,15 @@ from click.testing import CliRunner, Result
 from yolean.benchmarks import bench, bench_table, measured, stages
 from yolean.benchmarks.stages import LEAST_GROUPS, Case, Turns
 from yolean.cli.main import cli
-from yolean.models import demo_model, demo_pictures
+from yolean.models import demo_images, demo_model
 
 SHAPES, CLASSES = str(demo_model()), str(demo_model("classify"))
-STAR = next(path for path in demo_pictures() if path.stem == "star")
+STAR = next(path for path in demo_images() if path.stem == "star")
 ABOUT = {
     "task": "detect", "family": "", "layout": "raw", "weights": None, "dtype": "float32", "dynamic": True,
     "batch": 2, "imgsz": (64, 64), "shapes": [(2, 3, 64, 64)], "device": "cpu",
     "provider": "CPUExecutionProvider", "warm_ups": 3, "warm_up_ms": 30.0, "import_ms": 1.0, "load_ms": 2.0,
-    "first_ms": 3.0, "pictures_mb": 10.0,
+    "first_ms": 3.0, "images_mb": 10.0,
 }  # fmt: skip
 OWN = {"ms": [20.0] * 3, "notes": [[[1.0, 2.0, 5.0, 1.0, 4], [3.0, 2.0, 5.0, 0.5, 0]]] * 3, "peak_mb": 90.0}
 BARE = {"ms": [8.0] * 3, "notes": [], "peak_mb": 50.0}
@@ -84,7 +84,7 @@ def test_both_sides_are_measured_in_processes_of_their_own(tmp_path: Path) -> No
     assert next(line for line in result.stdout.splitlines() if "broken" in line).startswith("Not measured")
     record = json.loads(target.read_text())
     assert record["machine"]["yolean"] == yolean.__version__
-    assert record["how"]["pictures"][0]["file"] == STAR.name
+    assert record["how"]["images"][0]["file"] == STAR.name
     assert str(tmp_path) not in json.dumps(record["rows"])
     (missing,) = record["not_measured"]
     assert missing["model"] == "broken.onnx"
@@ -113,7 +113,7 @@ def test_figures_are_an_image_and_the_ratio_leaves_decoding_out() -> None:
     assert row["session_run"]["p50"] == 4
     assert row["ratio"] == {"median": 2, "quarter": 2, "three_quarters": 2}  # (20 - 4) / 8
     assert row["images_a_second"] == pytest.approx(100)
-    assert row["peak_mb"] == 80  # without the pictures in its hands
+    assert row["peak_mb"] == 80  # without the images in its hands
 
 
 @pytest.mark.parametrize(
@@ -155,13 +155,11 @@ def test_group_sizes(ms: float, rounds: int, seconds: float, runs: int) -> None:
 def test_calls_are_full_batches_of_one_shape_with_the_shapes_mixed() -> None:
     model = yolean.load(SHAPES, device="cpu")
     tall, wide = (640, 320), (320, 640)
-    pictures = [
-        (str(path), *size) for path, size in zip(demo_pictures(), [tall, tall, tall, wide], strict=True)
-    ]
-    calls = measured._calls(model, 2, 320, pictures)
+    images = [(str(path), *size) for path, size in zip(demo_images(), [tall, tall, tall, wide], strict=True)]
+    calls = measured._calls(model, 2, 320, images)
     shapes = [shape for _, shape in calls]
     assert shapes == [(2, 3, 320, 160), (2, 3, 160, 320), (2, 3, 320, 160)]
-    data = [path.read_bytes() for path in demo_pictures()]
+    data = [path.read_bytes() for path in demo_images()]
     assert [batch for batch, _ in calls] == [data[:2], [data[3]] * 2, [data[2], data[0]]]
 
 
@@ -174,11 +172,11 @@ def test_the_bare_side_gets_the_shapes_that_yolean_runs(monkeypatch: pytest.Monk
         return real(tensor)
 
     monkeypatch.setattr(model.session, "run", spy)
-    sizes = [result.orig_shape for result in model([str(path) for path in demo_pictures()])]
+    sizes = [result.orig_shape for result in model([str(path) for path in demo_images()])]
     seen.clear()
-    calls = measured._calls(model, 2, 96, [(str(p), *s) for p, s in zip(demo_pictures(), sizes, strict=True)])
-    for pictures, _ in calls:
-        model(pictures, batch=2, imgsz=96)
+    calls = measured._calls(model, 2, 96, [(str(p), *s) for p, s in zip(demo_images(), sizes, strict=True)])
+    for images, _ in calls:
+        model(images, batch=2, imgsz=96)
     assert seen == [shape for _, shape in calls]
     assert len(set(seen)) > 1
 
@@ -257,9 +255,9 @@ def test_ctrl_c_before_anything_was_measured_leaves_the_file(
         (["--imgsz", "9000"], "'9000'"),
         (["--duration", "nan"], "number of seconds above 0"),
         (["--duration", "0"], "number of seconds above 0"),
-        (["--images", "nowhere"], "nowhere: expected a folder or a picture"),
-        (["--images", SHAPES], "expected a folder or a picture, such as a .jpg file"),
-        (["--images", "{empty}"], "holds no pictures"),
+        (["--images", "nowhere"], "nowhere: expected a folder or an image"),
+        (["--images", SHAPES], "expected a folder or an image, such as a .jpg file"),
+        (["--images", "{empty}"], "holds no images"),
         (["--json", "{empty}"], "is a folder"),
         (["--json", "{empty}/there/is/none.json"], "there is no folder"),
         ([SHAPES, "--json", SHAPES], "is the name of a model"),
@@ -283,12 +281,12 @@ def test_lists_are_read_in_order_without_doubles() -> None:
     assert read("480X640") == [(480, 640)]
 
 
-def test_a_picture_that_cannot_be_read_is_told_and_left_out(tmp_path: Path) -> None:
-    (tmp_path / "bad.jpg").write_text("no picture")
-    with pytest.raises(yolean.InputError, match=r"no picture can be read: .*bad\.jpg"):
-        bench._pictures(tmp_path)
+def test_a_image_that_cannot_be_read_is_told_and_left_out(tmp_path: Path) -> None:
+    (tmp_path / "bad.jpg").write_text("no image")
+    with pytest.raises(yolean.InputError, match=r"no image can be read: .*bad\.jpg"):
+        bench._images(tmp_path)
     (tmp_path / "star.jpg").write_bytes(STAR.read_bytes())
-    found, unread = bench._pictures(tmp_path)
+    found, unread = bench._images(tmp_path)
     assert (found, unread) == ([(str(tmp_path / "star.jpg"), 400, 300)], 1)
 
 

@@ -16,7 +16,7 @@ from yolean.benchmarks import compare, contenders, contest
 from yolean.benchmarks.answers import as_answer
 from yolean.benchmarks.answers import compare as differences
 from yolean.benchmarks.peers import plain
-from yolean.models import demo_pictures
+from yolean.models import demo_images
 
 PLAIN = Path(__file__).parents[1] / "golden" / "plain"
 
@@ -24,12 +24,12 @@ PLAIN = Path(__file__).parents[1] / "golden" / "plain"
 @pytest.mark.parametrize("stem", ["shapes", "shapes-seg", "shapes-obb"])
 def test_the_plain_way_finds_what_yolean_finds(stem):
     model = yolean.load(PLAIN / f"{stem}.onnx", device="cpu")
-    job, kind = contest.describe(PLAIN / f"{stem}.onnx", demo_pictures(), threads=1)
+    job, kind = contest.describe(PLAIN / f"{stem}.onnx", demo_images(), threads=1)
     assert kind == "raw"
     session = onnxruntime.InferenceSession(job.model, providers=["CPUExecutionProvider"])
     predict = plain.predictor(job, lambda blob: session.run(None, {session.get_inputs()[0].name: blob}))
     found = 0
-    for path, shape in zip(job.pictures, job.shapes, strict=True):
+    for path, shape in zip(job.images, job.shapes, strict=True):
         result = model(path)[0]
         apart = differences(as_answer(result), predict(cv2.imread(path), shape))
         assert (apart.missing, apart.extra) == ((), ())
@@ -41,10 +41,10 @@ def test_the_plain_way_finds_what_yolean_finds(stem):
 
 
 def test_the_plain_way_classifies():
-    job, _ = contest.describe(PLAIN / "shapes-cls.onnx", demo_pictures(), threads=1)
+    job, _ = contest.describe(PLAIN / "shapes-cls.onnx", demo_images(), threads=1)
     session = onnxruntime.InferenceSession(job.model, providers=["CPUExecutionProvider"])
     predict = plain.predictor(job, lambda blob: session.run(None, {session.get_inputs()[0].name: blob}))
-    star = next(path for path in job.pictures if path.endswith("star.jpg"))
+    star = next(path for path in job.images if path.endswith("star.jpg"))
     model = yolean.load(job.model, device="cpu")
     assert predict(cv2.imread(star), job.shapes[0])["top5"][0] == model(star)[0].probs.top1
 
@@ -60,7 +60,7 @@ def test_no_object_is_an_answer_for_every_task():
 
 
 def test_who_cannot_be_measured_says_why(monkeypatch):
-    job, _ = contest.describe(PLAIN / "shapes.onnx", demo_pictures(), threads=1)
+    job, _ = contest.describe(PLAIN / "shapes.onnx", demo_images(), threads=1)
     unknown = contenders.Contender("nobody", "with_nobody", ("surely-not-installed",))
     assert "pip install surely-not-installed" in contenders.command(unknown, job, ())
     broken = replace(unknown, needs=())

@@ -10,7 +10,7 @@ from yolean.benchmarks.load import Tally, ask, crowd, flood, form, message
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 BUSY = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 3\r\ncontent-length: 0\r\n\r\n"
-REQUEST = message("http://127.0.0.1/v1/predict/m?size=64", b"picture")
+REQUEST = message("http://127.0.0.1/v1/predict/m?size=64", b"image")
 
 
 @asynccontextmanager
@@ -54,9 +54,9 @@ def test_what_is_sent():
 
     head, _, body = asyncio.run(go())[0].partition(b"\r\n\r\n")
     assert head.startswith(b"POST /v1/predict/m?size=64 HTTP/1.1\r\n")
-    assert body == form(b"picture")
+    assert body == form(b"image")
     assert b'name="image"' in body
-    assert b"\r\n\r\npicture\r\n" in body
+    assert b"\r\n\r\nimage\r\n" in body
 
 
 def test_answers_and_refusals_are_told_apart():

@@ -18,7 +18,7 @@ def few(monkeypatch):
     """The smaller inputs of each part."""
     monkeypatch.setattr(micro_cases, "COUNTS", (100, 1000))
     monkeypatch.setattr(micro_cases, "OBJECTS", (1, 20))
-    monkeypatch.setattr(micro_cases, "PICTURES", ((640, 480), (810, 1080)))
+    monkeypatch.setattr(micro_cases, "IMAGES", ((640, 480), (810, 1080)))
 
 
 def answers(part):
@@ -77,7 +77,7 @@ def test_a_head_decodes_to_its_candidates():
     assert ((scores > CONF).sum(axis=0) == 1).all()
 
 
-def test_objects_with_masks_lie_in_the_picture():
+def test_objects_with_masks_lie_in_the_image():
     coefficients, prototypes, boxes = mask_inputs(300)
     assert coefficients.shape == (300, 32)
     assert prototypes.dtype == np.float32

@@ -15,7 +15,7 @@ from yolean.benchmarks import asking, parity
 from yolean.benchmarks.agreeing import Limits, Row
 from yolean.benchmarks.peers import reference
 from yolean.export.evaluation.agreement import Differences
-from yolean.models import DEMO_MODELS, demo_model, demo_pictures
+from yolean.models import DEMO_MODELS, demo_images, demo_model
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 NAMES = sorted(DEMO_MODELS.values())
@@ -48,7 +48,7 @@ def test_the_demo_models_agree_with_the_golden_files(tmp_path):
     target = tmp_path / "parity.json"
     done = run("--reference", GOLDEN, "--json", target)
     assert done.exit_code == 0, done.output
-    assert "all 20 pictures agree, within 1 px, score 0.002, mask IoU 0.97" in done.output
+    assert "all 20 images agree, within 1 px, score 0.002, mask IoU 0.97" in done.output
     assert max(map(len, done.stdout.splitlines())) <= 100
     record = json.loads(target.read_text())
     assert record["how"]["tolerances"] == {"pixels": 1, "score": 0.002, "mask": 0.97}
@@ -56,20 +56,20 @@ def test_the_demo_models_agree_with_the_golden_files(tmp_path):
     assert record["not_compared"] == {}
     rows = {row["model"]: row for row in record["rows"]}
     assert sorted(rows) == NAMES
-    assert all(row["agree"] == row["pictures"] == 4 and not row["disagreeing"] for row in rows.values())
+    assert all(row["agree"] == row["images"] == 4 and not row["disagreeing"] for row in rows.values())
     assert (rows["shapes-cls"]["top1"], rows["shapes-cls"]["top5"]) == (4, 4)
     assert set(rows["shapes-cls"]["worst"]) == {"probs"}
     assert set(rows["shapes-seg"]["worst"]) == {"box", "score", "mask_iou"}
     assert set(rows["shapes-pose"]["worst"]) == {"box", "score", "keypoints", "visibility"}
     assert rows["shapes-seg"]["worst"]["mask_iou"]["value"] > 0.99
-    pictures = {path.name for path in demo_pictures()}
-    assert {worst["picture"] for row in rows.values() for worst in row["worst"].values()} <= pictures
+    images = {path.name for path in demo_images()}
+    assert {worst["image"] for row in rows.values() for worst in row["worst"].values()} <= images
 
 
 def test_without_options_a_checkout_compares_its_golden_files():
     done = run("--model", "shapes-obb")
     assert done.exit_code == 0, done.output
-    assert "all 4 pictures agree" in done.output
+    assert "all 4 images agree" in done.output
 
 
 def test_without_a_checkout_there_are_no_answers_to_begin_with(monkeypatch, tmp_path):
@@ -79,7 +79,7 @@ def test_without_a_checkout_there_are_no_answers_to_begin_with(monkeypatch, tmp_
     assert "name the folder of answers with --reference, or let --make ask for them" in done.output
 
 
-def test_what_disagrees_is_told_with_its_picture(folder, tmp_path):
+def test_what_disagrees_is_told_with_its_image(folder, tmp_path):
     def change(said):
         images = said["images"]
         images["shapes.jpg"]["xyxy"][0][2] += 3
@@ -96,7 +96,7 @@ def test_what_disagrees_is_told_with_its_picture(folder, tmp_path):
     assert done.exit_code == 1, done.output
     assert "shapes: 3 of 4 disagree: box 3 px in shapes.jpg; score 0.05 in shapes.jpg; " in done.output
     assert "1 missing in wide.jpg; 1 extra in tall.jpg" in done.output
-    assert "3 of 4 pictures disagree" in done.output
+    assert "3 of 4 images disagree" in done.output
     (row,) = json.loads(target.read_text())["rows"]
     assert (row["missing"], row["extra"]) == (1, 1)
     assert row["disagreeing"] == {
@@ -104,7 +104,7 @@ def test_what_disagrees_is_told_with_its_picture(folder, tmp_path):
         "tall.jpg": ["extra"],
         "wide.jpg": ["missing"],
     }
-    assert row["worst"]["box"] == {"value": pytest.approx(3, abs=0.01), "picture": "shapes.jpg"}
+    assert row["worst"]["box"] == {"value": pytest.approx(3, abs=0.01), "image": "shapes.jpg"}
 
 
 def test_wider_tolerances_let_it_agree(folder):
@@ -149,7 +149,7 @@ def test_a_number_that_is_none_disagrees():
     assert limits.beyond(Differences(1, 1, box=float("inf"), score=0.0)) == ["box"]
     assert limits.beyond(Differences(1, 1, box=1.0, score=0.002, mask=1 - 0.97)) == []
     row = Row("m", "detect", None, {}, worst={"box": (float("inf"), "a.jpg")})
-    assert row.as_dict()["worst"] == {"box": {"value": None, "picture": "a.jpg"}}
+    assert row.as_dict()["worst"] == {"box": {"value": None, "image": "a.jpg"}}
 
 
 def test_models_and_answers_without_their_counterpart_are_listed(folder):
@@ -167,13 +167,13 @@ def test_models_and_answers_without_their_counterpart_are_listed(folder):
     assert f"shapes-obb.onnx: not compared: no answers in {where}" in done.output
 
 
-def test_pictures_that_are_not_there_are_listed(folder):
+def test_images_that_are_not_there_are_listed(folder):
     def change(said):
         said["images"]["gone.jpg"] = said["images"]["tall.jpg"]
 
     done = run("--reference", folder(change), "--model", "shapes")
     assert done.exit_code == 0, done.output
-    assert "shapes: not compared, no such pictures: gone.jpg" in done.output
+    assert "shapes: not compared, no such images: gone.jpg" in done.output
 
 
 def test_a_model_that_fails_is_listed_and_the_others_go_on(folder, tmp_path):
@@ -186,13 +186,13 @@ def test_a_model_that_fails_is_listed_and_the_others_go_on(folder, tmp_path):
     done = run("--reference", where, "--models", models)
     assert done.exit_code == 1, done.output
     assert "bad.onnx: not compared: " in done.output
-    assert "all 4 pictures agree" in done.output
+    assert "all 4 images agree" in done.output
 
 
-def test_answers_to_another_picture_are_refused_with_its_name(folder):
+def test_answers_to_another_image_are_refused_with_its_name(folder):
     done = run("--reference", folder(lambda said: said["images"]["tall.jpg"].update(shape=[9, 9])))
     assert done.exit_code == 2
-    assert "shapes.onnx: not compared: tall.jpg: answers to different pictures" in done.output
+    assert "shapes.onnx: not compared: tall.jpg: answers to different images" in done.output
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,7 @@ def test_answers_to_another_picture_are_refused_with_its_name(folder):
         (("--python", "python3"), "--python is for --make"),
         (("--make", "--python", "no-such-python"), "--python no-such-python: there is no such program"),
         (("--json", GOLDEN), "is a folder"),
-        (("--make", "--python", sys.executable, "--images", GOLDEN), "there is no picture"),
+        (("--make", "--python", sys.executable, "--images", GOLDEN), "there is no image"),
     ],
 )
 def test_mistakes_are_told_in_a_line(arguments, words):
@@ -244,7 +244,7 @@ class TestMake:
     def test_answers_are_asked_for_then_compared(self, pretender, tmp_path):
         program = pretender(
             f"shutil.copytree({str(GOLDEN)!r}, out, ignore=shutil.ignore_patterns('plain', '*.py', '__*'))\n"
-            "for name in sys.argv[6::2]: print(json.dumps({'model': name, 'picture': 'a.jpg'}))\n"
+            "for name in sys.argv[6::2]: print(json.dumps({'model': name, 'image': 'a.jpg'}))\n"
             "print(json.dumps({'model': 'extra', 'not_asked': 'a reason'}))\n"
             "pathlib.Path(out, 'argv').write_text(' '.join(sys.argv[2:4]) + ' ' + os.getcwd())\n"
         )
@@ -254,9 +254,9 @@ class TestMake:
         assert "asking Ultralytics: shapes-cls" in done.stderr
         assert "extra.onnx: Ultralytics was not asked: a reason" in done.output
         assert f"Ultralytics' answers: {out}" in done.output
-        models, pictures, cwd = (out / "argv").read_text().split()
+        models, images, cwd = (out / "argv").read_text().split()
         assert Path(models) == (GOLDEN / "plain").resolve()  # Ultralytics runs no lean files
-        assert Path(pictures) == demo_pictures()[0].parent.resolve()
+        assert Path(images) == demo_images()[0].parent.resolve()
         assert not Path(cwd).exists()  # nothing that it may write stays
 
     @pytest.mark.parametrize(

@@ -66,12 +66,12 @@ def at(http, alive=None):
 
 
 @needs_wrk
-def test_wrk_sends_the_picture_and_counts_answers(answered):
-    load = wrk(at(answered), b"picture", 2, 1)
+def test_wrk_sends_the_image_and_counts_answers(answered):
+    load = wrk(at(answered), b"image", 2, 1)
     ((path, body),) = answered.seen
     assert path == PATH
     assert b'name="image"' in body
-    assert b"\r\n\r\npicture\r\n" in body
+    assert b"\r\n\r\nimage\r\n" in body
     assert load.requests > 10
     assert load.rate == pytest.approx(load.requests, rel=0.3)
     assert 0 < load.p50 <= load.p90 <= load.p99 <= load.worst < 1000
@@ -82,7 +82,7 @@ def test_wrk_sends_the_picture_and_counts_answers(answered):
 def test_refusals_are_not_served_requests(answered):
     """A 503 takes no time: counted as an answer, it would make a full server look fast."""
     answered.statuses[:] = [200, 503, 503, 503]
-    load = wrk(at(answered), b"picture", 2, 1)
+    load = wrk(at(answered), b"image", 2, 1)
     assert load.refused == pytest.approx(3 * load.requests, rel=0.1)
     assert load.rate == pytest.approx(load.requests, rel=0.3)
     assert [load.p50, load.p90, load.p99, load.worst] == [None] * 4  # wrk does not tell whose they are
@@ -90,19 +90,19 @@ def test_refusals_are_not_served_requests(answered):
 
 def test_a_server_is_settled_when_it_answers_again(answered):
     answered.statuses[:] = [503, 503, 200]
-    settled(at(answered), b"picture")
+    settled(at(answered), b"image")
     assert answered.seen.total() == 3
 
 
 def test_a_server_that_died_is_not_waited_for(answered):
     answered.statuses[:] = [500]
     with pytest.raises(ServerError, match="stopped answering"):
-        settled(at(answered, alive=1), b"picture")
+        settled(at(answered, alive=1), b"image")
 
 
 def test_a_server_that_does_not_come_up_says_its_last_word():
     command = [sys.executable, "-c", "import sys; sys.exit('first\\nno such module')"]
-    with pytest.raises(ServerError) as caught, running(command, b"picture", free_port()):
+    with pytest.raises(ServerError) as caught, running(command, b"image", free_port()):
         pass
     assert caught.value.message == "did not come up: no such module"
 
@@ -113,7 +113,7 @@ def test_what_configures_our_servers_is_not_passed_on(monkeypatch):
     command = [sys.executable, "-c", code]
     with (
         pytest.raises(ServerError, match="None here"),
-        running(command, b"picture", free_port(), env={"MORE": "here"}),
+        running(command, b"image", free_port(), env={"MORE": "here"}),
     ):
         pass
 

@@ -25,11 +25,11 @@ from yolean.cli.main import cli
 from yolean.engine.diagnostics import Finding
 from yolean.engine.pipeline import Engine
 from yolean.engine.results.writers import JsonLines, Recorder, as_record
-from yolean.models import DEMO_MODELS, demo_model, demo_pictures
+from yolean.models import DEMO_MODELS, demo_images, demo_model
 
 SHAPES = str(demo_model())
 ONE_THREAD = ("-m", SHAPES, "--threads", 1)  # more cost CPU time, and make small models no faster
-PICTURE = demo_pictures()[0]
+IMAGE = demo_images()[0]
 ENV = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONUNBUFFERED": "1"}
 posix = pytest.mark.skipif(sys.platform == "win32", reason="signals and terminals of POSIX")
 
@@ -45,7 +45,7 @@ def start(*arguments: object, **options: Any) -> subprocess.Popen[str]:
     return subprocess.Popen(command, env=ENV, text=True, **pipes)
 
 
-def read_picture(path: str | Path) -> NDArray[Any]:
+def read_image(path: str | Path) -> NDArray[Any]:
     image = cv2.imread(str(path))
     assert image is not None
     return image
@@ -54,9 +54,9 @@ def read_picture(path: str | Path) -> NDArray[Any]:
 def write_video(path: Path, frames: int, size: tuple[int, int] = (96, 64), fps: float = 12.5) -> Path:
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), fps, size)
     assert writer.isOpened()
-    picture = cv2.resize(read_picture(PICTURE), size)
+    image = cv2.resize(read_image(IMAGE), size)
     for number in range(frames):
-        writer.write(np.roll(picture, number, axis=1))
+        writer.write(np.roll(image, number, axis=1))
     writer.release()
     return path
 
@@ -90,14 +90,14 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def picture(here: Path) -> Path:
-    (here / "a.jpg").write_bytes(PICTURE.read_bytes())
+def image(here: Path) -> Path:
+    (here / "a.jpg").write_bytes(IMAGE.read_bytes())
     return Path("a.jpg")
 
 
 @pytest.fixture
 def broken(here: Path) -> Path:
-    (here / "broken.jpg").write_text("no picture")
+    (here / "broken.jpg").write_text("no image")
     return Path("broken.jpg")
 
 
@@ -134,19 +134,19 @@ def test_without_arguments_a_demo_is_predicted_and_saved(here: Path) -> None:
     assert result.exit_code == 0
     assert result.stderr == ""
     line, saved, hint = result.stdout.splitlines()
-    (found,) = yolean.load(SHAPES)(PICTURE)
-    assert line.startswith(f"1/1  {PICTURE}")
+    (found,) = yolean.load(SHAPES)(IMAGE)
+    assert line.startswith(f"1/1  {IMAGE}")
     assert line.endswith(found.verbose())
     assert len(found) > 3
-    assert saved == f"Saved {Path('yolean-demo', PICTURE.name)}"
+    assert saved == f"Saved {Path('yolean-demo', IMAGE.name)}"
     assert hint.startswith("Next: yolean predict ")
-    drawn = read_picture(here / "yolean-demo" / PICTURE.name)
+    drawn = read_image(here / "yolean-demo" / IMAGE.name)
     assert drawn.shape == found.orig_img.shape
     assert np.abs(drawn.astype(int) - found.orig_img).max() > 50
 
 
 @pytest.mark.parametrize("word", DEMO_MODELS.values())
-def test_every_demo_model_finds_something_in_its_picture(word: str) -> None:
+def test_every_demo_model_finds_something_in_its_image(word: str) -> None:
     result = run("predict", "--model", word)
     assert result.exit_code == 0
     assert "nothing found" not in result.stdout
@@ -160,10 +160,10 @@ def test_a_demo_that_cannot_be_saved_is_refused_before_the_model_loads(
     assert not calls
 
 
-def test_the_word_of_a_demo_model_gives_way_to_a_file_of_that_name(here: Path, picture: Path) -> None:
-    assert run("predict", picture, "--model", "shapes").exit_code == 0
+def test_the_word_of_a_demo_model_gives_way_to_a_file_of_that_name(here: Path, image: Path) -> None:
+    assert run("predict", image, "--model", "shapes").exit_code == 0
     (here / "shapes").write_text("no model")
-    assert "ONNX" in error_of(run("predict", picture, "--model", "shapes"))
+    assert "ONNX" in error_of(run("predict", image, "--model", "shapes"))
     assert "SOURCE" in error_of(run("predict", "--model", "shapes"))
 
 
@@ -174,10 +174,10 @@ def test_a_line_an_image_and_a_summary(here: Path) -> None:
     paths = [Path("p", f"{'x' * number}.jpg") for number in range(1, 11)]
     (here / "p").mkdir()
     for path in paths:
-        path.write_bytes(PICTURE.read_bytes())
+        path.write_bytes(IMAGE.read_bytes())
     result = run("predict", "p", "-m", SHAPES)
     *lines, summary = result.stdout.splitlines()
-    verbose = yolean.load(SHAPES)(PICTURE)[0].verbose()
+    verbose = yolean.load(SHAPES)(IMAGE)[0].verbose()
     assert [line.split()[0] for line in lines] == [f"{n}/10" for n in range(1, 11)]
     for path, line in zip(paths, lines, strict=True):
         assert line.split()[1:3] == [str(path), "640x480"]
@@ -188,24 +188,24 @@ def test_a_line_an_image_and_a_summary(here: Path) -> None:
     assert "\x1b" not in result.output
 
 
-def test_one_image_has_no_summary(picture: Path) -> None:
-    assert len(run("predict", picture, "-m", SHAPES).stdout.splitlines()) == 1
+def test_one_image_has_no_summary(image: Path) -> None:
+    assert len(run("predict", image, "-m", SHAPES).stdout.splitlines()) == 1
 
 
-def test_quiet_prints_errors_only(picture: Path, broken: Path) -> None:
-    result = run("predict", picture, broken, "-m", SHAPES, "--quiet", "--save", "out")
+def test_quiet_prints_errors_only(image: Path, broken: Path) -> None:
+    result = run("predict", image, broken, "-m", SHAPES, "--quiet", "--save", "out")
     assert result.exit_code == 1
     assert result.stdout == ""
     assert len(result.stderr.splitlines()) == 1
     assert Path("out/a.jpg").exists()
 
 
-def test_json_lines_hold_what_results_hold(here: Path, picture: Path) -> None:
+def test_json_lines_hold_what_results_hold(here: Path, image: Path) -> None:
     video = write_video(here / "clip.avi", 3)
-    result = run("predict", picture, video, "-m", SHAPES, "--json", "o.jsonl")
+    result = run("predict", image, video, "-m", SHAPES, "--json", "o.jsonl")
     assert result.exit_code == 0
     still, *frames = [json.loads(line) for line in Path("o.jsonl").read_text().splitlines()]
-    (found,) = yolean.load(SHAPES)(PICTURE)
+    (found,) = yolean.load(SHAPES)(IMAGE)
     assert list(still) == ["path", "shape", "task", "results", "speed"]
     assert (still["path"], still["shape"], still["task"]) == ("a.jpg", [480, 640], "detect")
     assert still["results"] == found.summary()
@@ -216,7 +216,7 @@ def test_json_lines_hold_what_results_hold(here: Path, picture: Path) -> None:
 
 
 def test_a_json_line_is_in_the_file_when_it_is_written(here: Path) -> None:
-    (found,) = yolean.load(SHAPES)(PICTURE)
+    (found,) = yolean.load(SHAPES)(IMAGE)
     assert found.boxes is not None
     with JsonLines("o.jsonl") as records:
         records.write(found)
@@ -227,32 +227,32 @@ def test_a_json_line_is_in_the_file_when_it_is_written(here: Path) -> None:
     assert Path("o.jsonl").read_text().count("\n") == 1
 
 
-def test_json_on_stdout_sends_the_lines_to_stderr(picture: Path) -> None:
-    result = run("predict", picture, picture, "-m", SHAPES, "--json", "-")
+def test_json_on_stdout_sends_the_lines_to_stderr(image: Path) -> None:
+    result = run("predict", image, image, "-m", SHAPES, "--json", "-")
     assert [json.loads(line)["path"] for line in result.stdout.splitlines()] == ["a.jpg", "a.jpg"]
     assert [line.split()[0] for line in result.stderr.splitlines()] == ["1/2", "2/2", "2"]
 
 
-def test_json_replaces_an_earlier_run_but_only_when_there_is_a_new_one(picture: Path) -> None:
+def test_json_replaces_an_earlier_run_but_only_when_there_is_a_new_one(image: Path) -> None:
     Path("o.jsonl").write_text("old\n")
-    error_of(run("predict", picture, "-m", "missing.onnx", "--json", "o.jsonl"))
+    error_of(run("predict", image, "-m", "missing.onnx", "--json", "o.jsonl"))
     assert Path("o.jsonl").read_text() == "old\n"
-    run("predict", picture, "-m", SHAPES, "--json", "o.jsonl")
+    run("predict", image, "-m", SHAPES, "--json", "o.jsonl")
     (line,) = Path("o.jsonl").read_text().splitlines()
     assert json.loads(line)["path"] == "a.jpg"
 
 
-def test_json_does_not_overwrite_a_picture(picture: Path, calls: dict[str, Any]) -> None:
-    assert "results.jsonl" in error_of(run("predict", picture, "-m", SHAPES, "--json", picture))
-    assert picture.read_bytes() == PICTURE.read_bytes()
-    assert "missing/o.jsonl" in error_of(run("predict", picture, "-m", SHAPES, "--json", "missing/o.jsonl"))
+def test_json_does_not_overwrite_a_image(image: Path, calls: dict[str, Any]) -> None:
+    assert "results.jsonl" in error_of(run("predict", image, "-m", SHAPES, "--json", image))
+    assert image.read_bytes() == IMAGE.read_bytes()
+    assert "missing/o.jsonl" in error_of(run("predict", image, "-m", SHAPES, "--json", "missing/o.jsonl"))
     assert not calls  # both before the model is loaded
 
 
 @posix
 def test_what_a_terminal_would_obey_is_spelled_out(here: Path) -> None:
     for name in ("\x1b[2J.jpg", os.fsdecode(b"\xff.jpg")):
-        (here / name).write_bytes(PICTURE.read_bytes())
+        (here / name).write_bytes(IMAGE.read_bytes())
     result = run("predict", here, "-m", SHAPES, "--json", "o.jsonl")
     assert result.exit_code == 0
     assert "\\x1b[2J.jpg" in result.stdout
@@ -263,13 +263,13 @@ def test_what_a_terminal_would_obey_is_spelled_out(here: Path) -> None:
 
 @pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="such names exist on Linux only")
 @pytest.mark.parametrize("name", [b"m\xff.onnx", b"d\xff/m.onnx"])
-def test_a_model_whose_path_is_no_text(picture: Path, name: bytes) -> None:
+def test_a_model_whose_path_is_no_text(image: Path, name: bytes) -> None:
     model = Path(os.fsdecode(name))
     model.parent.mkdir(exist_ok=True)
     model.write_bytes(demo_model().read_bytes())
-    result = run("predict", picture, "-m", model, "--json", "o.jsonl")
+    result = run("predict", image, "-m", model, "--json", "o.jsonl")
     assert (result.exit_code, result.stderr) == (0, "")
-    assert json.loads(Path("o.jsonl").read_text())["results"] == yolean.load(SHAPES)(PICTURE)[0].summary()
+    assert json.loads(Path("o.jsonl").read_text())["results"] == yolean.load(SHAPES)(IMAGE)[0].summary()
     facts = run("info", model)
     assert facts.exit_code == 0
     assert "\\udcff" in facts.stdout
@@ -297,10 +297,10 @@ def test_a_model_whose_path_is_no_text(picture: Path, name: bytes) -> None:
     ],
 )
 def test_options_reach_the_engine(
-    picture: Path, calls: dict[str, Any], arguments: list[object], expected: dict[str, Any]
+    image: Path, calls: dict[str, Any], arguments: list[object], expected: dict[str, Any]
 ) -> None:
     Path("names.txt").write_text("one\n\ntwo words\n")
-    assert run("predict", picture, "-m", SHAPES, *arguments).exit_code == 0
+    assert run("predict", image, "-m", SHAPES, *arguments).exit_code == 0
     assert calls | expected == calls
 
 
@@ -319,15 +319,15 @@ def test_options_reach_the_engine(
         (["--threads", "0"], "x>=1"),
     ],
 )
-def test_wrong_options_are_refused(picture: Path, arguments: list[str], expected: str) -> None:
-    result = run("predict", picture, "-m", SHAPES, *arguments)
+def test_wrong_options_are_refused(image: Path, arguments: list[str], expected: str) -> None:
+    result = run("predict", image, "-m", SHAPES, *arguments)
     assert result.exit_code == 2
     assert expected in result.stderr.splitlines()[-1]
     assert result.stdout == ""
 
 
-def test_classes_are_kept_by_name(picture: Path) -> None:
-    run("predict", picture, "-m", SHAPES, "--classes", "star", "--json", "o.jsonl")
+def test_classes_are_kept_by_name(image: Path) -> None:
+    run("predict", image, "-m", SHAPES, "--classes", "star", "--json", "o.jsonl")
     names = [found["name"] for found in json.loads(Path("o.jsonl").read_text())["results"]]
     assert names
     assert set(names) == {"star"}
@@ -336,19 +336,19 @@ def test_classes_are_kept_by_name(picture: Path) -> None:
 # ---- predict: errors --------------------------------------------------------------------------------------
 
 
-def test_a_model_is_needed(picture: Path) -> None:
-    message = error_of(run("predict", picture))
+def test_a_model_is_needed(image: Path) -> None:
+    message = error_of(run("predict", image))
     assert "--model is needed" in message
     assert "shapes-seg" in message
-    assert "did you mean --model yolo.onnx?" in error_of(run("predict", "yolo.onnx", picture))
+    assert "did you mean --model yolo.onnx?" in error_of(run("predict", "yolo.onnx", image))
 
 
-def test_a_missing_model_is_one_line(picture: Path) -> None:
-    assert "missing.onnx does not exist" in error_of(run("predict", picture, "-m", "missing.onnx"))
+def test_a_missing_model_is_one_line(image: Path) -> None:
+    assert "missing.onnx does not exist" in error_of(run("predict", image, "-m", "missing.onnx"))
 
 
-def test_one_bad_picture_among_several_does_not_stop_the_others(picture: Path, broken: Path) -> None:
-    result = run("predict", broken, picture, "missing.jpg", picture, "-m", SHAPES)
+def test_one_bad_image_among_several_does_not_stop_the_others(image: Path, broken: Path) -> None:
+    result = run("predict", broken, image, "missing.jpg", image, "-m", SHAPES)
     assert result.exit_code == 1
     assert [line.split()[1] for line in result.stdout.splitlines()[:2]] == ["a.jpg", "a.jpg"]
     assert "2 could not be read" in result.stdout
@@ -357,7 +357,7 @@ def test_one_bad_picture_among_several_does_not_stop_the_others(picture: Path, b
     assert second.startswith("Error: 'missing.jpg': ")
 
 
-def test_nothing_but_bad_pictures(broken: Path) -> None:
+def test_nothing_but_bad_images(broken: Path) -> None:
     assert "broken.jpg" in error_of(run("predict", broken, "-m", SHAPES))
     several = run("predict", broken, broken, "-m", SHAPES)
     assert several.exit_code == 2
@@ -365,15 +365,15 @@ def test_nothing_but_bad_pictures(broken: Path) -> None:
 
 
 @pytest.mark.parametrize("word", ["conf=0.5", "source=bus.jpg", "max_det=3"])
-def test_options_as_ultralytics_writes_them_are_pointed_out(picture: Path, word: str) -> None:
+def test_options_as_ultralytics_writes_them_are_pointed_out(image: Path, word: str) -> None:
     name, _, value = word.partition("=")
-    message = error_of(run("predict", picture, "-m", SHAPES, word))
+    message = error_of(run("predict", image, "-m", SHAPES, word))
     assert f"--{name.replace('_', '-')} {value}" in message
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a file that is always full exists on Linux only")
-def test_a_full_disk_behind_the_standard_output_is_one_line(picture: Path) -> None:
-    command = [sys.executable, "-m", "yolean", "predict", str(picture), "-m", "shapes"]
+def test_a_full_disk_behind_the_standard_output_is_one_line(image: Path) -> None:
+    command = [sys.executable, "-m", "yolean", "predict", str(image), "-m", "shapes"]
     with open("/dev/full", "w") as full:
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert done.returncode == 2
@@ -381,77 +381,77 @@ def test_a_full_disk_behind_the_standard_output_is_one_line(picture: Path) -> No
     assert "cannot write the output" in done.stderr
 
 
-def test_a_bug_keeps_its_traceback(picture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bug_keeps_its_traceback(image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Engine, "stream", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        run("predict", picture, "-m", SHAPES)
+        run("predict", image, "-m", SHAPES)
 
 
 # ---- predict: annotated files -----------------------------------------------------------------------------
 
 
-def test_save_makes_the_folder_and_keeps_names(here: Path, picture: Path) -> None:
+def test_save_makes_the_folder_and_keeps_names(here: Path, image: Path) -> None:
     for name in ("b.PNG", "c.pgm"):
-        cv2.imwrite(name, cv2.cvtColor(read_picture(PICTURE), cv2.COLOR_BGR2GRAY))
-    result = run("predict", picture, "b.PNG", "c.pgm", "-m", SHAPES, "--save", "deep/out")
+        cv2.imwrite(name, cv2.cvtColor(read_image(IMAGE), cv2.COLOR_BGR2GRAY))
+    result = run("predict", image, "b.PNG", "c.pgm", "-m", SHAPES, "--save", "deep/out")
     assert result.exit_code == 0
     assert sorted(os.listdir("deep/out")) == [
         "a.jpg",
         "b.PNG",
         "c.pgm.png",
     ]  # PGM has no colours to draw with
-    assert read_picture("deep/out/c.pgm.png").shape == (480, 640, 3)
+    assert read_image("deep/out/c.pgm.png").shape == (480, 640, 3)
     assert result.stdout.splitlines()[-1] == f"Saved {Path('deep/out')}"
 
 
-def test_sources_of_one_name_do_not_overwrite_each_other(here: Path, picture: Path) -> None:
+def test_sources_of_one_name_do_not_overwrite_each_other(here: Path, image: Path) -> None:
     (here / "b").mkdir()
     cv2.imwrite("b/A.jpg", np.zeros((32, 32, 3), np.uint8))
-    run("predict", picture, "b/A.jpg", picture, "-m", SHAPES, "--save", "out")
-    shapes = {path.name: read_picture(path).shape[:2] for path in Path("out").iterdir()}
+    run("predict", image, "b/A.jpg", image, "-m", SHAPES, "--save", "out")
+    shapes = {path.name: read_image(path).shape[:2] for path in Path("out").iterdir()}
     assert shapes == {"a.jpg": (480, 640), "A-2.jpg": (32, 32), "a-3.jpg": (480, 640)}
 
 
-def test_an_earlier_run_is_replaced(picture: Path) -> None:
+def test_an_earlier_run_is_replaced(image: Path) -> None:
     for conf in (0.25, 1.0):
-        run("predict", picture, "-m", SHAPES, "--save", "out", "--conf", conf)
+        run("predict", image, "-m", SHAPES, "--save", "out", "--conf", conf)
     assert os.listdir("out") == ["a.jpg"]
-    difference = cv2.absdiff(read_picture("out/a.jpg"), read_picture("a.jpg"))
+    difference = cv2.absdiff(read_image("out/a.jpg"), read_image("a.jpg"))
     assert difference.mean() < 3  # nothing passes a threshold of 1: only JPEG differs
 
 
 @pytest.mark.parametrize(
     "source",
-    ["pictures/a.jpg", "pictures", "pictures/*.jpg", "**/a.jpg"],
+    ["images/a.jpg", "images", "images/*.jpg", "**/a.jpg"],
 )
 def test_sources_are_never_overwritten(here: Path, source: str) -> None:
-    (here / "pictures").mkdir()
-    original = here / "pictures" / "a.jpg"
-    original.write_bytes(PICTURE.read_bytes())
-    result = run("predict", source, "-m", SHAPES, "--save", "pictures")
+    (here / "images").mkdir()
+    original = here / "images" / "a.jpg"
+    original.write_bytes(IMAGE.read_bytes())
+    result = run("predict", source, "-m", SHAPES, "--save", "images")
     assert result.exit_code == 0
-    assert original.read_bytes() == PICTURE.read_bytes()
-    assert sorted(os.listdir("pictures")) == ["a-2.jpg", "a.jpg"]
+    assert original.read_bytes() == IMAGE.read_bytes()
+    assert sorted(os.listdir("images")) == ["a-2.jpg", "a.jpg"]
 
 
-def test_a_source_that_is_read_later_is_not_overwritten(here: Path, picture: Path) -> None:
+def test_a_source_that_is_read_later_is_not_overwritten(here: Path, image: Path) -> None:
     (here / "b").mkdir()
     cv2.imwrite("b/a.jpg", np.zeros((32, 32, 3), np.uint8))
     before = Path("b/a.jpg").read_bytes()
-    run("predict", picture, "b/a.jpg", "-m", SHAPES, "--save", "b")
+    run("predict", image, "b/a.jpg", "-m", SHAPES, "--save", "b")
     assert Path("b/a.jpg").read_bytes() == before
     assert sorted(os.listdir("b")) == ["a-2.jpg", "a-3.jpg", "a.jpg"]
 
 
 @posix
-def test_a_link_to_the_source_is_replaced_not_followed(here: Path, picture: Path) -> None:
+def test_a_link_to_the_source_is_replaced_not_followed(here: Path, image: Path) -> None:
     video = write_video(here / "clip.mp4.avi", 2)
     (here / "out").mkdir()
-    (here / "out" / "a.jpg").symlink_to(here / picture)
+    (here / "out" / "a.jpg").symlink_to(here / image)
     (here / "out" / "clip.mp4.mp4").symlink_to(video)
     before = video.read_bytes()
-    assert run("predict", picture, video, "-m", SHAPES, "--save", "out").exit_code == 0
-    assert picture.read_bytes() == PICTURE.read_bytes()
+    assert run("predict", image, video, "-m", SHAPES, "--save", "out").exit_code == 0
+    assert image.read_bytes() == IMAGE.read_bytes()
     assert video.read_bytes() == before
     assert not (here / "out" / "a.jpg").is_symlink()
     assert read_video(here / "out" / "clip.mp4.mp4")[0] == 2
@@ -459,9 +459,9 @@ def test_a_link_to_the_source_is_replaced_not_followed(here: Path, picture: Path
 
 @pytest.mark.parametrize("folder", ["a.jpg", "a.jpg/out", pytest.param("/proc/out", marks=posix)])
 def test_a_folder_that_cannot_be_written_is_refused_first(
-    picture: Path, calls: dict[str, Any], folder: str
+    image: Path, calls: dict[str, Any], folder: str
 ) -> None:
-    assert f"the folder {folder}: " in error_of(run("predict", picture, "-m", SHAPES, "--save", folder))
+    assert f"the folder {folder}: " in error_of(run("predict", image, "-m", SHAPES, "--save", folder))
     assert not calls
 
 
@@ -516,7 +516,10 @@ def test_a_stream_that_changes_its_size_goes_on_in_another_file(here: Path) -> N
 
 
 def test_help_needs_no_heavy_import() -> None:
-    code = "import sys, yolean.cli.main; yolean.cli.main.cli(['--help'], standalone_mode=False); print(*sys.modules)"
+    code = (
+        "import sys; from yolean.cli.main import cli; "
+        "cli(['--help'], standalone_mode=False); print(*sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code], env=ENV, capture_output=True, text=True, check=True)
     *text, modules = done.stdout.splitlines()
     assert any("predict" in line for line in text)
@@ -528,8 +531,8 @@ def test_the_version() -> None:
         assert process.communicate() == (f"yolean {yolean.__version__}\n", "")
 
 
-def test_errors_have_no_traceback_and_leave_stdout_alone(picture: Path) -> None:
-    with start("predict", picture, "--model", "missing.onnx") as process:
+def test_errors_have_no_traceback_and_leave_stdout_alone(image: Path) -> None:
+    with start("predict", image, "--model", "missing.onnx") as process:
         out, err = process.communicate()
     assert (process.returncode, out) == (2, "")
     assert err == "Error: missing.onnx does not exist: expected an .onnx file\n"
@@ -663,8 +666,8 @@ def test_info_as_json() -> None:
     assert {"dynamic", "batch", "dtype", "channels", "kpt_shape", "family", "outputs"} <= set(facts)
 
 
-def test_info_refuses_what_is_no_model(picture: Path) -> None:
-    assert "ONNX" in error_of(run("info", picture))
+def test_info_refuses_what_is_no_model(image: Path) -> None:
+    assert "ONNX" in error_of(run("info", image))
     assert "missing.onnx does not exist" in error_of(run("info", "missing.onnx", "--json"))
 
 

@@ -10,12 +10,12 @@ import pytest
 import yolean
 from yolean.engine.model.spec import ModelSpec
 from yolean.engine.pipeline import Engine
-from yolean.models import demo_model, demo_pictures
+from yolean.models import demo_images, demo_model
 from yolean.postprocess.layout import Layout
 
 
 class FakeSession:
-    """Finds one box a picture, whose class is the picture's mean brightness; remembers the shapes it saw."""
+    """Finds one box an image, whose class is the image's mean brightness; remembers the shapes it saw."""
 
     device = SimpleNamespace(is_gpu=False)
 
@@ -48,9 +48,9 @@ def classes(results):
 
 def test_one_result_an_image_in_order():
     model = engine()
-    pictures = [grey(i * 10) for i in range(20)]
-    assert classes(model(pictures)) == [i * 10 for i in range(20)]
-    assert classes(list(model.stream(pictures))) == [i * 10 for i in range(20)]
+    images = [grey(i * 10) for i in range(20)]
+    assert classes(model(images)) == [i * 10 for i in range(20)]
+    assert classes(list(model.stream(images))) == [i * 10 for i in range(20)]
     assert classes(model(grey(7))) == [7]
 
 
@@ -102,15 +102,15 @@ def test_live_sources_do_not_wait_for_a_batch(fixed):
     stream.close()
 
 
-def test_pictures_of_other_shapes_get_the_tensor_they_get_alone():
+def test_images_of_other_shapes_get_the_tensor_they_get_alone():
     model = engine()
-    pictures = [grey(1), grey(2, 32, 64), grey(3, 32, 64), grey(4, 64, 32), grey(5)]
-    assert classes(model(pictures, batch=4)) == [1, 2, 3, 4, 5]
+    images = [grey(1), grey(2, 32, 64), grey(3, 32, 64), grey(4, 64, 32), grey(5)]
+    assert classes(model(images, batch=4)) == [1, 2, 3, 4, 5]
     shapes = [(1, 3, 64, 64), (2, 3, 32, 64), (1, 3, 64, 32), (1, 3, 64, 64)]
     assert model.session.shapes == shapes
 
 
-def test_a_static_model_pads_every_picture_to_its_size():
+def test_a_static_model_pads_every_image_to_its_size():
     model = engine(dynamic=False)
     model([grey(1, 32, 64), grey(2, 10, 90)])
     assert model.session.shapes == [(1, 3, 64, 64)] * 2
@@ -148,10 +148,10 @@ def test_stream_reads_at_most_one_ahead_and_lets_go_when_left():
     assert closed == [True]
 
 
-def test_bad_pictures_are_handed_over_and_the_rest_goes_on(tmp_path):
+def test_bad_images_are_handed_over_and_the_rest_goes_on(tmp_path):
     model = engine()
     bad = tmp_path / "bad.jpg"
-    bad.write_bytes(b"not a picture")
+    bad.write_bytes(b"not an image")
     sources, errors = [grey(1), bad, grey(2), str(tmp_path / "missing.jpg"), grey(3)], []
     assert classes(list(model.stream(sources, on_error=errors.append))) == [1, 2, 3]
     assert ["bad.jpg" in str(errors[0]), "missing.jpg" in str(errors[1])] == [True, True]
@@ -179,7 +179,7 @@ def test_bad_pictures_are_handed_over_and_the_rest_goes_on(tmp_path):
         ({"batch": True}, "batch=True"),
         ({"batch": 0}, "batch=0"),
         ({"imgsz": 0}, "imgsz=0"),
-        ({"source": []}, "at least one picture"),
+        ({"source": []}, "at least one image"),
     ],
 )
 def test_arguments_out_of_range(options, message):
@@ -190,7 +190,7 @@ def test_arguments_out_of_range(options, message):
         engine().stream(**options)  # at the call, not at the first result
 
 
-def test_what_came_before_a_bad_picture_is_answered_first(tmp_path):
+def test_what_came_before_a_bad_image_is_answered_first(tmp_path):
     stream = engine().stream([grey(1), grey(2), str(tmp_path / "missing.jpg")], batch=8)
     assert classes([next(stream), next(stream)]) == [1, 2]
     with pytest.raises(yolean.InputError, match="missing"):
@@ -264,19 +264,19 @@ def test_threads_share_an_engine():
 
 def test_real_engine_answers_the_same_from_many_threads():
     model = yolean.load(demo_model("segment"), device="cpu")
-    pictures = [cv2.imread(str(path)) for path in demo_pictures()] * 3
-    alone = [model(picture)[0].to_json() for picture in pictures]
+    images = [cv2.imread(str(path)) for path in demo_images()] * 3
+    alone = [model(image)[0].to_json() for image in images]
     with ThreadPoolExecutor(6) as pool:
-        together = list(pool.map(lambda p: model(p)[0].to_json(), pictures))
+        together = list(pool.map(lambda p: model(p)[0].to_json(), images))
     assert together == alone
 
 
-def test_batches_answer_as_single_pictures_do():
+def test_batches_answer_as_single_images_do():
     model = yolean.load(demo_model("pose"), device="cpu")
-    picture = cv2.imread(str(demo_pictures()[0]))
-    pictures = [picture, picture[:, ::-1].copy(), picture[::-1].copy()]
-    together = model(pictures, batch=3)
-    for one, other in zip(pictures, together, strict=True):
+    image = cv2.imread(str(demo_images()[0]))
+    images = [image, image[:, ::-1].copy(), image[::-1].copy()]
+    together = model(images, batch=3)
+    for one, other in zip(images, together, strict=True):
         alone = model(one)[0]
         np.testing.assert_allclose(other.boxes.xyxy, alone.boxes.xyxy, atol=0.01)
         np.testing.assert_allclose(other.keypoints.data, alone.keypoints.data, atol=0.01)

@@ -32,7 +32,7 @@ from yolean.export.evaluation.matching import overlaps
 from yolean.export.evaluation.predictions import Answer, Objects, answer
 from yolean.export.weights import exporting as weights
 from yolean.export.weights import pytorch
-from yolean.models import demo_pictures
+from yolean.models import demo_images
 from yolean.postprocess.boxes import gaussian, probiou
 
 pytestmark = pytest.mark.export
@@ -42,7 +42,7 @@ SIDE = 192
 CONF, IOU, ALL = 0.25, 0.45, 10_000
 
 # What may differ between the plain and the lean file of one network. Noise drives random weights further than
-# real pictures do, to scores of 1 everywhere, and with them what rounding costs: ten times as much there.
+# real images do, to scores of 1 everywhere, and with them what rounding costs: ten times as much there.
 PIXELS, SCORE, NOISE = 0.05, 1e-5, 10
 # What may differ where the last digits of two scores, or of an overlap and the threshold, decide.
 TIE, BRINK = 2e-5, 1e-3
@@ -119,21 +119,21 @@ def families(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def pictures(families, tmp_path_factory):
-    """What files are compared on: real pictures, drawn ones, and noise, fine and coarse."""
+def images(families, tmp_path_factory):
+    """What files are compared on: real images, drawn ones, and noise, fine and coarse."""
     from ultralytics.utils import ASSETS
 
-    folder, rng = tmp_path_factory.mktemp("pictures"), np.random.default_rng(7)
+    folder, rng = tmp_path_factory.mktemp("images"), np.random.default_rng(7)
     tiles = rng.integers(0, 256, (9, 7, 3), np.uint8)
     drawn = {"coarse": cv2.resize(tiles, (300, 400), interpolation=cv2.INTER_CUBIC)}
     drawn["fine"] = rng.integers(0, 256, (SIDE, SIDE, 3), np.uint8)
     for name, image in drawn.items():
         cv2.imwrite(str(folder / f"{name}.png"), image)
-    return [*sorted(ASSETS.glob("*.jpg")), *demo_pictures()[:2], *sorted(folder.iterdir())]
+    return [*sorted(ASSETS.glob("*.jpg")), *demo_images()[:2], *sorted(folder.iterdir())]
 
 
 @pytest.fixture(scope="module")
-def networks(families, pictures, tmp_path_factory):
+def networks(families, images, tmp_path_factory):
     """Gives the .pt file of a recipe; those with variants are built once.
 
     They settle on what they are then shown, noise included: on others, random weights may give hundreds of
@@ -145,7 +145,7 @@ def networks(families, pictures, tmp_path_factory):
     def built(name: str) -> Path:
         path: Path = folder / f"{name}.pt"
         if not path.exists():
-            families.build(recipes[name], folder, pictures).save(path)
+            families.build(recipes[name], folder, images).save(path)
         return path
 
     return built
@@ -179,7 +179,7 @@ def export(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(("name", "options"), CASES, ids=[" ".join(case).strip() for case in CASES])
-def test_every_family(networks, pictures, export, tmp_path, name, options):
+def test_every_family(networks, images, export, tmp_path, name, options):
     words = options.split()
     if "--imgsz" not in words:
         words += ["--imgsz", str(SIDE)]
@@ -199,11 +199,11 @@ def test_every_family(networks, pictures, export, tmp_path, name, options):
     verified = report["verified"]["differences"]
     assert lean.task == "classify" or verified["matched"] > 0
     if "--half" not in words:
-        for picture in pictures:
-            same_answers(plain, lean, picture, NOISE if picture.suffix == ".png" else 1)
+        for image in images:
+            same_answers(plain, lean, image, NOISE if image.suffix == ".png" else 1)
 
 
-def same_answers(plain: Engine, lean: Engine, picture: Path, scale: float) -> None:
+def same_answers(plain: Engine, lean: Engine, image: Path, scale: float) -> None:
     """Two files give the same objects, as far as rounding lets them.
 
     Before suppression, the boxes above the confidence must be the same one by one. After it, what one file
@@ -211,25 +211,25 @@ def same_answers(plain: Engine, lean: Engine, picture: Path, scale: float) -> No
     the other file there is such a box, and either that box is itself kept by one file only, or the two have
     equal scores, or they overlap by the threshold. Following the boxes upwards in score, every dispute so
     ends at two equal scores or at an overlap that is equal to the threshold, and both sides are right.
-    Boxes that touch the picture's border are cut off after suppression, so their overlap is not known here.
+    Boxes that touch the image's border are cut off after suppression, so their overlap is not known here.
 
     Args:
         scale: of what may differ.
     """
-    crowds = [crowd(engine, picture) for engine in (plain, lean)]
+    crowds = [crowd(engine, image) for engine in (plain, lean)]
     if crowds[0].probs is not None:
         assert differences(*crowds).probs <= SCORE * scale
         return
     close(*crowds, scale)
-    kept = [answer(engine(picture, conf=CONF, iou=IOU, max_det=ALL)[0]) for engine in (plain, lean)]
+    kept = [answer(engine(image, conf=CONF, iou=IOU, max_det=ALL)[0]) for engine in (plain, lean)]
     disputed = [lone(*kept), lone(*reversed(kept))]
     for own, others, dropped in zip(disputed, reversed(disputed), reversed(crowds), strict=True):
         for row in own:
             assert on_a_brink(row, dropped, others), f"{row} is kept by one file, and nothing tells why"
 
 
-def crowd(engine: Engine, picture: Path) -> Answer:
-    return answer(engine(picture, conf=CONF, iou=1.0, max_det=ALL)[0])
+def crowd(engine: Engine, image: Path) -> Answer:
+    return answer(engine(image, conf=CONF, iou=1.0, max_det=ALL)[0])
 
 
 def close(one: Answer, other: Answer, scale: float) -> None:

@@ -32,12 +32,12 @@ from yolean.export import optimizer as optimize
 from yolean.export.evaluation import comparison as side_by_side
 from yolean.export.evaluation.agreement import Agreement, Differences, agreement, differences
 from yolean.export.evaluation.comparison import Speed, answers, compare_speed
-from yolean.export.files import check_target, find_pictures, spread, write_whole
+from yolean.export.files import check_target, find_images, spread, write_whole
 from yolean.export.optimizer import Job, Report, default_target
 from yolean.export.quantization import search as int8
 from yolean.export.quantization.calibration import whole
 from yolean.export.quantization.search import Quantiser
-from yolean.models import demo_pictures
+from yolean.models import demo_images
 
 PLAIN = Path(__file__).parents[1] / "golden" / "plain"
 FASTER = Speed(2.0, 1.0, 0.5, 0.4, 0.6, 7, 2, "CPUExecutionProvider")
@@ -55,13 +55,13 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a model and three pictures."""
+    """A folder with a model and three images."""
     folder = tmp_path_factory.mktemp("original")
-    (folder / "pictures").mkdir()
+    (folder / "images").mkdir()
     onnx.save(build(), folder / "m.onnx")
-    for number, picture in enumerate(demo_pictures()[:3]):
-        small = cv2.resize(cv2.imread(str(picture)), None, fx=0.4, fy=0.4)
-        cv2.imwrite(str(folder / f"pictures/{number}.png"), small)
+    for number, image in enumerate(demo_images()[:3]):
+        small = cv2.resize(cv2.imread(str(image)), None, fx=0.4, fy=0.4)
+        cv2.imwrite(str(folder / f"images/{number}.png"), small)
     return folder
 
 
@@ -108,7 +108,7 @@ def load(path: str | Path) -> Any:
 
 
 def same(one: Any, other: Any, folder: Path) -> Differences:
-    """The largest differences of two files over a folder's pictures."""
+    """The largest differences of two files over a folder's images."""
     found = Differences()
     for pair in answers(one, other, sorted(folder.glob("*.png"))):
         found = found.merge(differences(*pair))
@@ -126,7 +126,7 @@ def test_a_lean_file_is_made_beside_its_source() -> None:
     plain, lean = load("m.onnx"), load("m-lean.onnx")
     assert lean.spec.layout.kind == "lean"
     assert read_entry(lean.session.metadata)["precision"] == "fp32"
-    found = same(plain, lean, Path("pictures"))
+    found = same(plain, lean, Path("images"))
     assert found.matched > 10
     assert not found.missing + found.extra
     assert found.box is not None
@@ -136,7 +136,7 @@ def test_a_lean_file_is_made_beside_its_source() -> None:
 @pytest.mark.parametrize("stem", ["shapes", "shapes-seg", "shapes-pose", "shapes-obb", "shapes-cls"])
 def test_demo_models(stem: str, here: Path) -> None:
     source = PLAIN / f"{stem}.onnx"
-    text = made(source, "-o", "lean.onnx", "--report", "r.json", "--calibrate", "pictures")
+    text = made(source, "-o", "lean.onnx", "--report", "r.json", "--calibrate", "images")
     report = json.loads(Path("r.json").read_text())
     plain, lean = load(source), load("lean.onnx")
     kind = plain.spec.layout.kind
@@ -144,13 +144,13 @@ def test_demo_models(stem: str, here: Path) -> None:
     assert report["layout"][1] == lean.spec.layout.kind
     assert ("a classifier has no head" in text) == (plain.task == "classify")
     assert report["bytes"] == [source.stat().st_size, Path("lean.onnx").stat().st_size]
-    assert (report["differences"]["pictures"], report["agreement"]) == (3, None)
-    found = same(plain, lean, here / "pictures")
+    assert (report["differences"]["images"], report["agreement"]) == (3, None)
+    found = same(plain, lean, here / "images")
     for name, most in (("box", 0.05), ("keypoints", 0.05), ("score", 1e-4), ("probs", 1e-4)):
         assert (getattr(found, name) or 0) < most
 
 
-@pytest.mark.parametrize("options", [[], ["--half"], ["--int8", "--calibrate", "pictures"]])
+@pytest.mark.parametrize("options", [[], ["--half"], ["--int8", "--calibrate", "images"]])
 @pytest.mark.parametrize("settings", [{}, {"limit": 20}])
 def test_a_head_that_is_not_recognised_stays(options: list[str], settings: dict[str, Any]) -> None:
     onnx.save(build(**settings, spoil=True), "m.onnx")
@@ -162,7 +162,7 @@ def test_a_head_that_is_not_recognised_stays(options: list[str], settings: dict[
         output.shape for output in plain.session.outputs
     ]
     if not options:
-        found = same(plain, other, Path("pictures"))
+        found = same(plain, other, Path("images"))
         assert found.box is not None
         assert found.box < 0.01
         assert (found.missing, found.extra) == ((), ())
@@ -196,7 +196,7 @@ def test_more_outputs_than_yolean_knows_do_no_harm(more: str, settings: dict[str
     one, other = load("m.onnx"), load("m-lean.onnx")
     assert other.spec.layout.kind == ("raw" if "spoil" in settings else "lean")
     assert len(one.session.outputs) == one.spec.outputs + 1
-    assert same(one, other, Path("pictures")).matched > 10
+    assert same(one, other, Path("images")).matched > 10
 
 
 def test_answers_that_differ_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -280,7 +280,7 @@ def data_types(path: str) -> Counter[int]:
 @pytest.mark.parametrize("stem", ["m", "shapes-pose", "shapes-cls"])
 def test_half_precision_within_and_floats_outside(stem: str, here: Path) -> None:
     source = Path("m.onnx") if stem == "m" else PLAIN / f"{stem}.onnx"
-    text = made(source, "--half", "-o", "h.onnx", "--calibrate", "pictures", "--report", "r.json")
+    text = made(source, "--half", "-o", "h.onnx", "--calibrate", "images", "--report", "r.json")
     assert "fp16, " in text
     report = json.loads(Path("r.json").read_text())
     assert report["precision"] == "fp16"
@@ -294,7 +294,7 @@ def test_half_precision_within_and_floats_outside(stem: str, here: Path) -> None
     assert kinds[TensorProto.FLOAT16] > 10
     assert not kinds[TensorProto.FLOAT]
     assert Path("h.onnx").stat().st_size < 0.65 * source.stat().st_size
-    found = agreement(answers(load(source), engine, sorted((here / "pictures").iterdir())))
+    found = agreement(answers(load(source), engine, sorted((here / "images").iterdir())))
     assert found.score >= 0.95
     assert found.confidence_error is not None
     assert found.confidence_error < 0.01
@@ -302,7 +302,7 @@ def test_half_precision_within_and_floats_outside(stem: str, here: Path) -> None
 
 def test_a_lean_file_is_halved_as_it_is() -> None:
     made("m.onnx")
-    made("m-lean.onnx", "--half", "--calibrate", "pictures")
+    made("m-lean.onnx", "--half", "--calibrate", "images")
     lean, half = load("m-lean.onnx"), load("m-half.onnx")
     assert half.spec.layout == lean.spec.layout
     assert [one.name for one in half.session.outputs] == [one.name for one in lean.session.outputs]
@@ -316,13 +316,13 @@ def halves(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def test_a_source_in_half_precision_is_made_lean_and_keeps_it() -> None:
-    """Its own boxes are rounded to half a pixel of the tensor, which is several of a large picture.
+    """Its own boxes are rounded to half a pixel of the tensor, which is several of a large image.
 
     So what is decoded in numpy lies next to them, and the two are compared as INT8 and float are.
     """
     onnx.save(halves(build()), "m.onnx")
-    cv2.imwrite("pictures/large.png", cv2.resize(cv2.imread("pictures/0.png"), (2400, 1800)))
-    text = made("m.onnx", "--calibrate", "pictures", "--min-agreement", 0.9)
+    cv2.imwrite("images/large.png", cv2.resize(cv2.imread("images/0.png"), (2400, 1800)))
+    text = made("m.onnx", "--calibrate", "images", "--min-agreement", 0.9)
     assert "raw -> lean layout, fp16" in text
     assert "recall" in text
     engine = load("m-lean.onnx")
@@ -332,26 +332,26 @@ def test_a_source_in_half_precision_is_made_lean_and_keeps_it() -> None:
 
 def test_a_source_in_half_precision_with_an_unknown_head() -> None:
     onnx.save(halves(build(spoil=True)), "m.onnx")
-    assert "raw layout, fp16" in made("m.onnx", "--calibrate", "pictures", "--min-agreement", 0.9)
+    assert "raw layout, fp16" in made("m.onnx", "--calibrate", "images", "--min-agreement", 0.9)
     assert read_entry(load("m-lean.onnx").session.metadata)["precision"] == "fp16"
 
 
 # ---- eight bits -------------------------------------------------------------------------------------------
 
-INT8 = ("--int8", "--calibrate", "pictures", "--min-agreement", 0.5)
+INT8 = ("--int8", "--calibrate", "images", "--min-agreement", 0.5)
 
 
-def test_a_file_in_bytes_is_made_and_answers_pictures() -> None:
+def test_a_file_in_bytes_is_made_and_answers_images() -> None:
     text = made("m.onnx", *INT8, "--report", "r.json")
     assert text.startswith("m.onnx -> m-int8.onnx\n")
-    for line in ("  ranges     min-max", "  in float   0 of ", "  held out   1 of 3 pictures"):
+    for line in ("  ranges     min-max", "  in float   0 of ", "  held out   1 of 3 images"):
         assert line in text
     engine = load("m-int8.onnx")
     assert engine.spec.dtype == "uint8"
-    found = agreement(answers(load("m.onnx"), engine, sorted(Path("pictures").iterdir())))
+    found = agreement(answers(load("m.onnx"), engine, sorted(Path("images").iterdir())))
     assert found.score > 0.5
     report = json.loads(Path("r.json").read_text())
-    assert report["pictures"] == report["agreement"]["pictures"] == 1
+    assert report["images"] == report["agreement"]["images"] == 1
 
 
 def test_a_classifier_in_bytes() -> None:
@@ -407,13 +407,13 @@ def test_a_file_that_disagrees_is_refused(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_where_nothing_is_found_half_precision_is_refused() -> None:
     """Neither file finds an object, so that all agree: that is no proof."""
-    cv2.imwrite("pictures/0.png", np.full((64, 64, 3), 114, np.uint8))
+    cv2.imwrite("images/0.png", np.full((64, 64, 3), 114, np.uint8))
     for name in ("1", "2"):
-        Path(f"pictures/{name}.png").unlink()
+        Path(f"images/{name}.png").unlink()
     shapes = PLAIN / "shapes.onnx"
-    text = made(shapes, "--half", "--calibrate", "pictures", "-o", "o.onnx", status=3)
+    text = made(shapes, "--half", "--calibrate", "images", "-o", "o.onnx", status=3)
     assert "neither file finds an object" in text
-    made(shapes, "--calibrate", "pictures", "-o", "o.onnx")  # a cut is checked anchor by anchor
+    made(shapes, "--calibrate", "images", "-o", "o.onnx")  # a cut is checked anchor by anchor
 
 
 # ---- reports ----------------------------------------------------------------------------------------------
@@ -427,12 +427,12 @@ def test_where_nothing_is_found_half_precision_is_refused() -> None:
 )  # fmt: skip
 def test_reports_are_complete_and_finite(options: tuple[Any, ...], settings: dict[str, Any]) -> None:
     onnx.save(build(**settings), "m.onnx")
-    run("m.onnx", *options, "--calibrate", "pictures", "--report", "r.json")
+    run("m.onnx", *options, "--calibrate", "images", "--report", "r.json")
     text = Path("r.json").read_text()
     assert text.endswith("}\n")
     report = json.loads(text, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
     assert report.keys() == {
-        "source", "target", "task", "layout", "precision", "bytes", "pictures", "differences", "agreement",
+        "source", "target", "task", "layout", "precision", "bytes", "images", "differences", "agreement",
         "speed", "details", "notes", "problems", "written", "versions",
     }  # fmt: skip
     task = settings.get("task", "detect")
@@ -469,7 +469,7 @@ def test_lines_for_people() -> None:
         "b.onnx -> d.onnx",
         "  made       pose, end2end -> lean layout, int8, 12.3 MB -> 3.4 MB",
         "  in float   2 of 60",
-        "  answers    on 7 pictures: 20 objects, recall 1.000, precision 0.952, IoU 0.987, score -0.012, "
+        "  answers    on 7 images: 20 objects, recall 1.000, precision 0.952, IoU 0.987, score -0.012, "
         "keypoints 1.2 px",
         "  speed      0.50 of the source's time (0.40 to 0.60): 2.0 -> 1.0 ms, 2 threads, "
         "CPUExecutionProvider",
@@ -480,11 +480,11 @@ def test_lines_for_people() -> None:
     report = replace(report, agreement=None, speed=None, details={}, notes=[], problems=[], written=True)
     report.differences = Differences(1, 1, (0.251,), (), 0.0004, 2e-6, mask=0.001)
     assert list(lines(report))[2:] == [
-        "  answers    on 7 pictures: 1 object, box within 0.0004 px, score within 2e-06, mask IoU 0.999 or "
+        "  answers    on 7 images: 1 object, box within 0.0004 px, score within 2e-06, mask IoU 0.999 or "
         "more, 1 missing (best score 0.251)"
     ]
     report.differences = Differences(1, probs=1e-7)
-    assert list(lines(report))[2:] == ["  answers    on 7 pictures: probabilities within 1e-07"]
+    assert list(lines(report))[2:] == ["  answers    on 7 images: probabilities within 1e-07"]
 
 
 @pytest.mark.parametrize(
@@ -554,12 +554,12 @@ def half_already() -> None:
 
 
 def halved_already() -> None:
-    optimize.optimize(Job(Path("m.onnx"), half=True, pictures=Path("pictures"), min_agreement=0))
+    optimize.optimize(Job(Path("m.onnx"), half=True, images=Path("images"), min_agreement=0))
     os.replace("m-half.onnx", "m.onnx")
 
 
 def quantised_already() -> None:
-    optimize.optimize(Job(Path("m.onnx"), int8=True, pictures=Path("pictures"), min_agreement=0))
+    optimize.optimize(Job(Path("m.onnx"), int8=True, images=Path("images"), min_agreement=0))
     os.replace("m-int8.onnx", "m.onnx")
 
 
@@ -615,10 +615,10 @@ MODELS = [
     (cut_off, ["m.onnx"], "not a usable ONNX model"),
     (empty, ["m.onnx"], "m.onnx is empty"),
     (nothing, ["missing.onnx"], "missing.onnx does not exist"),
-    (nothing, ["pictures"], "pictures is a folder"),
+    (nothing, ["images"], "images is a folder"),
     (nothing, ["."], ". is a folder"),
     (nothing, ["/"], "/ is a folder"),
-    (nothing, ["pictures/0.png"], "not a usable ONNX model"),
+    (nothing, ["images/0.png"], "not a usable ONNX model"),
     (pytorch, ["m.pt"], "PyTorch weights"),
     (nothing_like_yolo, ["m.onnx"], "no Ultralytics metadata"),
     (two_inputs, ["m.onnx"], "not a YOLO export"),
@@ -663,73 +663,73 @@ def test_a_graph_that_is_too_old_for_bytes() -> None:
     assert "not one that yolean knows" in made("m.onnx")
 
 
-# ---- pictures that are refused ----------------------------------------------------------------------------
+# ---- images that are refused ----------------------------------------------------------------------------
 
 
-def one_picture() -> None:
+def one_image() -> None:
     for number in (1, 2):
-        Path(f"pictures/{number}.png").unlink()
+        Path(f"images/{number}.png").unlink()
 
 
-def no_picture() -> None:
-    for path in Path("pictures").iterdir():
+def no_image() -> None:
+    for path in Path("images").iterdir():
         path.unlink()
-    Path("pictures/notes.txt").write_text("none")
-    Path("pictures/folder.png").mkdir()
+    Path("images/notes.txt").write_text("none")
+    Path("images/folder.png").mkdir()
 
 
-def broken_pictures() -> None:
-    for path in Path("pictures").iterdir():
-        path.write_text("no picture")
+def broken_images() -> None:
+    for path in Path("images").iterdir():
+        path.write_text("no image")
 
 
 def nothing_to_see() -> None:
     Path("m.onnx").write_bytes((PLAIN / "shapes.onnx").read_bytes())
-    for path in Path("pictures").iterdir():
+    for path in Path("images").iterdir():
         cv2.imwrite(str(path), np.full((40, 60, 3), 114, np.uint8))
 
 
-PICTURES = [
+IMAGES = [
     (nothing, ["--int8"], "--int8 needs --calibrate"),
     (nothing, ["--half", *INT8], "--int8 and --half exclude each other"),
     (nothing, ["--int8", "--calibrate", "missing"], "missing is no folder"),
-    (nothing, ["--int8", "--calibrate", "pictures/0.png"], "0.png is no folder"),
-    (no_picture, [*INT8], "pictures holds no pictures"),
-    (no_picture, ["--calibrate", "pictures"], "pictures holds no pictures"),
-    (one_picture, [*INT8], "two pictures at least"),
-    (broken_pictures, [*INT8], "two pictures at least, one to check on; 0 can be read"),
-    (broken_pictures, ["--half", "--calibrate", "pictures"], "no pictures to compare"),
-    (nothing_to_see, [*INT8], "the model finds nothing in the pictures held out"),
+    (nothing, ["--int8", "--calibrate", "images/0.png"], "0.png is no folder"),
+    (no_image, [*INT8], "images holds no images"),
+    (no_image, ["--calibrate", "images"], "images holds no images"),
+    (one_image, [*INT8], "two images at least"),
+    (broken_images, [*INT8], "two images at least, one to check on; 0 can be read"),
+    (broken_images, ["--half", "--calibrate", "images"], "no images to compare"),
+    (nothing_to_see, [*INT8], "the model finds nothing in the images held out"),
 ]
 
 
 @pytest.mark.parametrize(
     ("make", "arguments", "message"),
-    PICTURES,
-    ids=[f"{make.__name__} {' '.join(map(str, words))}" for make, words, _ in PICTURES],
+    IMAGES,
+    ids=[f"{make.__name__} {' '.join(map(str, words))}" for make, words, _ in IMAGES],
 )
-def test_pictures_that_are_refused(make: Any, arguments: list[Any], message: str) -> None:
+def test_images_that_are_refused(make: Any, arguments: list[Any], message: str) -> None:
     make()
     assert message in refused("m.onnx", *arguments)
 
 
-def test_pictures_of_all_sorts() -> None:
+def test_images_of_all_sorts() -> None:
     """Folders in folders, many sizes, broken ones among good ones, and names that nobody expects."""
-    deep = Path("pictures/a b/ä日本")
+    deep = Path("images/a b/ä日本")
     deep.mkdir(parents=True)
-    image = cv2.imread("pictures/0.png")
+    image = cv2.imread("images/0.png")
     for size in ((1, 1), (7, 300), (500, 20), (640, 480)):
         content = cv2.imencode(".png", cv2.resize(image, size))[1].tobytes()
         (deep / f"[{size[0]}] *?.PNG").write_bytes(content)
-    cv2.imwrite("pictures/grey.png", image[..., 0])
-    Path("pictures/broken.jpg").write_text("no picture")
-    Path("pictures/empty.png").write_bytes(b"")
-    found = find_pictures(Path("pictures"))
+    cv2.imwrite("images/grey.png", image[..., 0])
+    Path("images/broken.jpg").write_text("no image")
+    Path("images/empty.png").write_bytes(b"")
+    found = find_images(Path("images"))
     assert len(found) == 10
-    assert "answers    on 8 pictures" in made("m.onnx", "--calibrate", "pictures")
+    assert "answers    on 8 images" in made("m.onnx", "--calibrate", "images")
     text = made("m.onnx", *INT8)
-    assert "held out   3 of 8 pictures" in text
-    assert "answers    on 3 pictures" in text
+    assert "held out   3 of 8 images" in text
+    assert "answers    on 3 images" in text
 
 
 # ---- targets ----------------------------------------------------------------------------------------------
@@ -771,7 +771,7 @@ def folder() -> None:
         (nothing, ["-o", "m.onnx/o.onnx"], "there is no folder m.onnx"),
         (nothing, ["-o", "o" * 300 + ".onnx"], "too long"),
         (nothing, ["--report", "missing/r.json"], "there is no folder missing"),
-        (nothing, ["--report", "pictures"], "pictures is a folder"),
+        (nothing, ["--report", "images"], "images is a folder"),
     ],
 )
 def test_targets_that_are_refused_at_once(
@@ -797,8 +797,8 @@ def test_devices_and_pipes_are_not_replaced(option: str) -> None:
 
 def test_a_folder_that_is_read_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """Root may write everywhere, so that the answer is made up here."""
-    monkeypatch.setattr(os, "access", lambda path, mode: str(path) != "pictures" or mode != os.W_OK)
-    assert "the folder pictures is read-only" in refused("m.onnx", "-o", "pictures/o.onnx")
+    monkeypatch.setattr(os, "access", lambda path, mode: str(path) != "images" or mode != os.W_OK)
+    assert "the folder images is read-only" in refused("m.onnx", "-o", "images/o.onnx")
 
 
 def test_overwriting() -> None:
@@ -928,8 +928,8 @@ def test_spread(number: int, most: int, expected: list[int]) -> None:
     assert spread(range(number), most) == expected
 
 
-def test_the_demo_pictures_serve_where_no_folder_is_named() -> None:
-    assert find_pictures(None) == demo_pictures()
+def test_the_demo_images_serve_where_no_folder_is_named() -> None:
+    assert find_images(None) == demo_images()
 
 
 def test_targets_that_are_free() -> None:

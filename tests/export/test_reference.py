@@ -21,17 +21,17 @@ def run(*arguments):
 def test_the_demo_models_equal_it(tmp_path):
     done = run("--models", GOLDEN / "plain", "--reference", tmp_path)
     assert done.exit_code == 0, done.output
-    assert "all 20 pictures agree" in done.output
+    assert "all 20 images agree" in done.output
     # Numbers may differ from version to version, what is told may not.
     for name in DEMO_MODELS.values():
         made, kept = (json.loads((folder / f"{name}.json").read_text()) for folder in (tmp_path, GOLDEN))
         assert list(made) == list(kept)
-        pictures = {key: list(answer) for key, answer in kept["images"].items()}
-        assert {key: list(answer) for key, answer in made["images"].items()} == pictures
+        images = {key: list(answer) for key, answer in kept["images"].items()}
+        assert {key: list(answer) for key, answer in made["images"].items()} == images
 
 
 def test_it_is_not_asked_about_lean_files(tmp_path):
     done = run("--models", demo_model().parent, "--reference", tmp_path)
     assert done.exit_code == 0, done.output
     assert "shapes.onnx: Ultralytics was not asked: a lean file" in done.output
-    assert "all 4 pictures agree" in done.output  # the classifier's
+    assert "all 4 images agree" in done.output  # the classifier's

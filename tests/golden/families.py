@@ -1,10 +1,10 @@
 """Builds small models of every family and export variant, with Ultralytics' answers beside them.
 
-    python tests/golden/families.py FOLDER PICTURES [--only PATTERN]
+    python tests/golden/families.py FOLDER IMAGES [--only PATTERN]
 
 The models come from the configurations that ship with Ultralytics, in their smallest scale, and have
 random weights. Such a network finds nothing: its scores hardly vary. So its normalisation layers are
-settled on the pictures, and the last convolutions of the head are rescaled until a few hundred anchors pass
+settled on the images, and the last convolutions of the head are rescaled until a few hundred anchors pass
 the usual confidence, with boxes, masks, keypoints and angles of all sorts. That asks more of the decoders
 than trained weights do. Writes FOLDER/<name>.onnx and FOLDER/<name>.json, the latter in the format of
 `benchmarks/peers/reference.py`, and leaves alone what is there already.
@@ -116,14 +116,14 @@ RECIPES = (
 )
 
 
-def read(pictures: list[Path], channels: int) -> torch.Tensor:
+def read(image_paths: list[Path], channels: int) -> torch.Tensor:
     """(N, channels, SIDE, SIDE) float32 from 0 to 1, squeezed: good enough to get the statistics."""
     flag = cv2.IMREAD_GRAYSCALE if channels == 1 else cv2.IMREAD_COLOR
-    planes = [cv2.resize(cv2.imread(str(p), flag), (SIDE, SIDE)).reshape(SIDE, SIDE, -1) for p in pictures]
+    planes = [cv2.resize(cv2.imread(str(p), flag), (SIDE, SIDE)).reshape(SIDE, SIDE, -1) for p in image_paths]
     return torch.from_numpy(np.stack(planes)[..., ::-1].transpose(0, 3, 1, 2) / np.float32(255)).contiguous()
 
 
-def build(recipe: Recipe, folder: Path, pictures: list[Path]) -> YOLO:
+def build(recipe: Recipe, folder: Path, image_paths: list[Path]) -> YOLO:
     """The network of a recipe, with lively weights that are the same every time."""
     torch.manual_seed(0)
     config = yaml_model_load(f"{recipe.config}.yaml") | recipe.changes
@@ -134,7 +134,7 @@ def build(recipe: Recipe, folder: Path, pictures: list[Path]) -> YOLO:
     if channels != 3:  # YOLO() does not pass it on
         yolo.model = type(network)(str(path), ch=channels, verbose=False)
         yolo.model.task, yolo.model.args, network = network.task, network.args, yolo.model
-    images = read(pictures, channels)
+    images = read(image_paths, channels)
     with torch.no_grad():
         settle(network, images)
         enliven(network, images)
@@ -142,7 +142,7 @@ def build(recipe: Recipe, folder: Path, pictures: list[Path]) -> YOLO:
 
 
 def settle(network: nn.Module, images: torch.Tensor) -> None:
-    """Give the normalisation layers the statistics of these pictures."""
+    """Give the normalisation layers the statistics of these images."""
     layers = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
     for layer in layers:
         layer.reset_running_stats()
@@ -153,7 +153,7 @@ def settle(network: nn.Module, images: torch.Tensor) -> None:
 
 
 def enliven(network: Any, images: torch.Tensor) -> None:
-    """Rescale the last layers of the head, so that all they say varies over the pictures."""
+    """Rescale the last layers of the head, so that all they say varies over the images."""
     head = network.model[-1]
     if hasattr(head, "linear"):
         (out,) = outputs(network, images, [head.linear])
@@ -182,7 +182,7 @@ def enliven(network: Any, images: torch.Tensor) -> None:
 
 
 def outputs(network: nn.Module, images: torch.Tensor, layers: list[Any]) -> list[torch.Tensor]:
-    """What these layers give for the pictures."""
+    """What these layers give for the images."""
     found: dict[nn.Module, torch.Tensor] = {}
     hooks = [layer.register_forward_hook(lambda own, _, out: found.update({own: out})) for layer in layers]
     network(images)
@@ -204,14 +204,14 @@ def rescale(layer: nn.Conv2d, value: torch.Tensor, scale: float, shift: torch.Te
     layer.bias.copy_((layer.bias - mean) * factor + shift)
 
 
-def answers(model: Path, task: str, imgsz: Any, batch: int, pictures: list[Path]) -> dict[str, Any]:
-    """What Ultralytics says of the pictures, as the JSON file holds it."""
+def answers(model: Path, task: str, imgsz: Any, batch: int, image_paths: list[Path]) -> dict[str, Any]:
+    """What Ultralytics says of the images, as the JSON file holds it."""
     yolo = YOLO(str(model), task=task)
-    paths = [str(p) for p in pictures]
+    paths = [str(p) for p in image_paths]
     paths += paths[: -len(paths) % batch]  # a fixed batch must be full
     groups = [paths[i : i + batch] for i in range(0, len(paths), batch)]
     options = OPTIONS | {"imgsz": imgsz, "batch": batch, "device": "cpu", "verbose": False}
-    # A list goes through PIL, which decodes grey pictures otherwise than the loader of files.
+    # A list goes through PIL, which decodes grey images otherwise than the loader of files.
     found = [r for group in groups for r in yolo.predict(group if batch > 1 else group[0], **options)]
     images = {Path(result.path).name: answer(result) for result in found}
     return {"model": model.name, "ultralytics": __version__} | OPTIONS | {"imgsz": imgsz, "images": images}
@@ -230,20 +230,22 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description="Build models of every family, with Ultralytics' answers.")
     parser.add_argument("folder", type=Path)
-    parser.add_argument("pictures", type=Path)
+    parser.add_argument("images", type=Path)
     parser.add_argument("--only", type=re.compile, default=re.compile(""), help="names that match")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
-    pictures = sorted(p for p in options.pictures.iterdir() if p.suffix.lower() in {".jpg", ".jpeg", ".png"})
+    image_paths = sorted(
+        p for p in options.image_paths.iterdir() if p.suffix.lower() in {".jpg", ".jpeg", ".png"}
+    )
     for recipe in RECIPES:
         wanted = list(exports(recipe, options.folder, options.only))
         if not wanted:
             continue
-        yolo = build(recipe, options.folder, pictures)
+        yolo = build(recipe, options.folder, image_paths)
         for target, arguments in wanted:
             yolo.model.pt_path = str(target.with_suffix(".pt"))  # the exporter names its file after it
             yolo.export(format="onnx", device="cpu", verbose=False, **arguments)
-            said = answers(target, yolo.task, arguments["imgsz"], arguments["batch"], pictures)
+            said = answers(target, yolo.task, arguments["imgsz"], arguments["batch"], image_paths)
             target.with_suffix(".json").write_text(json.dumps(said) + "\n")
             print(target, {name: len(one.get("cls", ())) for name, one in said["images"].items()}, flush=True)
 

@@ -1,7 +1,7 @@
 """Yolean's answers against Ultralytics', for the demo models and, where they are, for real ones.
 
 `<model>.json` is what Ultralytics answered, with the plain export in `plain/` of each demo model:
-`benchmarks/peers/reference.py` asked it. Real models, pictures and answers are looked for in `../shared`
+`benchmarks/peers/reference.py` asked it. Real models, images and answers are looked for in `../shared`
 beside the repository, or where `YOLEAN_SHARED` says.
 """
 
@@ -33,13 +33,13 @@ def references():
     return [pytest.param(*row, id=f"{row[1].parent.name}-{row[0].stem}") for row in found + real]
 
 
-@pytest.mark.parametrize(("reference", "models", "pictures"), references())
-def test_answers_equal_ultralytics(reference, models, pictures):
+@pytest.mark.parametrize(("reference", "models", "images"), references())
+def test_answers_equal_ultralytics(reference, models, images):
     expected = json.loads(reference.read_text())
     model = yolean.load(models / expected["model"], device="cpu")
     for name, answer in expected["images"].items():
         options = {key: expected[key] for key in ("conf", "iou", "max_det")}
-        found = model(pictures / name, **options)[0]
+        found = model(images / name, **options)[0]
         assert list(found.orig_shape) == answer["shape"]
         compare = same_classification if "top5" in answer else same_objects
         compare(found, answer)

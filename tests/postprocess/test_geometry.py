@@ -19,7 +19,7 @@ unit = st.floats(0, 1, width=32)
         ((720, 1280), (640, 640), (360, 640), (0, 140)),  # landscape
         ((640, 640), (640, 640), (640, 640), (0, 0)),  # fits as it is
         ((480, 639), (640, 640), (481, 640), (0, 79)),  # odd padding: 159 rows, the larger half below
-        ((100, 50), (640, 640), (640, 320), (160, 0)),  # small pictures are enlarged
+        ((100, 50), (640, 640), (640, 320), (160, 0)),  # small images are enlarged
         ((3, 1000), (640, 640), (2, 640), (0, 319)),  # 1.92 rows are rounded
         ((1, 1000), (64, 64), (1, 64), (0, 31)),  # 0.064 rows: at least one
         ((50, 100), (32, 640), (32, 64), (288, 0)),  # a static export that is not square

@@ -70,7 +70,7 @@ def outline(mask):
 
 
 def test_parts_are_joined_before_they_are_clipped():
-    # All three parts reach beyond the picture; clipped first, their nearest vertices would be others.
+    # All three parts reach beyond the image; clipped first, their nearest vertices would be others.
     geometry = Geometry((40, 40), (40, 60), (40, 40), (0, 0))
     mask = np.zeros((40, 60), np.uint8)
     mask[2:8, 30:58], mask[14:20, 36:59], mask[30:34, 20:50] = 1, 1, 1

@@ -20,7 +20,7 @@ from yolean.serving.scheduler import ClientGone
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data; boundary=XX"
-JPEG = b"\xff\xd8\xff\xe0 not much of a picture \r\n--\xff\xd9"
+JPEG = b"\xff\xd8\xff\xe0 not much of an image \r\n--\xff\xd9"
 DECLARED = (InputError, UnknownBody, BodyTooLarge)
 
 
@@ -222,7 +222,7 @@ def test_a_form_in_pieces_is_the_same_as_in_one():
         (b"--XX\r\n", MULTIPART, "cut off"),
         (multipart(file())[:-8], MULTIPART, "cut off"),  # no closing boundary
         (file()[:30], MULTIPART, "cut off"),  # within a header
-        (file()[:70], MULTIPART, "cut off"),  # within the picture
+        (file()[:70], MULTIPART, "cut off"),  # within the image
         (file() + b"--XX-", MULTIPART, "cut off"),  # within the closing boundary
         (
             multipart(part(b'Content-Disposition: form-data; name="a"', b"b", b"\n")),
@@ -413,7 +413,7 @@ def test_what_is_no_finite_number_gets_no_further_than_to_the_arguments(number, 
         "application/octet-stream",
     ],
 )
-def test_a_picture_may_be_the_body_itself(kind):
+def test_a_image_may_be_the_body_itself(kind):
     found = submit(JPEG, kind, b"size=640&iou=0.5")
     assert (found.fields, found.files, found.raw) == ({"size": "640", "iou": "0.5"}, {}, JPEG)
     assert submit(b"", kind).raw == b""
@@ -556,11 +556,11 @@ def test_any_content_type_is_understood_or_refused_in_one_line(kind):
 @settings(max_examples=60, deadline=None)
 @given(
     fields=st.dictionaries(st.text("abcdefg", min_size=1, max_size=5), st.text(max_size=40), max_size=8),
-    picture=st.binary(max_size=2000),
+    image=st.binary(max_size=2000),
     step=st.integers(1, 500),
 )
-def test_what_requests_sends_is_what_is_found(fields, picture, step):
-    made = requests.Request("POST", "http://a", files={"image": ("x.jpg", picture)}, data=fields).prepare()
+def test_what_requests_sends_is_what_is_found(fields, image, step):
+    made = requests.Request("POST", "http://a", files={"image": ("x.jpg", image)}, data=fields).prepare()
     chunks = [made.body[i : i + step] for i in range(0, len(made.body), step)]
     found = asyncio.run(read_submission(request(chunks, made.headers["content-type"]), 10**6))
-    assert (found.fields, found.files) == (fields, {"image": picture})
+    assert (found.fields, found.files) == (fields, {"image": image})

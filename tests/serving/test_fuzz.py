@@ -26,10 +26,10 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from yolean.models import demo_pictures
+from yolean.models import demo_images
 
 KEY = "a-key-of-the-tests"
-SHAPES = demo_pictures()[0].read_bytes()
+SHAPES = demo_images()[0].read_bytes()
 MAX_SECONDS = 10.0
 MAX_MEGABYTES = 1500
 
@@ -146,7 +146,7 @@ def victim(start_module_server: Callable[..., Any]) -> Iterator[Victim]:
 
 # ---- a: bodies and types ----------------------------------------------------------------------------------
 
-SMALL = cv2.imencode(".jpg", cv2.resize(cv2.imread(str(demo_pictures()[0])), (48, 40)))[1].tobytes()
+SMALL = cv2.imencode(".jpg", cv2.resize(cv2.imread(str(demo_images()[0])), (48, 40)))[1].tobytes()
 
 NAMES = [
     *("image", "url", "size", "confidence", "iou", "file", "source", "imgsz", "conf", "model", ""),
@@ -252,7 +252,7 @@ def send_bodies(victim: Victim, number: int, randomly: bool) -> None:
     send()
 
 
-# ---- b: pictures ------------------------------------------------------------------------------------------
+# ---- b: images ------------------------------------------------------------------------------------------
 
 
 def saved(image: Image.Image, kind: str, **options: Any) -> bytes:
@@ -261,9 +261,9 @@ def saved(image: Image.Image, kind: str, **options: Any) -> bytes:
     return file.getvalue()
 
 
-def sound_pictures() -> list[bytes]:
-    """Small pictures of all formats, in the variants that take other ways through their decoders."""
-    pixels = cv2.resize(cv2.imread(str(demo_pictures()[0])), (64, 48))
+def sound_images() -> list[bytes]:
+    """Small images of all formats, in the variants that take other ways through their decoders."""
+    pixels = cv2.resize(cv2.imread(str(demo_images()[0])), (64, 48))
     image = Image.fromarray(pixels[..., ::-1])
     exif = Image.Exif()
     exif[274], exif[271] = 6, "maker"
@@ -281,14 +281,14 @@ def sound_pictures() -> list[bytes]:
         saved(image, "AVIF", exif=exif), saved(image.convert("RGBA"), "AVIF"),
     ]  # fmt: skip
     deep = (pixels.astype(np.uint16) << 8) + 7
-    for picture, suffix in (
+    for sound, suffix in (
         (deep, ".png"),
         (deep, ".tiff"),
         (pixels, ".jp2"),
         (pixels, ".ppm"),
         (pixels, ".avif"),
     ):
-        done, data = cv2.imencode(suffix, picture)
+        done, data = cv2.imencode(suffix, sound)
         assert done
         found.append(data.tobytes())
     return found
@@ -300,14 +300,14 @@ EXTREMES = [
 ]
 
 
-def damaged(pictures: list[bytes], chance: random.Random) -> bytes:
-    """One of the pictures, cut off, overwritten, or put together with another."""
-    found = chance.choice(pictures)
+def damaged(images: list[bytes], chance: random.Random) -> bytes:
+    """One of the images, cut off, overwritten, or put together with another."""
+    found = chance.choice(images)
     way = chance.random()
     if way < 0.15:
         return found[: chance.randrange(len(found))]
     if way < 0.25:
-        other = chance.choice(pictures)
+        other = chance.choice(images)
         return found[: chance.randrange(len(found))] + other[chance.randrange(len(other)) :]
     changed = bytearray(found)
     for _ in range(chance.choice((1, 1, 2, 4, 16))):
@@ -328,19 +328,19 @@ def damaged(pictures: list[bytes], chance: random.Random) -> bytes:
 MODELS = ["shapes-cls", "shapes-cls", "shapes?imgsz=32", "shapes-seg?size=32&confidence=0.01"]
 
 
-def send_pictures(victim: Victim, number: int, seed: int) -> None:
-    chance, pictures = random.Random(seed), sound_pictures()
+def send_images(victim: Victim, number: int, seed: int) -> None:
+    chance, images = random.Random(seed), sound_images()
     sound = Counter(
-        victim.ask("pictures", "POST", "/v1/predict/shapes-cls", data, content_type="image/x")
-        for data in pictures
+        victim.ask("images", "POST", "/v1/predict/shapes-cls", data, content_type="image/x")
+        for data in images
     )
-    assert sound[200] == len(pictures) - 3  # not animated PNG, JPEG 2000 and PNM
-    for _ in range(number - len(pictures)):
+    assert sound[200] == len(images) - 3  # not animated PNG, JPEG 2000 and PNM
+    for _ in range(number - len(images)):
         model = chance.choice(
             ("shapes-cls", "shapes-cls", "shapes?imgsz=32", "shapes-seg?size=32&confidence=0.01")
         )
-        data, started = damaged(pictures, chance), time.monotonic()
-        status = victim.ask("pictures", "POST", f"/v1/predict/{model}", data, content_type="image/x")
+        data, started = damaged(images, chance), time.monotonic()
+        status = victim.ask("images", "POST", f"/v1/predict/{model}", data, content_type="image/x")
         assert status in (200, 400, 415), data
         assert time.monotonic() - started < MAX_SECONDS / 2, data
 
@@ -360,7 +360,7 @@ def run_schemathesis(victim: Victim, folder: Path, examples: int) -> None:
     options = [
         "run", "openapi.json", "--url", victim.server.url, "-H", f"x-api-key: {KEY}",
         "--max-examples", str(examples), "--continue-on-failure", "--no-color",
-        # Bytes that are a string of format "binary" need not be a picture.
+        # Bytes that are a string of format "binary" need not be an image.
         "--exclude-checks", "positive_data_acceptance",
     ]  # fmt: skip
     done = subprocess.run(
@@ -445,8 +445,8 @@ def test_some_malformed_bodies(victim: Victim) -> None:
     send_bodies(victim, 120, randomly=False)
 
 
-def test_some_damaged_pictures(victim: Victim) -> None:
-    send_pictures(victim, 150, seed=1)
+def test_some_damaged_images(victim: Victim) -> None:
+    send_images(victim, 150, seed=1)
 
 
 def test_some_garbage(victim: Victim) -> None:
@@ -461,7 +461,7 @@ def test_ten_thousand_malformed_requests(
     wanted = predict(victim.server)
     parts: list[Callable[[], None]] = [
         lambda: send_bodies(victim, 5000, randomly=True),
-        lambda: send_pictures(victim, 6000, seed),
+        lambda: send_images(victim, 6000, seed),
         lambda: run_schemathesis(victim, tmp_path, examples=80),
         lambda: send_garbage(victim, 3000, seed),
     ]

@@ -13,7 +13,7 @@ from subprocess import PIPE
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from yolean.models import demo_model, demo_pictures
+from yolean.models import demo_images, demo_model
 from yolean.server import create_app
 from yolean.serving.metrics import CONTENT_TYPE, SHARED_FOLDER, Metrics
 from yolean.serving.settings import Place, Settings
@@ -158,13 +158,13 @@ def test_nothing_that_a_client_writes_becomes_a_label():
         async with running(app):
             while (await ask(app, "/readyz", method="GET"))[0] != 200:
                 await asyncio.sleep(0.01)
-            picture = demo_pictures()[0].read_bytes()
+            image = demo_images()[0].read_bytes()
             jpeg = [(b"content-type", b"image/jpeg")]
-            assert (await ask(app, "/v1/predict/mine", picture, jpeg))[0] == 200
+            assert (await ask(app, "/v1/predict/mine", image, jpeg))[0] == 200
             for path in ("/v1/predict/EVIL", "/v1/predict/mine?EVIL=1", "/v1/predict/mine?size=EVIL",
                          "/?model=EVIL", "/?model=http://EVIL/EVIL", "/v1/models/EVIL", "/EVIL"):  # fmt: skip
-                assert 400 <= (await ask(app, path, picture, jpeg))[0] < 500
-            assert (await ask(app, "/v1/predict/mine", picture, [(b"content-type", b"EVIL/EVIL")]))[0] == 415
+                assert 400 <= (await ask(app, path, image, jpeg))[0] < 500
+            assert (await ask(app, "/v1/predict/mine", image, [(b"content-type", b"EVIL/EVIL")]))[0] == 415
             assert (await ask(app, "/v1/predict/mine", b"EVIL", jpeg))[0] == 415
             return await ask(app, "/metrics", method="GET")
 

@@ -14,7 +14,7 @@ from yolean.serving import middleware as module
 from yolean.serving.bodies import BodyTooLarge, UnknownBody
 from yolean.serving.error_responses import NotAllowed, NotFound, reply_to
 from yolean.serving.fetch.fetcher import FetchError
-from yolean.serving.image_guard.headers import NotAPicture
+from yolean.serving.image_guard.headers import NotAImage
 from yolean.serving.middleware import Access
 from yolean.serving.scheduler import ClientGone, DeadlineError
 from yolean.serving.shutdown import Traffic
@@ -231,7 +231,7 @@ ERRORS = [
     (HTTPException(404), 404, {}),
     (HTTPException(405, headers={"Allow": "POST"}), 405, {"allow": "POST"}),
     (BodyTooLarge("too large"), 413, {"connection": "close"}),
-    (NotAPicture("no picture"), 415, {}),
+    (NotAImage("no image"), 415, {}),
     (UnknownBody("no body"), 415, {}),
     (FetchError("not there"), 422, {}),
     (ServerBusy("full", 7), 503, {"retry-after": "7"}),
@@ -269,12 +269,12 @@ def test_what_a_client_can_mend_it_is_told(error):
     assert json.loads(Exchange(raising(error)).run().content)["message"] == str(error)
 
 
-def test_what_the_runtime_says_about_a_picture_is_not_told():
+def test_what_the_runtime_says_about_a_image_is_not_told():
     message = json.loads(Exchange(raising(ModelError("/opt/onnxruntime/core/graph.cc:12"))).run().content)[
         "message"
     ]
     assert "onnxruntime" not in message
-    assert "picture" in message
+    assert "image" in message
 
 
 @pytest.mark.parametrize("error", [e for e, status, _ in ERRORS if status == 500], ids=repr)

@@ -8,12 +8,12 @@ from hashlib import sha256
 
 import pytest
 from yolean.engine.errors import InputError
-from yolean.models import DEMO_MODELS, demo_model, demo_pictures
+from yolean.models import DEMO_MODELS, demo_images, demo_model
 from yolean.serving.dialects.hub import encode
 from yolean.serving.model_registry import Registry
 from yolean.serving.settings import Place
 
-PICTURE = demo_pictures()[0].read_bytes()
+IMAGE = demo_images()[0].read_bytes()
 
 
 class Loads(list):
@@ -135,7 +135,7 @@ def test_a_replaced_file_is_loaded_and_who_holds_the_old_one_is_not_disturbed(wa
     assert after.digest != before.digest
     assert after.loaded_at >= before.loaded_at
     assert models["a"] is before  # readers keep what they read
-    (results,) = before.engine(PICTURE)
+    (results,) = before.engine(IMAGE)
     assert results.task == "detect"
     assert len(results) > 3
 

@@ -12,7 +12,7 @@ import pytest
 import yolean
 from starlette.routing import Route
 from yolean.engine.errors import InputError
-from yolean.models import DEMO_MODELS, demo_model, demo_pictures
+from yolean.models import DEMO_MODELS, demo_images, demo_model
 from yolean.server import create_app
 from yolean.serving.dialects.arguments import Arguments, read_arguments
 from yolean.serving.dialects.hub import answer, encode
@@ -230,16 +230,16 @@ def limits(api, schema):
 @pytest.mark.parametrize("kind", ["", "Upload", "Address"])
 def test_fields_ranges_and_defaults_are_those_of_the_contract(api, form, kind):
     schema = api["components"]["schemas"][f"{form}{kind}"]
-    expected, picture, address = (
+    expected, image, address = (
         dict(RANGES[form]),
         *(("image", "url") if form == "First" else ("file", "source")),
     )
     if kind == "Upload":
         del expected[address]
-        assert schema["properties"][picture]["format"] == "binary"
-    assert schema.get("required", []) == {"": [], "Upload": [picture], "Address": [address]}[kind]
+        assert schema["properties"][image]["format"] == "binary"
+    assert schema.get("required", []) == {"": [], "Upload": [image], "Address": [address]}[kind]
     assert schema["additionalProperties"] is False
-    assert schema["properties"].keys() - {picture} == expected.keys()
+    assert schema["properties"].keys() - {image} == expected.keys()
     for name, (low, high, default) in expected.items():
         field = schema["properties"][name]
         assert limits(api, field)[1:] == (low, high), name
@@ -284,7 +284,7 @@ def test_where_a_field_names_the_model_only_the_second_form_is_taken(api):
 
 
 @pytest.mark.parametrize("path", ["/v1/predict/{model_id}", "/"])
-def test_the_arguments_of_a_bare_picture_stand_in_the_query(api, path):
+def test_the_arguments_of_a_bare_image_stand_in_the_query(api, path):
     operation = api["paths"][path]["post"]
     in_query = {p["name"] for p in operation.get("parameters", []) if p["in"] == "query"}
     assert in_query >= {"imgsz", "conf", "iou"}
@@ -301,7 +301,7 @@ def test_answers_are_as_described(api, task):
     engine = yolean.load(demo_model(task), "cpu", threads=1)
     served = Served(DEMO_MODELS[task], demo_model(task), "0", {1: engine})
     for conf in (0.05, 1.0):  # many objects, and none
-        (results,) = engine(str(demo_pictures()[0]), conf=conf)
+        (results,) = engine(str(demo_images()[0]), conf=conf)
         for form, name in (("first", "FirstAnswer"), ("second", "SecondAnswer")):
             arguments = Arguments(form, None, "url", None, "size", conf, 0.45, None)
             body = json.loads(answer(results, arguments, served))

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from yolean.engine.errors import InputError, ModelError, ServerBusy, YoleanError
-from yolean.models import DEMO_MODELS, demo_model, demo_pictures
+from yolean.models import DEMO_MODELS, demo_images, demo_model
 from yolean.postprocess.detections import Options
 from yolean.server import create_app
 from yolean.serving import scheduler as module
@@ -25,7 +25,7 @@ from yolean.serving.scheduler import ClientGone, DeadlineError, Job, Scheduler
 from yolean.serving.settings import Place, Settings
 
 PATIENCE = 10.0  # seconds after which a test fails instead of hanging
-PICTURE = cv2.imencode(".png", np.full((8, 8, 3), 99, np.uint8))[1].tobytes()
+IMAGE = cv2.imencode(".png", np.full((8, 8, 3), 99, np.uint8))[1].tobytes()
 STAGES = {"queue", "decode", "preprocess", "inference", "postprocess"}
 
 
@@ -37,7 +37,7 @@ class Results(SimpleNamespace):
 
 
 class FakeEngine:
-    """Answers every picture with its name. Waits in `infer` while `gate` is closed.
+    """Answers every image with its name. Waits in `infer` while `gate` is closed.
 
     `fails` gives the error for the names of a run, `milliseconds` is what a run says that it took.
     """
@@ -110,7 +110,7 @@ def fake(engine, *narrower, batches=None):
 
 
 def job(
-    served, name="a", data=PICTURE, render=lambda results: results.name.encode(), seconds=60.0, size=(32, 32)
+    served, name="a", data=IMAGE, render=lambda results: results.name.encode(), seconds=60.0, size=(32, 32)
 ):
     return Job(served, data, name, size, Options(), render, perf_counter() + seconds)
 
@@ -437,25 +437,25 @@ def test_a_lane_outlives_the_loop_that_has_asked_it(start):
 
 @pytest.mark.parametrize(
     "data",
-    [b"no picture at all", PICTURE[:40], b"", PICTURE[:-20] + b"\0" * 20],
+    [b"no image at all", IMAGE[:40], b"", IMAGE[:-20] + b"\0" * 20],
     ids=["text", "cut off", "empty", "damaged"],
 )
-def test_one_bad_picture_fails_alone(start, data):
+def test_one_bad_image_fails_alone(start, data):
     engine, scheduler = FakeEngine(), start(cores=2)
 
     async def go():
         names = ["a", "bad", "b"]
-        jobs = [job(fake(engine), name, data if name == "bad" else PICTURE) for name in names]
+        jobs = [job(fake(engine), name, data if name == "bad" else IMAGE) for name in names]
         return await asyncio.gather(*in_background(scheduler, *jobs), return_exceptions=True)
 
     first, bad, last = run(go())
     assert (first, last) == (b"a", b"b")
-    if data[:50] != PICTURE[:50]:  # a damaged end may be decoded as far as it goes
+    if data[:50] != IMAGE[:50]:  # a damaged end may be decoded as far as it goes
         assert isinstance(bad, YoleanError)
     assert sorted(engine.names)[:2] == ["a", "b"]
 
 
-def test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded(start):
+def test_a_image_of_too_many_pixels_is_refused_before_it_is_decoded(start):
     engine, scheduler = FakeEngine(), start(max_pixels=63)
     with pytest.raises(InputError, match="a: "):
         run(one_job(scheduler, engine))
@@ -612,7 +612,7 @@ def test_who_waits_for_room_among_the_decoded_is_told_so_and_not_that_decoding_w
 
 
 def test_what_waits_for_a_batch_counts_as_waiting(start):
-    # They hold decoded pictures: a queue without end there would be the end of the memory.
+    # They hold decoded images: a queue without end there would be the end of the memory.
     engine, scheduler = FakeEngine(), start(cores=2, max_queue=5)
     served = batched(engine)
 
@@ -711,7 +711,7 @@ def test_answers_to_many_at_once_are_byte_for_byte_those_to_one_after_the_other(
     registry = Registry([Place(demo_model(task)) for task in DEMO_MODELS], "cpu", scheduler.widths)
     registry.refresh()
     assert not registry.failures
-    pictures = [picture.read_bytes() for picture in demo_pictures()]
+    images = [image.read_bytes() for image in demo_images()]
     arguments = Arguments("first", None, "url", None, "size", 0.25, 0.45, None)
 
     def real(served, data):
@@ -726,7 +726,7 @@ def test_answers_to_many_at_once_are_byte_for_byte_those_to_one_after_the_other(
             perf_counter() + 60,
         )
 
-    wanted = [(served, data) for served in registry.models.values() for data in pictures]
+    wanted = [(served, data) for served in registry.models.values() for data in images]
 
     async def go():
         alone = [await scheduler.run(real(*each), never) for each in wanted]

@@ -25,11 +25,11 @@ from click.testing import CliRunner
 from PIL import Image
 from yolean.cli.main import cli
 from yolean.engine.pipeline import Engine
-from yolean.models import DEMO_MODELS, demo_model, demo_pictures
+from yolean.models import DEMO_MODELS, demo_images, demo_model
 from yolean.serving import supervisor as process
 
-PICTURES = {picture.stem: picture for picture in demo_pictures()}
-SHAPES = PICTURES["shapes"].read_bytes()
+IMAGES = {image.stem: image for image in demo_images()}
+SHAPES = IMAGES["shapes"].read_bytes()
 PREDICT = "/v1/predict/shapes"
 KEY = "a-key-of-the-tests"
 ORIGIN = "https://page.example"
@@ -99,8 +99,8 @@ def hollow_png(width: int, height: int) -> bytes:
 
 
 def jpeg_turned(orientation: int) -> bytes:
-    """The demo picture, stored so that its EXIF orientation turns it upright."""
-    upright = Image.open(PICTURES["shapes"])
+    """The demo image, stored so that its EXIF orientation turns it upright."""
+    upright = Image.open(IMAGES["shapes"])
     stored = {
         3: Image.Transpose.ROTATE_180, 6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270,
     }[orientation]  # fmt: skip
@@ -114,31 +114,29 @@ def jpeg_turned(orientation: int) -> bytes:
 # ---- predictions ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("picture", PICTURES)
+@pytest.mark.parametrize("stem", IMAGES)
 @pytest.mark.parametrize("task", DEMO_MODELS)
-def test_first_form_equals_the_engine(server, engines: Mapping[str, Engine], task: str, picture: str) -> None:
-    with PICTURES[picture].open("rb") as file:
+def test_first_form_equals_the_engine(server, engines: Mapping[str, Engine], task: str, stem: str) -> None:
+    with IMAGES[stem].open("rb") as file:
         data = {"confidence": 0.4, "iou": 0.6}
         reply = server.http.post(f"/v1/predict/{DEMO_MODELS[task]}", files={"image": file}, data=data)
-    (results,) = engines[task](PICTURES[picture], conf=0.4, iou=0.6)
+    (results,) = engines[task](IMAGES[stem], conf=0.4, iou=0.6)
     assert reply.status_code == 200
     assert reply.headers["content-type"] == "application/json"
     answer = reply.json()
     assert (answer.pop("success"), answer.pop("message")) == (True, "Inference complete.")
     wanted = first_items(results, 0.4)
-    assert wanted or task not in ("detect", "segment") or picture != "shapes"
+    assert wanted or task not in ("detect", "segment") or stem != "shapes"
     assert_close(answer, {"data": wanted}, 1e-5)  # 5 decimals of scores, 6 of coordinates
 
 
-@pytest.mark.parametrize("picture", PICTURES)
+@pytest.mark.parametrize("stem", IMAGES)
 @pytest.mark.parametrize("task", DEMO_MODELS)
-def test_second_form_equals_the_engine(
-    server, engines: Mapping[str, Engine], task: str, picture: str
-) -> None:
-    with PICTURES[picture].open("rb") as file:
+def test_second_form_equals_the_engine(server, engines: Mapping[str, Engine], task: str, stem: str) -> None:
+    with IMAGES[stem].open("rb") as file:
         data = {"conf": 0.4, "iou": 0.6, "imgsz": 256}
         reply = server.http.post(f"/v1/predict/{DEMO_MODELS[task]}", files={"file": file}, data=data)
-    (results,) = engines[task](PICTURES[picture], conf=0.4, iou=0.6, imgsz=256)
+    (results,) = engines[task](IMAGES[stem], conf=0.4, iou=0.6, imgsz=256)
     assert reply.status_code == 200
     answer = reply.json()
     (image,) = answer["images"]
@@ -157,7 +155,7 @@ def test_second_form_equals_the_engine(
 
 
 def test_a_classification_gives_at_most_five_classes_and_none_below_the_confidence(server) -> None:
-    star = {"image": PICTURES["star"].read_bytes()}
+    star = {"image": IMAGES["star"].read_bytes()}
     for confidence in (0.01, 1.0):
         reply = server.http.post("/v1/predict/shapes-cls", files=star, data={"confidence": confidence})
         scores = [each["confidence"] for each in reply.json()["data"]]
@@ -174,7 +172,7 @@ def test_a_classification_gives_at_most_five_classes_and_none_below_the_confiden
         ({"files": {"image": SHAPES}, "params": {"size": "320", "confidence": "0.5", "iou": "0.3"}}, False),
         ({"files": {"image": SHAPES}, "params": {"size": "320"},
           "data": {"confidence": "0.5", "iou": "0.3"}}, False),
-        # A raw picture is of the form that its query tells.
+        # A raw image is of the form that its query tells.
         ({"data": SHAPES, "headers": {"content-type": "image/jpeg"},
           "params": {"size": "320", "confidence": "0.5", "iou": "0.3"}}, False),
         ({"data": SHAPES, "headers": {"content-type": "image/jpeg"},
@@ -190,11 +188,11 @@ def test_a_classification_gives_at_most_five_classes_and_none_below_the_confiden
         ({"files": {"file": SHAPES}, "data": {"conf": "0.5", "iou": "0.3"}}, True),
     ],
 )  # fmt: skip
-def test_ways_to_send_a_picture(
+def test_ways_to_send_a_image(
     server, engines: Mapping[str, Engine], request_: dict[str, Any], second: bool
 ) -> None:
     reply = server.http.post(PREDICT, **request_)
-    (results,) = engines["detect"](PICTURES["shapes"], conf=0.5, iou=0.3, imgsz=320)
+    (results,) = engines["detect"](IMAGES["shapes"], conf=0.5, iou=0.3, imgsz=320)
     assert reply.status_code == 200, reply.text
     if second:
         assert_close(reply.json()["images"][0]["results"], results.summary(), 1e-3)
@@ -205,14 +203,14 @@ def test_ways_to_send_a_picture(
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".bmp", ".tiff", ".avif"])
 def test_formats(server, engines: Mapping[str, Engine], suffix: str) -> None:
-    data = encoded(cv2.imread(str(PICTURES["shapes"])), suffix)
+    data = encoded(cv2.imread(str(IMAGES["shapes"])), suffix)
     reply = server.http.post(PREDICT, files={"file": data})
     assert reply.status_code == 200, reply.text
     assert_close(reply.json()["images"][0]["results"], engines["detect"](data)[0].summary(), 1e-3)
 
 
 @pytest.mark.parametrize("orientation", [3, 6, 8])
-def test_a_picture_is_turned_upright_before_anything_else(server, orientation: int) -> None:
+def test_a_image_is_turned_upright_before_anything_else(server, orientation: int) -> None:
     def predict(data: bytes) -> Any:
         return server.http.post(PREDICT, files={"file": data}).json()["images"][0]
 
@@ -237,7 +235,7 @@ def test_the_model_may_be_a_field(server, model: str) -> None:
     assert both.json()["metadata"]["model"] == "shapes"
 
 
-def test_a_raw_picture_with_the_model_in_the_query(server) -> None:
+def test_a_raw_image_with_the_model_in_the_query(server) -> None:
     headers = {"content-type": "image/jpeg"}
     reply = server.http.post("/", params={"model": "shapes-cls"}, data=SHAPES, headers=headers)
     assert reply.json()["metadata"]["task"] == "classify"
@@ -263,7 +261,7 @@ def test_the_size_of_a_dynamic_export_is_rounded_up_to_the_stride(
     server, model: str, asked: int | None, runs_at: int
 ) -> None:
     data = {} if asked is None else {"imgsz": asked}
-    reply = server.http.post(f"/v1/predict/{model}", files={"file": PICTURES["star"].read_bytes()}, data=data)
+    reply = server.http.post(f"/v1/predict/{model}", files={"file": IMAGES["star"].read_bytes()}, data=data)
     assert reply.status_code == 200, reply.text
     assert reply.json()["metadata"]["imgsz"] == [runs_at, runs_at]
 
@@ -286,14 +284,14 @@ def static_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def pictures_server() -> Iterator[str]:
-    """The address of a web server with the demo pictures."""
+def images_server() -> Iterator[str]:
+    """The address of a web server with the demo images."""
 
     class Quiet(http.server.SimpleHTTPRequestHandler):
         def log_message(self, *args: Any) -> None:
             pass
 
-    handler = functools.partial(Quiet, directory=str(PICTURES["shapes"].parent))
+    handler = functools.partial(Quiet, directory=str(IMAGES["shapes"].parent))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as web:
         thread = threading.Thread(target=web.serve_forever, args=(0.05,))
         thread.start()
@@ -330,15 +328,15 @@ def configured(
         ("/?model=shapes", "json", "source"),
     ],
 )
-def test_a_picture_is_fetched(
-    configured, pictures_server: str, engines: Mapping[str, Engine], path: str, form: str, field: str
+def test_a_image_is_fetched(
+    configured, images_server: str, engines: Mapping[str, Engine], path: str, form: str, field: str
 ) -> None:
     threshold = {"confidence": 0.5} if field == "url" else {"conf": 0.5}
-    request = {form: {field: f"{pictures_server}/shapes.jpg", **threshold}}
+    request = {form: {field: f"{images_server}/shapes.jpg", **threshold}}
     headers = {"content-type": "application/x-www-form-urlencoded"} if form == "params" else None
     reply = configured.http.post(path, **request, headers=headers)
     assert reply.status_code == 200, reply.text
-    (results,) = engines["detect"](PICTURES["shapes"], conf=0.5)
+    (results,) = engines["detect"](IMAGES["shapes"], conf=0.5)
     if field == "url":
         assert_close(reply.json()["data"], first_items(results), 1e-5)
     else:
@@ -442,10 +440,10 @@ REFUSED: list[tuple[int, str, str, dict[str, Any], list[str]]] = [
     (400, "POST", PREDICT, multipart(b'attachment; name="iou"\r\n\r\n0.5'), ["Content-Disposition"]),
     (400, "POST", PREDICT, multipart(b'form-data; name="iou"\r\n\r\n\xff'), ["iou", "UTF-8"]),
     (400, "POST", PREDICT, multipart(b'form-data; name="\xff"\r\n\r\n1'), ["name", "UTF-8"]),
-    (400, "POST", PREDICT, multipart(*[b'form-data; name="iou"\r\n\r\n0.5'] * 1), ["picture", "neither"]),
+    (400, "POST", PREDICT, multipart(*[b'form-data; name="iou"\r\n\r\n0.5'] * 1), ["image", "neither"]),
     (400, "POST", PREDICT, multipart(b'form-data; name="image"\r\n\r\n' + b"x" * 20_000), ["filename"]),
     (400, "POST", PREDICT, {"files": [(f"f{i}", b"") for i in range(100)]}, ["16"]),
-    # pictures
+    # images
     (400, "POST", PREDICT, {"files": {"image": b""}}, ["image", "0 bytes"]),
     (400, "POST", PREDICT, raw(b""), ["the body", "0 bytes"]),
     (400, "POST", PREDICT, {"files": {"image": SHAPES[:20_000]}}, ["image", "cut off", "20000"]),
@@ -453,7 +451,7 @@ REFUSED: list[tuple[int, str, str, dict[str, Any], list[str]]] = [
     (400, "POST", PREDICT, {"files": {"image": hollow_png(50_000, 50_000)}},
      ["image", "50000x50000", "50000000"]),
     (415, "POST", PREDICT, {"files": {"image": b"%PDF-1.7 and so on"}}, ["image"]),
-    (415, "POST", PREDICT, {"files": {"file": b"<html>no picture</html>"}}, ["file"]),
+    (415, "POST", PREDICT, {"files": {"file": b"<html>no image</html>"}}, ["file"]),
     (415, "POST", PREDICT, raw(b"<svg/>", "image/svg+xml"), ["JPEG"]),
     (415, "POST", PREDICT, raw(SHAPES, "text/plain"), ["multipart/form-data", "'text/plain'"]),
     (415, "POST", PREDICT, raw(SHAPES, ""), ["multipart/form-data", "none"]),
@@ -536,21 +534,21 @@ def test_a_refusal_names_the_field_that_the_client_used(server) -> None:
         "ftp://127.0.0.1/a.jpg",
         "file:///etc/passwd",
         "http://127.0.0.1:1/",  # trusted, but nobody listens
-        "PICTURES/nothing-here.jpg",
+        "IMAGES/nothing-here.jpg",
         "not an address",
     ],
 )
-def test_an_address_that_gives_nothing(configured, pictures_server: str, address: str) -> None:
-    address = address.replace("PICTURES", pictures_server)
+def test_an_address_that_gives_nothing(configured, images_server: str, address: str) -> None:
+    address = address.replace("IMAGES", images_server)
     assert_refused(configured.http.post(PREDICT, json={"source": address}), 422, "source: ")
 
 
-def test_what_is_fetched_must_be_a_picture(configured, pictures_server: str) -> None:
-    reply = configured.http.post(PREDICT, json={"url": f"{pictures_server}/README.md"})
+def test_what_is_fetched_must_be_a_image(configured, images_server: str) -> None:
+    reply = configured.http.post(PREDICT, json={"url": f"{images_server}/README.md"})
     assert_refused(reply, 415, "url")
 
 
-def test_a_picture_with_too_many_pixels(configured) -> None:
+def test_a_image_with_too_many_pixels(configured) -> None:
     image = np.full((640, 640, 3), 128, np.uint8)
     for suffix in (".png", ".jpg", ".webp", ".bmp", ".tiff", ".avif"):
         data = encoded(image[:200] if suffix in (".bmp", ".tiff") else image, suffix)
@@ -585,7 +583,7 @@ def test_a_chunked_upload(server, engines: Mapping[str, Engine]) -> None:
     reply = server.http.post(PREDICT, params={"conf": 0.4}, data=chunks(SHAPES, 1000), headers=headers)
     assert_close(
         reply.json()["images"][0]["results"],
-        engines["detect"](PICTURES["shapes"], conf=0.4)[0].summary(),
+        engines["detect"](IMAGES["shapes"], conf=0.4)[0].summary(),
         1e-3,
     )
 
@@ -641,7 +639,7 @@ def test_cors_lets_one_origin_in(configured) -> None:
         other = http.options(PREDICT, headers={**asked, "origin": "https://other.example"})
         assert other.status_code == 400
         assert "access-control-allow-origin" not in other.headers
-    for status, files in ((200, IMAGE), (400, {}), (415, {"image": b"no picture"})):
+    for status, files in ((200, IMAGE), (400, {}), (415, {"image": b"no image"})):
         # errors too: a page could not read them otherwise
         reply = configured.http.post(PREDICT, files=files, data={"iou": 0.5}, headers={"origin": ORIGIN})
         assert (reply.status_code, reply.headers["access-control-allow-origin"]) == (status, ORIGIN)
@@ -715,7 +713,7 @@ def post(path: str, body: bytes, *headers: str) -> bytes:
 def test_one_connection_serves_many_requests(server) -> None:
     with server.connect() as connection, connection.makefile("rb") as file:
         for number in range(5):
-            connection.sendall(post(PREDICT, SHAPES if number % 2 else b"no picture"))
+            connection.sendall(post(PREDICT, SHAPES if number % 2 else b"no image"))
             assert read_reply(file)[0] == (200 if number % 2 else 415)
         connection.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         status, headers, _ = read_reply(file)
@@ -858,7 +856,7 @@ def test_the_page(server) -> None:
     assert "default-src 'none'" in page.headers["content-security-policy"]
     assert page.headers["x-content-type-options"] == "nosniff"
     assert server.http.get("/demo.jpg").content == SHAPES
-    assert server.http.get("/demo.jpg?model=shapes-cls").content == PICTURES["star"].read_bytes()
+    assert server.http.get("/demo.jpg?model=shapes-cls").content == IMAGES["star"].read_bytes()
     assert server.http.get("/demo.jpg?model=../../etc/passwd").content == SHAPES
 
 

@@ -19,14 +19,14 @@ from typing import Any
 import cv2
 import pytest
 import requests
-from yolean.models import demo_model, demo_pictures
+from yolean.models import demo_images, demo_model
 
 pytestmark = [
     pytest.mark.slow,  # half a minute of starting and ending servers
     pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX"),
 ]
 
-SHAPES = demo_pictures()[0].read_bytes()
+SHAPES = demo_images()[0].read_bytes()
 PREDICT = "/v1/predict/shapes"
 JPEG = {"content-type": "image/jpeg"}
 KEY = "a-key-of-the-tests"
@@ -34,7 +34,7 @@ SECONDS = 30.0
 
 # A tenth to half a second of one core.
 SLOW = f"{PREDICT}?size=1280"
-LARGE = cv2.imencode(".jpg", cv2.resize(cv2.imread(str(demo_pictures()[0])), (1280, 1280)))[1].tobytes()
+LARGE = cv2.imencode(".jpg", cv2.resize(cv2.imread(str(demo_images()[0])), (1280, 1280)))[1].tobytes()
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc, or chooses cores")
 
@@ -128,7 +128,7 @@ def ask(server: Any, path: str = SLOW, body: bytes = LARGE) -> requests.Response
 
 
 def head_of(path: str, length: int) -> bytes:
-    """The head of a request that sends a picture."""
+    """The head of a request that sends an image."""
     lines = [f"POST {path} HTTP/1.1", "Host: x", "Content-Type: image/jpeg", f"Content-Length: {length}"]
     return "\r\n".join([*lines, "", ""]).encode()
 
@@ -214,7 +214,8 @@ def recovered(server: Any) -> bool:
 # `yolean serve` that looks at its files ten times as often.
 EAGER = (
     "-c",
-    "from yolean.serving import app_state; app_state.LOOK_SECONDS = 0.2; from yolean.cli.main import main; main()",
+    "from yolean.serving import app_state; app_state.LOOK_SECONDS = 0.2; "
+    "from yolean.cli.main import main; main()",
     *("serve", "--port", "0"),
 )
 

@@ -15,19 +15,20 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, features
+from PIL import Image as PILImage
+from PIL import features
 from yolean.engine.errors import InputError
 from yolean.engine.images.decoding import (
-    Picture,
-    picture_from_array,
-    picture_from_bytes,
-    picture_from_pil,
+    Image,
+    image_from_array,
+    image_from_bytes,
+    image_from_pil,
     quiet_opencv,
 )
 
 UPRIGHT = np.full((32, 48, 3), 20, np.uint8)
 UPRIGHT[:16, :24] = (40, 90, 230)  # BGR: the upper left quarter is reddish, so no turn goes unseen
-# How an upright picture lies in a file whose EXIF orientation turns it upright again.
+# How an upright image lies in a file whose EXIF orientation turns it upright again.
 STORED = {
     1: lambda a: a,
     2: lambda a: a[:, ::-1],
@@ -40,48 +41,48 @@ STORED = {
 }
 
 
-def pil_image(bgr: np.ndarray, mode: str = "RGB") -> Image.Image:
-    return Image.fromarray(np.ascontiguousarray(bgr[..., ::-1])).convert(mode)
+def pil_image(bgr: np.ndarray, mode: str = "RGB") -> PILImage.Image:
+    return PILImage.fromarray(np.ascontiguousarray(bgr[..., ::-1])).convert(mode)
 
 
-def encoded(image: Image.Image, form: str, **options: Any) -> bytes:
+def encoded(image: PILImage.Image, form: str, **options: Any) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, form, **options)
     return buffer.getvalue()
 
 
 def with_orientation(form: str, orientation: int) -> bytes:
-    exif = Image.Exif()
+    exif = PILImage.Exif()
     exif[274] = orientation
     options = {} if form in ("PNG", "TIFF") else {"quality": 95}
     return encoded(pil_image(STORED[orientation](UPRIGHT)), form, exif=exif, **options)
 
 
-def assert_is_upright(picture: Picture, channels: int = 3) -> None:
-    assert picture.shape == (32, 48, channels)
-    assert picture.dtype == np.uint8
-    assert picture.flags.c_contiguous
+def assert_is_upright(decoded: Image, channels: int = 3) -> None:
+    assert decoded.shape == (32, 48, channels)
+    assert decoded.dtype == np.uint8
+    assert decoded.flags.c_contiguous
     expected = UPRIGHT if channels == 3 else cv2.cvtColor(UPRIGHT, cv2.COLOR_BGR2GRAY)[..., None]
     # Lossy files: a mean difference of up to 4 levels is allowed; a wrong turn gives at least 30.
-    assert np.abs(picture.astype(int) - expected).mean() < 4
+    assert np.abs(decoded.astype(int) - expected).mean() < 4
 
 
 @pytest.mark.parametrize("channels", [3, 1])
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
-def test_orientation_of_encoded_pictures(form: str, orientation: int, channels: int) -> None:
+def test_orientation_of_encoded_images(form: str, orientation: int, channels: int) -> None:
     if form == "AVIF" and not (features.check("avif") and "avif (ver" in cv2.getBuildInformation()):
         pytest.skip("this OpenCV or Pillow was built without AVIF")
     data = with_orientation(form, orientation)
-    assert_is_upright(picture_from_bytes(data, channels=channels), channels)
+    assert_is_upright(image_from_bytes(data, channels=channels), channels)
 
 
 @pytest.mark.parametrize("channels", [3, 1])
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "TIFF"])  # TIFF: PIL turns it while loading
 def test_orientation_of_pil_images(form: str, orientation: int, channels: int) -> None:
-    image = Image.open(io.BytesIO(with_orientation(form, orientation)))
-    assert_is_upright(picture_from_pil(image, channels=channels), channels)
+    image = PILImage.open(io.BytesIO(with_orientation(form, orientation)))
+    assert_is_upright(image_from_pil(image, channels=channels), channels)
 
 
 @pytest.mark.parametrize(
@@ -97,9 +98,9 @@ def test_orientation_of_pil_images(form: str, orientation: int, channels: int) -
 )
 def test_damaged_exif_means_upright(exif: bytes) -> None:
     webp = encoded(pil_image(UPRIGHT), "WEBP", exif=b"Exif\0\0" + exif if exif else b"", quality=95)
-    assert_is_upright(picture_from_bytes(webp))
+    assert_is_upright(image_from_bytes(webp))
     png = encoded(pil_image(UPRIGHT), "PNG", exif=exif or b"II")
-    assert_is_upright(picture_from_pil(Image.open(io.BytesIO(png))))
+    assert_is_upright(image_from_pil(PILImage.open(io.BytesIO(png))))
 
 
 RAMP = np.arange(65536, dtype=np.uint32).astype(np.uint16).reshape(256, 256)
@@ -109,21 +110,21 @@ RAMP = np.arange(65536, dtype=np.uint32).astype(np.uint16).reshape(256, 256)
 def test_16_bit_colour_is_shifted(suffix: str) -> None:
     deep = np.dstack([RAMP, RAMP[::-1], RAMP.T])
     data = cv2.imencode(suffix, deep)[1].tobytes()
-    np.testing.assert_array_equal(picture_from_bytes(data), (deep >> 8).astype(np.uint8))
+    np.testing.assert_array_equal(image_from_bytes(data), (deep >> 8).astype(np.uint8))
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tiff", ".pgm"])
 def test_16_bit_grey_is_shifted_and_repeated(suffix: str) -> None:
     data = cv2.imencode(suffix, RAMP)[1].tobytes()
     grey = (RAMP >> 8).astype(np.uint8)
-    np.testing.assert_array_equal(picture_from_bytes(data), np.dstack([grey] * 3))
-    np.testing.assert_array_equal(picture_from_bytes(data, channels=1), grey[..., None])
+    np.testing.assert_array_equal(image_from_bytes(data), np.dstack([grey] * 3))
+    np.testing.assert_array_equal(image_from_bytes(data, channels=1), grey[..., None])
 
 
 def test_16_bit_pil_is_shifted_not_clipped() -> None:
     expected = np.dstack([(RAMP >> 8).astype(np.uint8)] * 3)
-    np.testing.assert_array_equal(picture_from_pil(Image.fromarray(RAMP)), expected)
-    np.testing.assert_array_equal(picture_from_pil(Image.fromarray(RAMP), channels=1), expected[..., :1])
+    np.testing.assert_array_equal(image_from_pil(PILImage.fromarray(RAMP)), expected)
+    np.testing.assert_array_equal(image_from_pil(PILImage.fromarray(RAMP), channels=1), expected[..., :1])
 
 
 @pytest.mark.parametrize(
@@ -142,33 +143,33 @@ def test_16_bit_pil_is_shifted_not_clipped() -> None:
     ],
 )
 def test_modes(mode: str, form: str, expected: tuple[int, int, int]) -> None:
-    image = Image.new("RGBA", (20, 16), (200, 100, 50, 10)).convert(mode)
+    image = PILImage.new("RGBA", (20, 16), (200, 100, 50, 10)).convert(mode)
     if mode == "1":
-        image = Image.new("1", (20, 16), 1)
+        image = PILImage.new("1", (20, 16), 1)
     data = encoded(image, form)
-    for picture in (picture_from_bytes(data), picture_from_pil(image)):
-        assert picture.shape == (16, 20, 3)
-        assert np.abs(picture.astype(int) - expected).max() <= 2, picture[0, 0]
+    for decoded in (image_from_bytes(data), image_from_pil(image)):
+        assert decoded.shape == (16, 20, 3)
+        assert np.abs(decoded.astype(int) - expected).max() <= 2, decoded[0, 0]
 
 
 def test_pil_palette_with_transparency_warns_nothing() -> None:
-    image = pil_image(UPRIGHT).convert("P", palette=Image.Palette.ADAPTIVE)
-    image = Image.open(io.BytesIO(encoded(image, "PNG", transparency=b"\0\x80")))
+    image = pil_image(UPRIGHT).convert("P", palette=PILImage.Palette.ADAPTIVE)
+    image = PILImage.open(io.BytesIO(encoded(image, "PNG", transparency=b"\0\x80")))
     assert image.mode == "P"
-    assert_is_upright(picture_from_pil(image))
-    assert_is_upright(picture_from_pil(image, channels=1), 1)
+    assert_is_upright(image_from_pil(image))
+    assert_is_upright(image_from_pil(image, channels=1), 1)
 
 
 @pytest.mark.parametrize("mode", ["I", "F"])
 def test_pil_modes_without_a_range_are_refused(mode: str) -> None:
     with pytest.raises(InputError, match=rf'^p: expected 8 or 16 bits.*"{mode}"; scale'):
-        picture_from_pil(Image.new(mode, (4, 4)), "p")
+        image_from_pil(PILImage.new(mode, (4, 4)), "p")
 
 
 def test_cut_off_pil_file_is_refused() -> None:
-    image = Image.open(io.BytesIO(noisy("JPEG")[:-200]))
+    image = PILImage.open(io.BytesIO(noisy("JPEG")[:-200]))
     with pytest.raises(InputError, match=r"^p: PIL cannot read this image \(image file is truncated"):
-        picture_from_pil(image, "p")
+        image_from_pil(image, "p")
 
 
 def noisy(form: str, **options: Any) -> bytes:
@@ -193,24 +194,24 @@ LOSSLESS = {"lossless": True}
         ("TIFF", {}),
     ],
 )
-def test_cut_off_pictures_are_refused(form: str, options: dict[str, Any], keep: float) -> None:
+def test_cut_off_images_are_refused(form: str, options: dict[str, Any], keep: float) -> None:
     data = noisy(form, **options)
-    assert picture_from_bytes(data).shape == (120, 160, 3)
+    assert image_from_bytes(data).shape == (120, 160, 3)
     with pytest.raises(InputError, match=r"^cut"):
-        picture_from_bytes(data[: int(len(data) * keep)], "cut")
+        image_from_bytes(data[: int(len(data) * keep)], "cut")
 
 
 @pytest.mark.parametrize("lost", [1, 2, 10])
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
 def test_lost_ends_are_refused(form: str, lost: int) -> None:
     with pytest.raises(InputError, match=r"^cut"):
-        picture_from_bytes(noisy(form)[:-lost], "cut")
+        image_from_bytes(noisy(form)[:-lost], "cut")
 
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "BMP"])
 def test_bytes_behind_the_end_are_tolerated(form: str) -> None:
     data = noisy(form)
-    np.testing.assert_array_equal(picture_from_bytes(data + b"\0trailing"), picture_from_bytes(data))
+    np.testing.assert_array_equal(image_from_bytes(data + b"\0trailing"), image_from_bytes(data))
 
 
 def test_end_marker_of_a_thumbnail_does_not_count() -> None:
@@ -218,14 +219,14 @@ def test_end_marker_of_a_thumbnail_does_not_count() -> None:
     segment = b"\xff\xe1" + struct.pack(">H", len(thumbnail) + 2) + thumbnail
     data = noisy("JPEG")
     data = data[:2] + segment + b"\xff\xff" + data[2:]  # and a fill byte, which is allowed there
-    assert picture_from_bytes(data).shape == (120, 160, 3)
+    assert image_from_bytes(data).shape == (120, 160, 3)
     with pytest.raises(InputError, match="cut off"):
-        picture_from_bytes(data[:-500])
+        image_from_bytes(data[:-500])
 
 
 def test_jpeg_made_of_markers_ends_soon() -> None:
     with pytest.raises(InputError, match="cut off"):
-        picture_from_bytes(b"\xff\xd8" + b"\xff\x01" * 4_000_000)
+        image_from_bytes(b"\xff\xd8" + b"\xff\x01" * 4_000_000)
 
 
 def png_that_claims(width: int, height: int) -> bytes:
@@ -240,11 +241,11 @@ def png_that_claims(width: int, height: int) -> bytes:
 @pytest.mark.parametrize(
     ("data", "expected"),
     [
-        (b"", "expected an encoded picture, found 0 bytes"),
+        (b"", "expected an encoded image, found 0 bytes"),
         (b"\xff\xd8", "cut off after 2 bytes"),
         (b"%PDF-1.7 ...", "found a PDF document; convert"),
         (b"\n <!DOCTYPE html><html>", "found HTML, XML or SVG text; check"),
-        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "found a HEIC picture; convert"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "found a HEIC image; convert"),
         (b"\0\0\0\x18ftypisom\0\0\0\0isommp42", "found an MP4 video; pass the path"),
         (b"\0\0\0\x18ftypavif\0\0\0\0mif1avif" + b"\0\0\0\x09irot", "bytes that begin with"),  # only a head
         (b"hello world", "found 11 bytes that begin with b'hello wo'"),
@@ -252,9 +253,9 @@ def png_that_claims(width: int, height: int) -> bytes:
         (png_that_claims(100, 100), "cannot be decoded"),  # 30 kB announced, 90 bytes there
     ],
 )
-def test_what_is_not_a_picture_is_named(data: bytes, expected: str) -> None:
+def test_what_is_not_a_image_is_named(data: bytes, expected: str) -> None:
     with pytest.raises(InputError) as caught:
-        picture_from_bytes(data, "upload.jpg")
+        image_from_bytes(data, "upload.jpg")
     assert str(caught.value).startswith("upload.jpg: ")
     assert expected in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -262,12 +263,12 @@ def test_what_is_not_a_picture_is_named(data: bytes, expected: str) -> None:
 
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
 def test_kinds_of_bytes(kind: Any) -> None:
-    assert_is_upright(picture_from_bytes(kind(with_orientation("PNG", 6))))
+    assert_is_upright(image_from_bytes(kind(with_orientation("PNG", 6))))
 
 
 def test_bytes_for_other_channel_counts_are_refused() -> None:
     with pytest.raises(InputError, match=r"the model takes 4; pass a numpy array \(H, W, 4\)"):
-        picture_from_bytes(noisy("PNG"), channels=4)
+        image_from_bytes(noisy("PNG"), channels=4)
 
 
 BGRA = np.dstack([UPRIGHT, np.full((32, 48), 7, np.uint8)])
@@ -292,14 +293,14 @@ GREY = cv2.cvtColor(UPRIGHT, cv2.COLOR_BGR2GRAY)
     ],
 )
 def test_arrays(array: np.ndarray, channels: int, expected: np.ndarray) -> None:
-    picture = picture_from_array(array, channels=channels)
-    np.testing.assert_array_equal(picture, expected)
-    assert picture.dtype == np.uint8
-    assert picture.flags.c_contiguous
+    decoded = image_from_array(array, channels=channels)
+    np.testing.assert_array_equal(decoded, expected)
+    assert decoded.dtype == np.uint8
+    assert decoded.flags.c_contiguous
 
 
 def test_an_array_that_fits_is_not_copied() -> None:
-    assert np.shares_memory(picture_from_array(UPRIGHT), UPRIGHT)
+    assert np.shares_memory(image_from_array(UPRIGHT), UPRIGHT)
 
 
 @pytest.mark.parametrize(
@@ -328,14 +329,14 @@ def test_an_array_that_fits_is_not_copied() -> None:
 )
 def test_arrays_that_are_refused(array: Any, expected: str) -> None:
     with pytest.raises(InputError) as caught:
-        picture_from_array(array, "image3")
+        image_from_array(array, "image3")
     assert str(caught.value).startswith("image3: ")
     assert expected in str(caught.value)
 
 
 def test_array_with_other_channels_than_the_model() -> None:
     with pytest.raises(InputError, match=r"expected an array \(H, W, 5\), found shape \(32, 48, 3\)"):
-        picture_from_array(UPRIGHT, channels=5)
+        image_from_array(UPRIGHT, channels=5)
 
 
 def frame_header(data: bytes) -> int:
@@ -350,7 +351,7 @@ def frame_header(data: bytes) -> int:
     keep=st.floats(0, 1),
     tail=st.binary(max_size=8),
 )
-def test_mutated_bytes_give_a_picture_or_an_input_error(
+def test_mutated_bytes_give_a_image_or_an_input_error(
     form: str, edits: list[tuple[float, int]], keep: float, tail: bytes
 ) -> None:
     original = with_orientation(form, 6)
@@ -362,19 +363,19 @@ def test_mutated_bytes_give_a_picture_or_an_input_error(
             data[at] = value
     data = data[: int(len(data) * (1 if keep > 0.5 else 2 * keep))] + tail
     try:
-        picture = picture_from_bytes(data)
+        decoded = image_from_bytes(data)
     except InputError:
         return
-    assert picture.ndim == 3
-    assert picture.shape[2] == 3
-    assert picture.dtype == np.uint8
+    assert decoded.ndim == 3
+    assert decoded.shape[2] == 3
+    assert decoded.dtype == np.uint8
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=60), st.sampled_from([b"", b"\xff\xd8", b"RIFF", b"II*\0", b"\0\0\0\x18ftypavif"]))
 def test_random_bytes_are_refused(data: bytes, magic: bytes) -> None:
     with pytest.raises(InputError):
-        picture_from_bytes(magic + data)
+        image_from_bytes(magic + data)
 
 
 def log_level() -> int:
@@ -401,9 +402,9 @@ def test_log_level_is_restored_after_overlapping_use() -> None:
     assert log_level() == before
 
 
-def test_a_bad_picture_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_bad_image_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(InputError):
-        picture_from_bytes(noisy("TIFF")[:-100])
+        image_from_bytes(noisy("TIFF")[:-100])
     assert capfd.readouterr() == ("", "")
 
 

@@ -88,7 +88,7 @@ def test_classify_takes_other_channels_in_their_order(channels):
         np.testing.assert_array_equal(found[channel], np.asarray(pillow)[4:54, 8:48])
 
 
-def test_classify_of_a_large_picture_nearly_equals_pillow():
+def test_classify_of_a_large_image_nearly_equals_pillow():
     image, model = noise(900, 1100, 3), spec("classify", imgsz=(224, 224))
     pillow = Image.fromarray(image[..., ::-1].copy()).resize((273, 224), Image.Resampling.BILINEAR)
     expected = np.asarray(pillow)[:, 24:248].transpose(2, 0, 1).astype(int)

@@ -19,11 +19,11 @@ from yolean.engine.errors import InputError
 from yolean.engine.images import sources
 from yolean.engine.images.sources import Frame, open_source
 
-PICTURE = np.full((24, 32, 3), (10, 120, 240), np.uint8)
+IMAGE = np.full((24, 32, 3), (10, 120, 240), np.uint8)
 
 
 def png() -> bytes:
-    return cv2.imencode(".png", PICTURE)[1].tobytes()
+    return cv2.imencode(".png", IMAGE)[1].tobytes()
 
 
 def write_video(path: Path, frames: int = 5, fourcc: str = "MJPG", fps: float = 10.0) -> Path:
@@ -41,8 +41,8 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "sub").mkdir()
     for name in ("b.PNG", "sub/c.png"):
         (tmp_path / name).write_bytes(png())
-    (tmp_path / "a.jpg").write_bytes(cv2.imencode(".jpg", PICTURE)[1].tobytes())
-    (tmp_path / "notes.txt").write_text("not a picture")
+    (tmp_path / "a.jpg").write_bytes(cv2.imencode(".jpg", IMAGE)[1].tobytes())
+    (tmp_path / "notes.txt").write_text("not an image")
     (tmp_path / "._a.jpg").write_bytes(b"what macOS leaves on foreign disks")
     write_video(tmp_path / "clip.avi")
     return tmp_path
@@ -52,12 +52,12 @@ def names(frames: Any) -> list[str]:
     return [Path(frame.path).name for frame in frames]
 
 
-def test_a_picture(folder: Path) -> None:
+def test_a_image(folder: Path) -> None:
     source = open_source(folder / "b.PNG")
     assert source.total == 1
     (frame,) = source
     assert isinstance(frame, Frame)
-    np.testing.assert_array_equal(frame.image, PICTURE)
+    np.testing.assert_array_equal(frame.image, IMAGE)
     assert frame.image.flags.c_contiguous
     assert (frame.path, frame.index, frame.fps) == (str(folder / "b.PNG"), 0, None)
     assert 0 < frame.decode_ms < 1000
@@ -99,7 +99,7 @@ def test_patterns(folder: Path, pattern: str, expected: list[str]) -> None:
     if expected:
         assert names(open_source(str(folder / pattern))) == expected
     else:
-        with pytest.raises(InputError, match=r"expected a pattern that matches pictures.*found no file"):
+        with pytest.raises(InputError, match=r"expected a pattern that matches images.*found no file"):
             open_source(str(folder / pattern))
 
 
@@ -109,7 +109,7 @@ def test_a_mixed_list(folder: Path, make: Any) -> None:
     mixed = [
         folder / "a.jpg",
         png(),
-        PICTURE,
+        IMAGE,
         pil,
         Image.new("RGB", (4, 4)),
         io.BytesIO(png()),
@@ -127,12 +127,12 @@ def test_a_mixed_list(folder: Path, make: Any) -> None:
 def test_a_generator_is_read_lazily() -> None:
     taken = []
 
-    def pictures() -> Iterator[np.ndarray]:
+    def images() -> Iterator[np.ndarray]:
         for number in range(100):
             taken.append(number)
-            yield PICTURE
+            yield IMAGE
 
-    frames = iter(open_source(pictures()))
+    frames = iter(open_source(images()))
     assert taken == []
     assert next(frames).path == "image0"
     assert next(frames).path == "image1"
@@ -140,7 +140,7 @@ def test_a_generator_is_read_lazily() -> None:
 
 
 def test_a_batch_array() -> None:
-    source = open_source(np.stack([PICTURE, PICTURE // 2]))
+    source = open_source(np.stack([IMAGE, IMAGE // 2]))
     assert source.total == 2
     assert [frame.path for frame in source] == ["image0", "image1"]
     assert [int(frame.image.max()) for frame in source] == [240, 120]
@@ -150,7 +150,7 @@ def test_binary_files(folder: Path) -> None:
     with (folder / "b.PNG").open("rb") as file:
         (frame,) = open_source(file)
     assert names([frame]) == ["b.PNG"]
-    np.testing.assert_array_equal(frame.image, PICTURE)
+    np.testing.assert_array_equal(frame.image, IMAGE)
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as writer:
         writer.writestr("in.png", png())
@@ -160,11 +160,11 @@ def test_binary_files(folder: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["path", "bytes", "array", "pil"])
 def test_grey_models_get_one_channel(folder: Path, kind: str) -> None:
-    pil = Image.fromarray(np.ascontiguousarray(PICTURE[..., ::-1]))
-    given = {"path": folder / "b.PNG", "bytes": png(), "array": PICTURE, "pil": pil}[kind]
+    pil = Image.fromarray(np.ascontiguousarray(IMAGE[..., ::-1]))
+    given = {"path": folder / "b.PNG", "bytes": png(), "array": IMAGE, "pil": pil}[kind]
     (frame,) = open_source(given, channels=1)
     assert frame.image.shape == (24, 32, 1)
-    expected = cv2.cvtColor(PICTURE, cv2.COLOR_BGR2GRAY)[..., None]
+    expected = cv2.cvtColor(IMAGE, cv2.COLOR_BGR2GRAY)[..., None]
     assert np.abs(frame.image.astype(int) - expected).max() <= 1  # PIL rounds its own way
 
 
@@ -226,7 +226,7 @@ class Capture:
 
     def read(self) -> tuple[bool, Any]:
         self.left -= 1
-        return (True, PICTURE.copy()) if self.left >= 0 else (False, None)
+        return (True, IMAGE.copy()) if self.left >= 0 else (False, None)
 
     def release(self) -> None:
         Capture.open -= 1
@@ -287,7 +287,7 @@ def test_a_capture_is_released_when_the_consumer_stops(captures: list[Capture], 
 
 
 def test_a_video_of_unknown_length(captures: list[Capture], folder: Path) -> None:
-    assert open_source([folder / "clip.avi", PICTURE]).total is None
+    assert open_source([folder / "clip.avi", IMAGE]).total is None
     assert Capture.open == 0
 
 
@@ -320,7 +320,7 @@ def test_on_error_gets_the_bad_ones_and_the_rest_goes_on(folder: Path) -> None:
         folder / "fake.mp4",
         b"?",
         1.5,
-        PICTURE,
+        IMAGE,
     ]
     for given in (mixed, iter(mixed)):
         errors: list[InputError] = []
@@ -337,12 +337,12 @@ def test_on_error_gets_the_bad_ones_and_the_rest_goes_on(folder: Path) -> None:
 
 
 def test_errors_of_the_consumer_and_the_generator_pass() -> None:
-    def pictures() -> Iterator[np.ndarray]:
-        yield PICTURE
+    def images() -> Iterator[np.ndarray]:
+        yield IMAGE
         raise KeyError("mine")
 
     with pytest.raises(KeyError, match="mine"):
-        list(open_source(pictures()).frames(lambda error: None))
+        list(open_source(images()).frames(lambda error: None))
 
 
 @pytest.mark.parametrize(
@@ -352,26 +352,26 @@ def test_errors_of_the_consumer_and_the_generator_pass() -> None:
             "nowhere.jpg",
             "'nowhere.jpg': expected a file, folder or pattern, found nothing there; check the path",
         ),
-        ("nowhere/*.jpg", "nowhere/*.jpg: expected a pattern that matches pictures (.jpg"),
+        ("nowhere/*.jpg", "nowhere/*.jpg: expected a pattern that matches images (.jpg"),
         ("", "'': expected a file"),
         ("null\0byte.jpg", "expected a file"),
         ("x" * 5000, "x...': expected a file"),
-        ("empty", "empty: expected a folder with pictures"),
+        ("empty", "empty: expected a folder with images"),
         ("texts", "found only 1 other files"),
-        ("texts/a.pdf", "texts/a.pdf: expected pictures (.jpg"),
+        ("texts/a.pdf", "texts/a.pdf: expected images (.jpg"),
         ("texts/b.HEIC", "found the suffix '.heic'; convert it to JPEG or PNG"),
         ("texts/*", "found only"),
         ("ftp://host/video.mp4", "expected the address of a stream (rtsp, "),
         (
             "https://me:pw@host/bus.jpg?size=2",
-            "https://host/bus.jpg?size=2: pictures are not fetched; download it",
+            "https://host/bus.jpg?size=2: images are not fetched; download it",
         ),
         (-1, "camera: expected a number of at least 0, found -1"),
         (True, "found builtins.bool"),
         (None, "found builtins.NoneType"),
         (1.5, "found builtins.float"),
         ({"a": 1}, "found builtins.dict"),
-        ([], "expected at least one picture, found an empty list"),
+        ([], "expected at least one image, found an empty list"),
     ],
 )
 def test_wrong_sources_are_refused_at_once(
@@ -394,14 +394,14 @@ def test_wrong_sources_are_refused_at_once(
 @pytest.mark.parametrize(
     ("source", "expected"),
     [
-        ("empty.jpg", "empty.jpg: expected an encoded picture, found 0 bytes"),
-        ("text.png", "text.png: expected a picture (JPEG, PNG"),
+        ("empty.jpg", "empty.jpg: expected an encoded image, found 0 bytes"),
+        ("text.png", "text.png: expected an image (JPEG, PNG"),
         ("fake.avi", "fake.avi: this video cannot be opened; check"),
         (io.StringIO("text"), "image0: read() gave str; open the file in binary mode"),
-        (io.BytesIO(), "image0: expected an encoded picture, found 0 bytes"),
+        (io.BytesIO(), "image0: expected an encoded image, found 0 bytes"),
         (np.zeros((4, 4, 7), np.uint8), "image0: expected an array (H, W, 3) BGR"),
         (np.zeros((0, 4, 4, 3), np.uint8), "image0: expected an array (H, W, 3) BGR"),
-        ([[PICTURE]], "a flat list of these, found builtins.list"),
+        ([[IMAGE]], "a flat list of these, found builtins.list"),
         ("9999", "9999: this camera or stream cannot be opened"),
     ],
 )
@@ -443,7 +443,7 @@ def test_a_video_without_a_frame(
 @pytest.mark.parametrize("channels", [0, -1, 3.0, "3", True])
 def test_channels_are_checked(channels: Any) -> None:
     with pytest.raises(InputError, match=r"^channels: expected a number of at least 1"):
-        open_source(PICTURE, channels)
+        open_source(IMAGE, channels)
 
 
 def test_other_channel_counts_pass_arrays_only() -> None:

@@ -1,4 +1,4 @@
-"""Annotated pictures, from stand-ins for `Results`: no model is needed to see where ink falls."""
+"""Annotated images, from stand-ins for `Results`: no model is needed to see where ink falls."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NAMES = {i: f"thing {i}" for i in range(30)}
 TASKS = ("detect", "segment", "pose", "obb", "classify")
 
 
-def picture(height: int = 240, width: int = 320, value: int = 90) -> np.ndarray:
+def blank(height: int = 240, width: int = 320, value: int = 90) -> np.ndarray:
     return np.full((height, width, 3), value, np.uint8)
 
 
@@ -57,7 +57,7 @@ def probs(ids: list[int], conf: list[float]) -> Any:
 
 
 def example(task: str, image: np.ndarray) -> Any:
-    """Something to draw in the middle of the picture, whatever its size."""
+    """Something to draw in the middle of the image, whatever its size."""
     height, width = image.shape[:2]
     x0, y0, x1, y1 = width * 0.4, height * 0.4, width * 0.6, height * 0.6
     corners = [(x0, y0), (x1, y0), (x1, y1), (x0, y1)]
@@ -85,8 +85,8 @@ def nothing(task: str, image: np.ndarray) -> Any:
     return results(image, task, **views[task])
 
 
-def changed(picture: np.ndarray, before: np.ndarray) -> np.ndarray:
-    return np.any(picture != before, axis=2)
+def changed(drawn: np.ndarray, before: np.ndarray) -> np.ndarray:
+    return np.any(drawn != before, axis=2)
 
 
 def alike(pixels: np.ndarray, expected: Any) -> bool:
@@ -101,8 +101,8 @@ def extent(where: np.ndarray) -> tuple[int, int, int, int]:
 
 
 def tags_only(xyxy: list[tuple[float, ...]], size: tuple[int, int] = (240, 320)) -> np.ndarray:
-    """Where tags change the picture. Masks without a point let them stand alone, without boxes."""
-    image = picture(*size, value=0)
+    """Where tags change the image. Masks without a point let them stand alone, without boxes."""
+    image = blank(*size, value=0)
     found = results(image, boxes=boxes(*xyxy), masks=outlines(*([] for _ in xyxy)))
     return changed(annotate(found, boxes=False), image)
 
@@ -138,7 +138,7 @@ def test_text_is_readable_on_every_colour(class_id: int) -> None:
 
 @pytest.mark.parametrize("task", TASKS)
 def test_draws_on_a_copy(task: str) -> None:
-    image = picture()
+    image = blank()
     image.flags.writeable = False
     drawn = annotate(example(task, image))
     assert drawn.shape == image.shape
@@ -149,7 +149,7 @@ def test_draws_on_a_copy(task: str) -> None:
 
 @pytest.mark.parametrize("task", TASKS)
 def test_nothing_found_gives_an_equal_copy(task: str) -> None:
-    image = picture()
+    image = blank()
     drawn = annotate(nothing(task, image))
     assert np.array_equal(drawn, image)
     assert not np.shares_memory(drawn, image)
@@ -157,26 +157,26 @@ def test_nothing_found_gives_an_equal_copy(task: str) -> None:
 
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("size", [(1, 1), (1, 40), (40, 1), (7, 9), (16, 300)])
-def test_tiny_pictures(task: str, size: tuple[int, int]) -> None:
-    assert annotate(example(task, picture(*size))).shape == (*size, 3)
+def test_tiny_images(task: str, size: tuple[int, int]) -> None:
+    assert annotate(example(task, blank(*size))).shape == (*size, 3)
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_grey_becomes_bgr(task: str) -> None:
-    image = picture()
+    image = blank()
     expected = annotate(example(task, image))
     for grey in (image[:, :, :1], image[:, :, 0]):
         assert np.array_equal(annotate(example(task, grey)), expected)
 
 
-def test_strided_picture() -> None:
-    image = picture(480, 640)[::2, ::-2]  # as left by a flip and a crop: not contiguous
+def test_strided_image() -> None:
+    image = blank(480, 640)[::2, ::-2]  # as left by a flip and a crop: not contiguous
     assert np.array_equal(annotate(example("segment", image)), annotate(example("segment", image.copy())))
 
 
-def test_another_picture_may_be_given() -> None:
-    dark = picture(value=10)
-    drawn = annotate(example("detect", picture()), dark)
+def test_another_image_may_be_given() -> None:
+    dark = blank(value=10)
+    drawn = annotate(example("detect", blank()), dark)
     assert (drawn[0, 0] == 10).all()
     assert changed(drawn, dark).any()
 
@@ -192,12 +192,12 @@ def test_another_picture_may_be_given() -> None:
     ],
 )
 def test_everything_can_be_switched_off(task: str, options: dict[str, bool]) -> None:
-    image = picture()
+    image = blank()
     assert np.array_equal(annotate(example(task, image), **options), image)
 
 
 def test_score_is_optional() -> None:
-    image = picture()
+    image = blank()
     found = results(image, boxes=boxes((100, 100, 110, 140)))
     name, score, none = (
         extent(changed(annotate(found, **options), image))
@@ -211,7 +211,7 @@ def test_score_is_optional() -> None:
 
 
 def test_box_is_where_it_should_be() -> None:
-    image = picture()
+    image = blank()
     drawn = annotate(results(image, boxes=boxes((50, 60, 151, 121))), labels=False, line_width=2)
     assert extent(changed(drawn, image)) == (49, 59, 152, 122)
     assert (drawn[[60, 120, 90, 90], [100, 100, 50, 150]] == colour(0)).all()
@@ -220,13 +220,13 @@ def test_box_is_where_it_should_be() -> None:
 
 @pytest.mark.parametrize("width", [1, 2, 5])
 def test_line_width_is_respected(width: int) -> None:
-    image = picture()
+    image = blank()
     drawn = annotate(results(image, boxes=boxes((50, 60, 150, 120))), labels=False, line_width=width)
     assert changed(drawn, image)[90, :100].sum() == width
 
 
-def test_lines_and_text_grow_with_the_picture() -> None:
-    small, large = picture(320, 320), picture(1600, 1600)
+def test_lines_and_text_grow_with_the_image() -> None:
+    small, large = blank(320, 320), blank(1600, 1600)
     widths, heights = [], []
     for image, side in ((small, 200), (large, 1000)):
         found = results(image, boxes=boxes((side / 2, side / 2, side, side)))
@@ -239,7 +239,7 @@ def test_lines_and_text_grow_with_the_picture() -> None:
 
 
 def test_many_objects_get_finer_lines() -> None:
-    image = picture(960, 960)
+    image = blank(960, 960)
     few, many = (
         changed(annotate(results(image, boxes=boxes(*[(200, 200, 700, 700)] * n)), labels=False), image)
         for n in (20, 100)
@@ -249,19 +249,19 @@ def test_many_objects_get_finer_lines() -> None:
 
 def test_the_best_lies_on_top() -> None:
     same = (50, 60, 150, 120)
-    drawn = annotate(results(picture(), boxes=boxes(same, same, cls=(4, 7))), labels=False)
+    drawn = annotate(results(blank(), boxes=boxes(same, same, cls=(4, 7))), labels=False)
     assert (drawn[60, 100] == colour(4)).all()
 
 
-def test_a_box_as_large_as_the_picture_shows_its_whole_line() -> None:
-    image = picture()
+def test_a_box_as_large_as_the_image_shows_its_whole_line() -> None:
+    image = blank()
     drawn = annotate(results(image, boxes=boxes((-3, 0, 320, 260))), labels=False, line_width=3)
     assert (drawn[100, [0, 1, 318, 319]] == colour(0)).all()
     assert (drawn[[0, 1, 238, 239], 100] == colour(0)).all()
 
 
 def test_a_sliver_at_the_border() -> None:
-    image = picture()
+    image = blank()
     drawn = annotate(results(image, boxes=boxes((0, 60, 1, 100))), labels=False, line_width=5)
     assert extent(changed(drawn, image)) == (0, 58, 4, 102)
 
@@ -269,7 +269,7 @@ def test_a_sliver_at_the_border() -> None:
 @given(st.lists(st.tuples(*[st.floats(-(2.0**99), 2.0**99, width=32)] * 4), max_size=4))
 @settings(max_examples=60, deadline=None)
 def test_any_box_can_be_drawn(found: list[tuple[float, ...]]) -> None:
-    image = picture(48, 64)
+    image = blank(48, 64)
     assert annotate(results(image, boxes=boxes(*found))).shape == image.shape
     corners = [[(a, b), (c, b), (c, d), (a, d)] for a, b, c, d in found]
     assert annotate(results(image, "obb", obb=rotated(*corners, cls=(0,) * len(found)))).shape == image.shape
@@ -279,14 +279,14 @@ DIAMOND = [(160.0, 40.0), (240.0, 120.0), (160.0, 200.0), (80.0, 120.0)]
 
 
 def test_rotated_box_is_a_polygon() -> None:
-    image = picture()
+    image = blank()
     drawn = annotate(results(image, "obb", obb=rotated(DIAMOND, cls=(6,))), labels=False, line_width=3)
     assert (drawn[[40, 80, 160, 160], [160, 200, 200, 120]] == colour(6)).all()
     assert (drawn[[45, 195, 120], [85, 235, 160]] == 90).all()  # two corners of its upright frame, the centre
 
 
 def test_lines_of_a_small_rotated_box_are_finer() -> None:
-    image = picture()
+    image = blank()
     tall = [(100.0, 40.0), (108.0, 40.0), (108.0, 200.0), (100.0, 200.0)]
     found = results(image, "obb", obb=rotated(tall, cls=(6,)))
     drawn = annotate(found, labels=False, line_width=6)
@@ -303,7 +303,7 @@ def test_lines_of_a_small_rotated_box_are_finer() -> None:
         (280, 0, 320, 40),  # top right: no room above, nor to the right
         (300, 200, 320, 240),  # bottom right
         (-50, 220, 3, 300),  # beyond the left and lower border
-        (0, 0, 320, 240),  # all of the picture
+        (0, 0, 320, 240),  # all of the image
     ],
 )
 def test_tags_stay_inside(box: tuple[float, ...]) -> None:
@@ -325,14 +325,14 @@ def test_in_a_crowd_the_best_keep_their_tags() -> None:
     assert crowd.sum() < 6 * alone.sum()
 
 
-def test_a_picture_too_low_for_a_tag_gets_none() -> None:
+def test_a_image_too_low_for_a_tag_gets_none() -> None:
     assert not tags_only([(10, 2, 60, 6)], size=(8, 300)).any()
 
 
-def test_a_long_name_is_shortened_to_the_picture() -> None:
-    image = picture(100, 120)
+def test_a_long_name_is_shortened_to_the_image() -> None:
+    image = blank(100, 120)
     found = results(image, boxes=boxes((10, 50, 60, 90)))
-    found.names = {0: "a name that is much longer than the picture is wide"}
+    found.names = {0: "a name that is much longer than the image is wide"}
     drawn = annotate(found)
     left, top, right, bottom = extent(changed(drawn, annotate(found, labels=False)))
     assert right - left > 90
@@ -341,7 +341,7 @@ def test_a_long_name_is_shortened_to_the_picture() -> None:
 
 
 def test_tag_of_a_rotated_box_stands_on_its_top_corner() -> None:
-    found = results(picture(), "obb", obb=rotated(DIAMOND[2:] + DIAMOND[:2], cls=(6,)))
+    found = results(blank(), "obb", obb=rotated(DIAMOND[2:] + DIAMOND[:2], cls=(6,)))
     left, top, right, bottom = extent(changed(annotate(found), annotate(found, labels=False)))
     assert (left + right) / 2 == pytest.approx(160, abs=2)
     assert 20 < top < bottom <= 40
@@ -374,13 +374,13 @@ def ascii_only(monkeypatch: pytest.MonkeyPatch) -> Any:
     ],
 )
 def test_names_beyond_ascii(name: str, shown: str) -> None:
-    def drawn(text: str) -> np.ndarray:
-        found = results(picture(), boxes=boxes((50, 60, 151, 121), cls=(7,)))
+    def labelled(text: str) -> np.ndarray:
+        found = results(blank(), boxes=boxes((50, 60, 151, 121), cls=(7,)))
         found.names = {7: text}
         return annotate(found)
 
-    assert np.array_equal(drawn(name), drawn(shown))
-    assert not np.array_equal(drawn(shown), drawn("????"))
+    assert np.array_equal(labelled(name), labelled(shown))
+    assert not np.array_equal(labelled(shown), labelled("????"))
 
 
 @pytest.mark.skipif(not hasattr(cv2, "FontFace"), reason="OpenCV 4 writes ASCII only")
@@ -392,7 +392,7 @@ def test_names_that_opencv_5_can_write(name: str, shown: str) -> None:
 
 
 def test_a_class_without_a_name() -> None:
-    found = results(picture(), boxes=boxes((50, 60, 151, 121), cls=(7,)))
+    found = results(blank(), boxes=boxes((50, 60, 151, 121), cls=(7,)))
     found.names = {}
     nameless = annotate(found)
     found.names = {7: "class 7"}
@@ -412,7 +412,7 @@ def masked(image: np.ndarray, *polygons: list[tuple[float, float]], cls: tuple[i
 
 
 def test_mask_is_translucent_with_an_outline() -> None:
-    image = picture()
+    image = blank()
     drawn = masked(image, SQUARE, cls=(2,))
     blend = 0.42 * np.array(colour(2)) + 0.58 * 90
     assert np.abs(drawn[105:155, 105:175] - blend).max() <= 1
@@ -427,26 +427,26 @@ def test_mask_is_translucent_with_an_outline() -> None:
 
 def test_upper_mask_hides_the_lower() -> None:
     shifted = [(x + 40, y) for x, y in SQUARE]
-    drawn = masked(picture(), SQUARE, shifted, cls=(2, 5))
+    drawn = masked(blank(), SQUARE, shifted, cls=(2, 5))
     assert (drawn[130, 150] == drawn[130, 110]).all()
     assert not (drawn[130, 200] == drawn[130, 110]).all()
 
 
 def test_mask_without_outline_is_skipped() -> None:
-    image = picture()
+    image = blank()
     assert np.array_equal(masked(image, [], SQUARE, cls=(2, 5)), masked(image, SQUARE, cls=(5,)))
     assert np.array_equal(masked(image, [], cls=(2,)), image)
 
 
 def test_mask_beyond_the_border() -> None:
-    image = picture()
+    image = blank()
     drawn = masked(image, [(x + 1e5, y) for x, y in SQUARE], [(x - 130, y) for x, y in SQUARE], cls=(1, 2))
     assert (drawn[130, :40] != 90).any(axis=1).all()
     assert (drawn[:, 60:] == 90).all()
 
 
 def test_parts_of_a_mask_are_not_joined_by_a_line() -> None:
-    image = picture()
+    image = blank()
     both = outlines(SQUARE, [(x + 100, y) for x, y in SQUARE])
     one_mask = SimpleNamespace(parts=[both.parts[0] + both.parts[1]])
     boxed = boxes((0, 0, 9, 9), cls=(3,))
@@ -459,7 +459,7 @@ def test_parts_of_a_mask_are_not_joined_by_a_line() -> None:
 
 
 def test_a_mask_one_pixel_thin_is_drawn() -> None:
-    image = picture()
+    image = blank()
     assert changed(masked(image, [(100, 100), (120, 100)], cls=(3,)), image)[100, 102:119].all()
 
 
@@ -472,7 +472,7 @@ def posed(image: np.ndarray, xy: Any, conf: Any = None) -> np.ndarray:
 
 
 def person() -> tuple[np.ndarray, np.ndarray]:
-    """Left shoulder, elbow and wrist in a row, all else hidden in the other half of the picture."""
+    """Left shoulder, elbow and wrist in a row, all else hidden in the other half of the image."""
     xy, conf = np.full((1, 17, 2), (40, 200), np.float32), np.zeros((1, 17), np.float32)
     xy[0, [5, 7, 9]] = (200, 40), (200, 120), (200, 200)
     conf[0, [5, 7, 9]] = 0.9
@@ -480,7 +480,7 @@ def person() -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_limbs_join_visible_points() -> None:
-    image = picture()
+    image = blank()
     drawn = posed(image, *person())
     arm = drawn[80, 200]
     assert alike(drawn[[120, 160], 200], arm)
@@ -488,7 +488,7 @@ def test_limbs_join_visible_points() -> None:
 
 
 def test_limbs_end_at_the_last_visible_point() -> None:
-    image = picture()
+    image = blank()
     xy, conf = person()
     conf[0, 9] = 0.49
     drawn = changed(posed(image, xy, conf), image)
@@ -500,13 +500,13 @@ def test_left_and_right_differ() -> None:
     xy, conf = person()
     mirrored, visible = np.zeros_like(xy), np.zeros_like(conf)
     mirrored[:, [6, 8, 10]], visible[:, [6, 8, 10]] = xy[:, [5, 7, 9]], 0.9
-    left, right = posed(picture(), xy, conf), posed(picture(), mirrored, visible)
-    assert changed(right, picture())[80, 200]
+    left, right = posed(blank(), xy, conf), posed(blank(), mirrored, visible)
+    assert changed(right, blank())[80, 200]
     assert (left[80, 200] != right[80, 200]).any()
 
 
 def test_another_skeleton_gets_points_and_no_limbs() -> None:
-    image = picture()
+    image = blank()
     drawn = posed(image, [[(200, 40), (200, 120), (200, 200)]], [[0.9, 0.9, 0.4]])
     assert (drawn[[40, 120], 200] == [colour(0), colour(1)]).all()
     assert not changed(drawn, image)[60:100].any()
@@ -514,20 +514,20 @@ def test_another_skeleton_gets_points_and_no_limbs() -> None:
 
 
 def test_points_without_visibility_are_all_drawn() -> None:
-    image = picture()
+    image = blank()
     drawn = changed(posed(image, [[(30, 40), (200, 120)]]), image)
     assert drawn[40, 30]
     assert drawn[120, 200]
 
 
 def test_a_person_without_visible_points() -> None:
-    image = picture()
+    image = blank()
     xy, conf = person()
     assert np.array_equal(posed(image, xy, np.zeros_like(conf)), image)
 
 
-def test_a_lone_point_has_the_size_of_the_picture_s_lines() -> None:
-    image = picture(1600, 1600)
+def test_a_lone_point_has_the_size_of_the_image_s_lines() -> None:
+    image = blank(1600, 1600)
     left, top, right, bottom = extent(changed(posed(image, [[(800, 900)]]), image))
     assert 14 < right - left < 30
     assert (left + right, top + bottom) == pytest.approx((1601, 1801), abs=1)
@@ -542,31 +542,31 @@ def classified(image: np.ndarray, conf: list[float], **options: bool) -> np.ndar
 
 
 def test_panel_is_in_the_corner_and_translucent() -> None:
-    image = picture(480, 640)
+    image = blank(480, 640)
     image[:, ::2] = 255
     drawn = classified(image, [0.5, 0.2, 0.1, 0.05, 0.01])
     left, top, right, bottom = extent(changed(drawn, image))
     assert max(left, top) < 20
     assert right < 320
     assert bottom < 240
-    assert drawn[top, left].sum() != drawn[top, left + 1].sum()  # the picture's stripes show through
+    assert drawn[top, left].sum() != drawn[top, left + 1].sum()  # the image's stripes show through
 
 
 def test_bars_are_as_long_as_the_probabilities() -> None:
-    drawn = classified(picture(480, 640), [0.8, 0.4, 0.0])
+    drawn = classified(blank(480, 640), [0.8, 0.4, 0.0])
     lengths = [(drawn == colour(i)).all(axis=2).sum(axis=1).max() for i in range(3)]
     assert lengths[0] == pytest.approx(2 * lengths[1], abs=1)
     assert lengths[2] == 1
 
 
 def test_fewer_classes_make_a_lower_panel() -> None:
-    image = picture(480, 640)
+    image = blank(480, 640)
     two, five = (extent(changed(classified(image, [0.2] * n), image)) for n in (2, 5))
     assert two[3] < five[3]
 
 
 def test_panel_shows_as_many_rows_as_fit() -> None:
-    image = picture(60, 200)
+    image = blank(60, 200)
     drawn = classified(image, [0.5, 0.2, 0.1, 0.05, 0.01])
     shown = [(drawn == colour(i)).all(axis=2).any() for i in range(5)]
     assert shown[0]

@@ -18,7 +18,7 @@ XYXY = np.array([[10, 20, 50, 40], [0, 0, 200, 100], [5, 5, 6, 7]], np.float32)
 
 
 def results(task="detect", boxes=XYXY, **views):
-    """Three objects (or as many as given) in a picture of 200 x 100."""
+    """Three objects (or as many as given) in an image of 200 x 100."""
     frame = Frame(np.zeros((100, 200, 3), np.uint8), "folder/film.mp4", 7, 25.0, 1.5)
     found = Detections(boxes, SCORES[: len(boxes)], CLASSES[: len(boxes)], **views)
     return Results(frame, NAMES, task, found, {"inference": 1.0}, (64, 64))
@@ -86,7 +86,7 @@ def test_masks_are_cut_out_by_index_and_scaled():
     assert found.data.shape == (3, 64, 64)
     assert found.data.sum(axis=(1, 2)).tolist() == [20, 24, 28]
     np.testing.assert_array_equal(found[2].data[0], found.data[2])
-    # Tensor column 10 is picture column 31.25, row 20 is (20 - 16) / 0.32 = 12.5.
+    # Tensor column 10 is image column 31.25, row 20 is (20 - 16) / 0.32 = 12.5.
     np.testing.assert_allclose(found.xy[0].min(axis=0), [31.25, 12.5])
     np.testing.assert_allclose(found.xyn[0], found.xy[0] / (200, 100), rtol=1e-6)
     assert len(found[1:].xy) == 2
@@ -146,15 +146,15 @@ def test_save_writes_the_drawing(tmp_path, monkeypatch):
     assert found.save(target) == str(target)
     assert target.read_bytes()[:4] == b"\x89PNG"
     monkeypatch.chdir(tmp_path)
-    assert found.save() == "results_film_7.jpg"  # a video's frame becomes a picture
+    assert found.save() == "results_film_7.jpg"  # a video's frame becomes an image
 
 
 @pytest.mark.parametrize(
     ("name", "message"),
     [
         ("missing/out.jpg", "No such file"),
-        ("out", "expected a picture's suffix"),
-        ("out.xyz", "expected a picture's suffix"),
+        ("out", "expected an image's suffix"),
+        ("out.xyz", "expected an image's suffix"),
         ("folder.jpg", "directory"),
     ],
 )
@@ -164,7 +164,7 @@ def test_what_cannot_be_written_is_one_line(tmp_path, name, message):
         results().save(tmp_path / name)
 
 
-def test_a_format_that_cannot_hold_the_picture_is_one_line(tmp_path):
+def test_a_format_that_cannot_hold_the_image_is_one_line(tmp_path):
     with pytest.raises(InputError, match="does not hold 17000x1 colour pixels"):
         write_image(tmp_path / "wide.webp", np.zeros((1, 17000, 3), np.uint8))
     assert list(tmp_path.iterdir()) == []

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import yolean
 from yolean.engine.runtime.cpu import has_cpu_flag
-from yolean.models import DEMO_MODELS, demo_model, demo_pictures
+from yolean.models import DEMO_MODELS, demo_images, demo_model
 
 pytestmark = pytest.mark.openvino
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.openvino
 @pytest.mark.parametrize("task", DEMO_MODELS)
 def test_fp32_answers_as_the_cpu_does(task):
     ours, theirs = (
-        yolean.load(demo_model(task), device=device, precision=precision)(demo_pictures()[0])[0]
+        yolean.load(demo_model(task), device=device, precision=precision)(demo_images()[0])[0]
         for device, precision in (("openvino", "fp32"), ("cpu", None))
     )
     assert len(ours) == len(theirs) > 0
@@ -28,9 +28,9 @@ def test_fp32_answers_as_the_cpu_does(task):
 
 
 def test_bf16_is_the_default_where_the_cpu_has_it():
-    picture = demo_pictures()[0]
+    image = demo_images()[0]
     default, bf16, fp32 = (
-        yolean.load(demo_model(), device="openvino", precision=precision)(picture)[0].boxes.conf
+        yolean.load(demo_model(), device="openvino", precision=precision)(image)[0].boxes.conf
         for precision in (None, "bf16", "fp32")
     )
     expected = bf16 if has_cpu_flag("avx512_bf16", "amx_bf16", "bf16") else fp32
@@ -52,7 +52,7 @@ def test_a_graph_that_openvino_cannot_compile_is_refused_and_left_by_auto(caplog
     model = yolean.load(plain)
     assert str(model.session.device) == "cpu"
     assert "openvino is not usable, falling back to cpu" in caplog.text
-    assert len(model(demo_pictures()[0])[0]) > 0
+    assert len(model(demo_images()[0])[0]) > 0
 
 
 def test_a_unit_that_is_not_there_is_refused():

@@ -23,16 +23,16 @@ MODEL = demo_model("detect")
 
 
 @pytest.fixture(scope="module")
-def picture():
+def image():
     return np.random.default_rng(0).random((1, 3, 96, 128), np.float32)
 
 
 @pytest.mark.parametrize("model", [MODEL, str(MODEL), MODEL.read_bytes()], ids=["Path", "str", "bytes"])
-def test_loads_from_path_and_bytes(model, picture):
+def test_loads_from_path_and_bytes(model, image):
     session = Session(model, "cpu", threads=1)
     assert (session.provider, str(session.device), session.threads) == ("CPUExecutionProvider", "cpu", 1)
     assert session.metadata["task"] == "detect"
-    assert session.run(picture)[0].shape[0] == 1
+    assert session.run(image)[0].shape[0] == 1
 
 
 def broken(tmp_path, kind):
@@ -70,7 +70,7 @@ def test_unusable_files_are_one_line(tmp_path, kind, message):
 
 @pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="such names exist on Linux only")
 @pytest.mark.parametrize("folder", [b".", b"w\xff"])
-def test_weights_beside_a_model_whose_name_is_no_text(tmp_path, monkeypatch, picture, folder):
+def test_weights_beside_a_model_whose_name_is_no_text(tmp_path, monkeypatch, image, folder):
     """ONNX Runtime gets the bytes of such a file: weights of the working directory must not slip in."""
     monkeypatch.chdir(tmp_path)
     place, elsewhere = Path(os.fsdecode(folder)), Path("elsewhere")
@@ -80,10 +80,10 @@ def test_weights_beside_a_model_whose_name_is_no_text(tmp_path, monkeypatch, pic
     onnx.save(onnx.load(MODEL), "m.onnx", **options)
     model = place / os.fsdecode(b"m\xff.onnx")
     os.rename("m.onnx", model)
-    wanted = Session(MODEL, "cpu").run(picture)
+    wanted = Session(MODEL, "cpu").run(image)
     if folder == b".":
         monkeypatch.chdir(elsewhere)
-        np.testing.assert_array_equal(Session(Path("..") / model.name, "cpu").run(picture)[0], wanted[0])
+        np.testing.assert_array_equal(Session(Path("..") / model.name, "cpu").run(image)[0], wanted[0])
     else:  # ONNX Runtime cannot be told to look there
         with pytest.raises(ModelError, match="a path that is valid UTF-8") as caught:
             Session(model, "cpu")
@@ -187,17 +187,17 @@ def test_searching_cuda_prints_nothing_and_gives_standard_output_back(capsys):
     assert capsys.readouterr().out == ""
 
 
-def test_a_tensor_that_does_not_fit_is_a_model_error(picture):
+def test_a_tensor_that_does_not_fit_is_a_model_error(image):
     session = Session(MODEL, "cpu")
     with pytest.raises(ModelError, match=r"refuses an input of \(1, 2, 96, 128\)"):
-        session.run(picture[:, :2])
+        session.run(image[:, :2])
     with pytest.raises(ModelError, match="refuses an input"):
-        session.run(picture.astype(np.float64))
+        session.run(image.astype(np.float64))
 
 
-def test_runs_of_many_threads_equal_one(picture):
+def test_runs_of_many_threads_equal_one(image):
     session = Session(MODEL, "cpu", threads=2)
-    inputs = [np.roll(picture, i, axis=3) for i in range(16)]
+    inputs = [np.roll(image, i, axis=3) for i in range(16)]
     alone = [session.run(x)[0] for x in inputs]
     with ThreadPoolExecutor(8) as pool:
         together = list(pool.map(lambda x: session.run(x)[0], inputs))
@@ -205,20 +205,20 @@ def test_runs_of_many_threads_equal_one(picture):
         np.testing.assert_array_equal(one, other)
 
 
-def test_bound_buffers_give_the_same_and_are_not_shared_with_results(picture):
+def test_bound_buffers_give_the_same_and_are_not_shared_with_results(image):
     """The GPU's path through reused buffers, on the CPU's memory."""
     inner = onnxruntime.InferenceSession(str(MODEL), providers=["CPUExecutionProvider"])
-    binding = Binding(onnxruntime, inner, picture, "cpu", 0)
+    binding = Binding(onnxruntime, inner, image, "cpu", 0)
     for shift in range(3):
-        tensor = np.roll(picture, shift, axis=2)
+        tensor = np.roll(image, shift, axis=2)
         np.testing.assert_array_equal(binding.run(tensor)[0], inner.run(None, {"images": tensor})[0])
-    first = binding.run(picture)
+    first = binding.run(image)
     kept = first[0].copy()
-    binding.run(np.zeros_like(picture))
+    binding.run(np.zeros_like(image))
     np.testing.assert_array_equal(first[0], kept)
 
 
-def test_a_gpu_session_is_owned_by_one_thread(monkeypatch, picture):
+def test_a_gpu_session_is_owned_by_one_thread(monkeypatch, image):
     """Many callers, one thread that runs, and buffers for a bounded number of shapes."""
     session = Session(MODEL, "cpu")
     names = set()
@@ -232,7 +232,7 @@ def test_a_gpu_session_is_owned_by_one_thread(monkeypatch, picture):
 
     monkeypatch.setattr(Binding, "__init__", on_the_cpu)
     session._owner = ThreadPoolExecutor(1, "yolean-gpu")
-    inputs = [picture[:, :, : 32 * (1 + i % 3), : 32 * (1 + i % 4)].copy() for i in range(24)]
+    inputs = [image[:, :, : 32 * (1 + i % 3), : 32 * (1 + i % 4)].copy() for i in range(24)]
     with ThreadPoolExecutor(6) as pool:
         outputs = list(pool.map(session.run, inputs))
     assert names == {"yolean-gpu_0"}

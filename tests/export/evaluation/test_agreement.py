@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from yolean.engine.errors import InputError
 from yolean.export.evaluation.agreement import Differences, agreement, differences
-from yolean.models import DEMO_MODELS, demo_model, demo_pictures
+from yolean.models import DEMO_MODELS, demo_images, demo_model
 from yolean.postprocess.boxes import xywhr_to_corners
 
 SHAPE = (100, 200)
@@ -105,21 +105,21 @@ def size(result):
 
 @pytest.fixture(scope="module")
 def demo():
-    """Answers of the demo models to the demo pictures, by task."""
+    """Answers of the demo models to the demo images, by task."""
     models = {task: yolean.load(demo_model(task), device="cpu") for task in DEMO_MODELS}
-    return {task: [model(picture)[0] for picture in demo_pictures()] for task, model in models.items()}
+    return {task: [model(image)[0] for image in demo_images()] for task, model in models.items()}
 
 
 @pytest.mark.parametrize("task", DEMO_MODELS)
 def test_identical_answers_of_the_demo_models(demo, task):
     results = demo[task]
     whole = agreement(zip(results, results, strict=True))
-    assert (whole.task, whole.pictures, whole.score, whole.empty) == (task, 4, 1, False)
+    assert (whole.task, whole.images, whole.score, whole.empty) == (task, 4, 1, False)
     assert whole.confidence_change == whole.confidence_error == 0
     for name, best in {"mean_iou": 1, "mask_iou": 1, "keypoint_distance": 0, "corner_distance": 0}.items():
         assert getattr(whole, name) in (best, None)
     found = reduce(Differences.merge, map(differences, results, results), Differences())
-    assert (found.pictures, found.missing, found.extra) == (4, (), ())
+    assert (found.images, found.missing, found.extra) == (4, (), ())
     assert {found.box, found.score, found.keypoints, found.visibility, found.mask, found.probs} == {0, None}
 
 
@@ -140,9 +140,9 @@ def test_identical_answers_of_the_demo_models(demo, task):
 def test_fields_of_other_tasks_are_none(demo, task, means, largest):
     results = demo[task][:2]
     counts = {"objects", "found", "recall", "precision", "mean_iou"} if task != "classify" else set()
-    always = {"task", "pictures", "confidence_change", "confidence_error"}
+    always = {"task", "images", "confidence_change", "confidence_error"}
     assert told(agreement(zip(results, results, strict=True))) == always | counts | means
-    assert told(differences(*results[:1] * 2)) == {"pictures", "matched", "missing", "extra"} | largest
+    assert told(differences(*results[:1] * 2)) == {"images", "matched", "missing", "extra"} | largest
 
 
 def told(report):
@@ -150,10 +150,10 @@ def told(report):
 
 
 def test_a_worse_model_is_told_from_a_good_one(demo):
-    """Another picture size is what changes an answer a little: thresholds and masks differ."""
+    """Another image size is what changes an answer a little: thresholds and masks differ."""
     for task in ("segment", "pose", "obb"):
         model = yolean.load(demo_model(task), device="cpu")
-        smaller = [model(picture, imgsz=256)[0] for picture in demo_pictures()]
+        smaller = [model(image, imgsz=256)[0] for image in demo_images()]
         found = agreement(zip(demo[task], smaller, strict=True))
         assert 0.5 < found.score <= 1
         assert 0.8 < found.mean_iou < 1
@@ -221,7 +221,7 @@ def test_unmatched_keep_their_scores_and_merge():
     both = one.merge(two)
     assert both == two.merge(one)
     assert both.missing == pytest.approx((0.9, 0.8, 0.7))
-    assert (both.pictures, both.matched, both.box, both.mask) == (2, 3, 1, None)
+    assert (both.images, both.matched, both.box, both.mask) == (2, 3, 1, None)
     assert Differences().merge(one) == one.merge(Differences()) == one
 
 
@@ -327,7 +327,7 @@ OUTLINE = np.array([[10, 10], [29, 10], [29, 29], [10, 29]], np.float32)  # 20 x
         (OUTLINE[:0], 0),  # Ultralytics' outline of an empty mask
     ],
 )
-def test_masks_of_two_sizes_are_compared_in_the_picture(outline, expected):
+def test_masks_of_two_sizes_are_compared_in_the_image(outline, expected):
     one = detected(BOXES[:1], masks=Stack(squares(2), [OUTLINE]))
     other = detected(BOXES[:1], masks=Stack(squares(2, shape=(32, 64)), [outline]))
     for pair in ((one, other), (other, one)):
@@ -376,7 +376,7 @@ def test_classification():
         (classified(0.6, 0.4, 0), classified(0.3, 0.7, 0)),  # another one
     ]
     found = agreement(pairs)
-    assert (found.task, found.pictures, found.top1, found.score, found.empty) == (
+    assert (found.task, found.images, found.top1, found.score, found.empty) == (
         "classify",
         2,
         0.5,
@@ -423,7 +423,7 @@ def test_dropped_objects_lower_the_recall_alone(pair, data):
 
 @given(st.lists(pairs_of_answers().filter(lambda pair: pair[0].boxes), min_size=1, max_size=3))
 @settings(max_examples=20, deadline=None)
-def test_pictures_add_up(pairs):
+def test_images_add_up(pairs):
     single, found = [agreement([pair]) for pair in pairs], agreement(iter(pairs))
     assert found.objects == sum(one.objects for one in single)
     assert found.found == sum(one.found for one in single)
@@ -473,14 +473,14 @@ def test_task_is_told_by_the_views(pairs, task):
 @pytest.mark.parametrize(
     ("pairs", "message"),
     [
-        ([], "no pictures to compare"),
+        ([], "no images to compare"),
         ([(detected(), oriented(xywhr_to_corners(TURNED)))], "different tasks: detect, and obb"),
         ([(detected(), posed(np.zeros((3, 4, 3))))], "different tasks: detect, and pose"),
         ([(detected(),) * 2, (classified(1, 0),) * 2], "different tasks: detect, and classify"),
         ([(answer(), answer())], "different tasks: none known"),  # such as Ultralytics' semantic masks
         (
             [(detected(), detected(orig_shape=(100, 201)))],
-            r"different pictures: .* \(100, 200\) and \(100, 201\)",
+            r"different images: .* \(100, 200\) and \(100, 201\)",
         ),
         ([(classified(1, 0), classified(1, 0, 0))], "different models: 2 and 3 classes"),
         ([(posed(np.zeros((3, 4, 3))), posed(np.zeros((3, 5, 3))))], r"keypoints \(4, 3\) and \(5, 3\)"),
@@ -504,7 +504,7 @@ def test_json_holds_finite_rounded_numbers():
     assert (lost["missing"], lost["missing_score"], lost["extra"], lost["extra_score"]) == (2, 0.8, 0, None)
 
 
-def test_three_hundred_objects_twice_in_a_picture():
+def test_three_hundred_objects_twice_in_a_image():
     random = np.random.default_rng(1)
     places = random.uniform(0, 2000, (300, 2))
     boxes = np.hstack((places, random.uniform(10, 200, (300, 2)), random.uniform(0, 3, (300, 1))))

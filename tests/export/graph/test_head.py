@@ -15,7 +15,7 @@ from yolean.engine.errors import ModelError
 from yolean.export.evaluation.agreement import Differences, differences
 from yolean.export.graph.head import cut, last_convolutions
 from yolean.export.graph.onnx_graph import Graph, read_model
-from yolean.models import demo_pictures
+from yolean.models import demo_images
 from yolean.postprocess.layout import Head
 
 PLAIN = Path(__file__).parents[2] / "golden" / "plain"
@@ -46,11 +46,11 @@ KINDS = {
 
 
 @cache
-def pictures():
-    """Two of the drawn pictures, and noise of odd sizes."""
+def images():
+    """Two of the drawn images, and noise of odd sizes."""
     rng = np.random.default_rng(3)
     noise = [rng.integers(0, 256, (*size, 3), np.uint8) for size in ((50, 70), (333, 111))]
-    return [cv2.imread(str(path)) for path in demo_pictures()[:2]] + noise
+    return [cv2.imread(str(path)) for path in demo_images()[:2]] + noise
 
 
 def largest(plain, lean, conf=0.1):
@@ -60,8 +60,8 @@ def largest(plain, lean, conf=0.1):
     may keep the one here and the other there.
     """
     found, options = Differences(), {"conf": conf, "iou": 1.0, "max_det": 30_000}
-    for picture in pictures():
-        found = found.merge(differences(plain(picture, **options)[0], lean(picture, **options)[0]))
+    for image in images():
+        found = found.merge(differences(plain(image, **options)[0], lean(image, **options)[0]))
     return found
 
 
@@ -105,10 +105,10 @@ def test_demo_models(stem, demo):
     assert same(largest(plain, lean))
 
 
-def test_batches_are_answered_as_single_pictures(demo):
+def test_batches_are_answered_as_single_images(demo):
     lean = yolean.load(demo("shapes-seg")[1].SerializeToString())
-    picture = demo_pictures()[0]
-    alone, together = lean(picture)[0], lean([picture] * 3, batch=3)
+    image = demo_images()[0]
+    alone, together = lean(image)[0], lean([image] * 3, batch=3)
     for one in together:
         assert one.boxes.cls.tolist() == alone.boxes.cls.tolist()
         np.testing.assert_allclose(one.boxes.xyxy, alone.boxes.xyxy, atol=0.01)
@@ -156,4 +156,4 @@ def test_weights_that_lie_outside_are_refused(tmp_path):
 def test_shape_of_the_built_models():
     plain = yolean.load(build().SerializeToString())
     assert plain.spec.imgsz == (HEIGHT, WIDTH)
-    assert len(plain(pictures()[0], conf=0.3)[0]) > 0
+    assert len(plain(images()[0], conf=0.3)[0]) > 0

@@ -616,7 +616,7 @@ def test_constants_are_weights_and_nodes_but_nothing_computed():
 
 @pytest.mark.parametrize("ir", [3, 8])
 def test_weights_that_are_inputs_as_well_leave_no_input_behind(ir):
-    """Files of before 2019 list weights among the inputs: one that is asked for would be no picture."""
+    """Files of before 2019 list weights among the inputs: one that is asked for would be no image."""
     b = Whole(0)
     outputs = b.split(b.conv("x", 4, 16), [8, 8])
     model = model_of(b, outputs)

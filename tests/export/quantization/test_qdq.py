@@ -47,12 +47,12 @@ def session_of(model):
 
 
 def image(shape=SHAPE, seed=1):
-    """A picture of bytes."""
+    """An image of bytes."""
     return np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
 
 
 def answers(model, pixels):
-    """What a model of bytes, or of floats, gives for a picture of bytes."""
+    """What a model of bytes, or of floats, gives for an image of bytes."""
     session = session_of(model)
     given = session.get_inputs()[0]
     tensor = pixels if given.type == "tensor(uint8)" else pixels.astype(np.float32) / np.float32(255)
@@ -60,7 +60,7 @@ def answers(model, pixels):
 
 
 def ranges_of(model, pixels=None):
-    """The range of every tensor, for one picture."""
+    """The range of every tensor, for one image."""
     model = onnx.ModelProto.FromString(model.SerializeToString())
     names = [name for node in model.graph.node for name in node.output]
     del model.graph.output[:]
@@ -289,8 +289,8 @@ def test_the_source_is_left_as_it_was_and_the_result_is_always_the_same():
 # ---- steps ------------------------------------------------------------------------------------------------
 
 
-def test_every_byte_of_the_picture_is_what_it_is():
-    """A network that hands the picture on gives every byte back, and none beside it."""
+def test_every_byte_of_the_image_is_what_it_is():
+    """A network that hands the image on gives every byte back, and none beside it."""
     b = Network(0)
     weight = np.eye(3, dtype=np.float32)[:, :, None, None]
     model = b.model(b("Conv", "x", b.constant(weight), kernel_shape=[1, 1]))
@@ -311,7 +311,7 @@ def table_of(make, ranges=None):
     return planned, found, steps(planned, found)
 
 
-def test_picture_and_sigmoids_have_steps_of_their_own():
+def test_image_and_sigmoids_have_steps_of_their_own():
     planned, _, table = table_of(silu)
     assert table["x"] == Step(float(np.float32(1) / np.float32(255)), 0)
     (gate,) = planned.gates.values()
@@ -498,11 +498,11 @@ def activation_before_the_first_convolution(b):
     return b.conv(b("Add", b.silu(source), b.conv(source, 3, 3)), 3, 4)
 
 
-def picture_that_is_read_in_float(b):
+def image_that_is_read_in_float(b):
     return b("Add", b("Relu", "x"), b.conv("x", 3, 3))
 
 
-def picture_cut_up(b):
+def image_cut_up(b):
     """The first layer of YOLOv5 before it was a convolution."""
     return b.conv(b("Concat", b.part("x", 0, 4, axis=2), b.part("x", 4, 8, axis=2), axis=1), 6, 4)
 
@@ -533,8 +533,8 @@ def groups(b):
         (smooth_upsampling, {"Resize"}),
         (split_along_the_height, {"Split"}),
         (activation_before_the_first_convolution, {"Add", "Sub", "Sigmoid", "Mul"}),
-        (picture_that_is_read_in_float, {"Add", "Relu"}),
-        (picture_cut_up, {"Slice", "Concat"}),
+        (image_that_is_read_in_float, {"Add", "Relu"}),
+        (image_cut_up, {"Slice", "Concat"}),
         (weight_at_run_time, {"Abs", "Conv"}),
         (bias_at_run_time, {"Abs", "Conv"}),
         (groups, set()),
@@ -601,7 +601,7 @@ def test_graphs_within_nodes_find_what_they_read():
 
 
 @pytest.mark.parametrize("make", [upsampling, pooling, attention])
-def test_pictures_of_a_batch_do_not_know_each_other(make):
+def test_images_of_a_batch_do_not_know_each_other(make):
     _, made = made_of(make)
     pixels = image((3, *SHAPE[1:]), seed=5)
     (together,) = answers(made, pixels)

@@ -21,7 +21,7 @@ from yolean.export.graph.onnx_graph import Graph, read_model
 from yolean.export.quantization import search as int8
 from yolean.export.quantization.calibration import whole
 from yolean.export.quantization.search import Quantiser, loss, quantise_best
-from yolean.models import demo_pictures
+from yolean.models import demo_images
 from yolean.postprocess.layout import Layout
 
 PLAIN = Path(__file__).parents[2] / "golden" / "plain"
@@ -38,10 +38,10 @@ def load(model):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Six small pictures of different sizes: the drawn ones, and some of them turned."""
-    path = tmp_path_factory.mktemp("pictures")
-    for number, picture in enumerate(demo_pictures()[:3]):
-        image = cv2.imread(str(picture))
+    """Six small images of different sizes: the drawn ones, and some of them turned."""
+    path = tmp_path_factory.mktemp("images")
+    for number, photo in enumerate(demo_images()[:3]):
+        image = cv2.imread(str(photo))
         small = cv2.resize(image, None, fx=0.5, fy=0.5)
         cv2.imwrite(str(path / f"{number}a.png"), small)
         cv2.imwrite(str(path / f"{number}b.png"), np.ascontiguousarray(small[:, ::-1]))
@@ -49,16 +49,16 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def pictures(folder):
+def images(folder):
     return sorted(folder.iterdir())
 
 
 @pytest.fixture(scope="module")
-def work(pictures):
+def work(images):
     """A quantiser of a built network."""
     source = load(build())
     model = cut(build(), source)
-    return Quantiser(model, source, pictures, silent)
+    return Quantiser(model, source, images, silent)
 
 
 @pytest.fixture
@@ -83,15 +83,15 @@ def same_speed(monkeypatch):
 )
 def test_demo_models_answer_nearly_the_same_in_bytes(stem, least, demo):
     source, model = demo(stem)
-    pictures = demo_pictures()[:2]
-    made = Quantiser(model, source, pictures, silent).make("min-max")
+    images = demo_images()[:2]
+    made = Quantiser(model, source, images, silent).make("min-max")
     engine = load(made)
     assert (engine.spec.dtype, engine.spec.dynamic, engine.spec.batch) == ("uint8", True, None)
     assert (engine.task, engine.names, engine.spec.imgsz) == (source.task, source.names, source.spec.imgsz)
     assert read_entry(engine.session.metadata)["precision"] == "int8"
     share = len(made.SerializeToString()) / (PLAIN / f"{stem}.onnx").stat().st_size
     assert share < (0.4 if stem == "shapes" else 0.5)
-    found = agreement(answers(source, engine, pictures))
+    found = agreement(answers(source, engine, images))
     assert found.score >= least
     assert found.confidence_error < 0.05
     for share in (found.mean_iou, found.mask_iou):
@@ -101,12 +101,12 @@ def test_demo_models_answer_nearly_the_same_in_bytes(stem, least, demo):
 
 def test_sizes_and_batches_of_a_file_in_bytes(demo):
     source, model = demo("shapes")
-    engine = load(Quantiser(model, source, demo_pictures()[:1], silent).make("min-max"))
-    picture = cv2.imread(str(demo_pictures()[0]))
-    alone, small = engine(picture)[0], engine(picture, imgsz=160)[0]
+    engine = load(Quantiser(model, source, demo_images()[:1], silent).make("min-max"))
+    photo = cv2.imread(str(demo_images()[0]))
+    alone, small = engine(photo)[0], engine(photo, imgsz=160)[0]
     assert len(alone) > 3
     assert len(small) > 0
-    for one in engine([picture] * 3, batch=3):
+    for one in engine([photo] * 3, batch=3):
         np.testing.assert_array_equal(one.boxes.data, alone.boxes.data)
 
 
@@ -130,24 +130,24 @@ def fixed_at(model, batch=None, channels=None):
 
 
 @pytest.mark.parametrize("change", [{"batch": 2}, {"channels": 1}, {"batch": 3, "channels": 1}])
-def test_files_of_a_fixed_batch_and_of_grey(change, pictures):
+def test_files_of_a_fixed_batch_and_of_grey(change, images):
     model = fixed_at(build(), **change)
     source = load(model)
     assert source.spec.batch == change.get("batch", 1)
     assert source.spec.channels == change.get("channels", 3)
-    quantiser = Quantiser(cut(model, source), source, pictures, silent)
+    quantiser = Quantiser(cut(model, source), source, images, silent)
     engine = load(quantiser.make("min-max"))
     assert (engine.spec.batch, engine.spec.channels) == (source.spec.batch, source.spec.channels)
     assert engine.spec.dtype == "uint8"
-    found = agreement(answers(source, engine, pictures))
+    found = agreement(answers(source, engine, images))
     assert found.objects > 10
     assert found.mean_iou > 0.8
 
 
-def test_what_a_batch_has_no_picture_for_is_not_calibrated_on(pictures):
-    """Rows of zeros would count as black pictures."""
+def test_what_a_batch_has_no_image_for_is_not_calibrated_on(images):
+    """Rows of zeros would count as black images."""
     alone, filled = (
-        Quantiser(cut(model, load(model)), load(model), pictures[:2], silent)
+        Quantiser(cut(model, load(model)), load(model), images[:2], silent)
         for model in (build(), fixed_at(build(), batch=2))
     )
     for name, (low, high) in alone.ranges("min-max").items():
@@ -171,7 +171,7 @@ def test_bytes_of_others_are_refused():
     assert load(model).spec.dtype == "uint8"
 
 
-# ---- pictures as bytes ------------------------------------------------------------------------------------
+# ---- images as bytes ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("task", ["detect", "classify"])
@@ -194,11 +194,11 @@ def test_bytes_are_255_times_the_floats(task, channels, shape):
 # ---- what is observed -------------------------------------------------------------------------------------
 
 
-def test_calibration_sees_what_the_engine_sees(work, pictures):
-    tensors = list(work._tensors(pictures))
-    assert len(tensors) == len(pictures)
+def test_calibration_sees_what_the_engine_sees(work, images):
+    tensors = list(work._tensors(images))
+    assert len(tensors) == len(images)
     engine = work._float
-    for path, tensor in zip(pictures, tensors, strict=True):
+    for path, tensor in zip(images, tensors, strict=True):
         image = cv2.imread(str(path))
         geometry = place(image.shape[:2], (HEIGHT, WIDTH), engine.spec)
         wanted = InputTensor((1, 3, HEIGHT, WIDTH), "float32")
@@ -206,19 +206,19 @@ def test_calibration_sees_what_the_engine_sees(work, pictures):
         np.testing.assert_array_equal(tensor, wanted.array)
 
 
-def test_pictures_that_cannot_be_read_are_left_out(work, pictures, tmp_path):
+def test_images_that_cannot_be_read_are_left_out(work, images, tmp_path):
     broken = tmp_path / "broken.jpg"
-    broken.write_text("no picture")
-    assert len(list(work._tensors([pictures[0], broken, tmp_path / "missing.png"]))) == 1
+    broken.write_text("no image")
+    assert len(list(work._tensors([images[0], broken, tmp_path / "missing.png"]))) == 1
 
 
-def test_at_most_a_hundred_pictures_calibrate(monkeypatch, pictures):
+def test_at_most_a_hundred_images_calibrate(monkeypatch, images):
     monkeypatch.setattr(int8, "_MOST_CALIBRATED", 2)
     monkeypatch.setattr(int8, "_JUDGES", 3)
     told = []
     source = load(build())
     model = cut(build(), source)
-    quantiser = Quantiser(model, source, pictures, lambda *step: told.append(step))
+    quantiser = Quantiser(model, source, images, lambda *step: told.append(step))
     # Once for the ranges, and once for what lies within.
     assert told == [("calibrating", 0, 2), ("calibrating", 1, 2)] * 2
     assert len(quantiser.judges) == 3
@@ -324,7 +324,7 @@ def test_where_nothing_is_lost_nothing_stays_in_float(monkeypatch, work):
 @pytest.mark.parametrize(
     "settings", [{}, {"task": "pose", "extra": 15, "kpt_shape": (5, 3)}, {"limit": 20, "reg_max": 1}]
 )
-def test_a_network_is_quantised_from_end_to_end(monkeypatch, settings, pictures, same_speed):
+def test_a_network_is_quantised_from_end_to_end(monkeypatch, settings, images, same_speed):
     source = load(build(**settings))
     model = cut(build(**settings), source)
     monkeypatch.setattr(int8, "_JUDGES", 2)
@@ -336,15 +336,15 @@ def test_a_network_is_quantised_from_end_to_end(monkeypatch, settings, pictures,
         if stage not in stages:
             stages.append(stage)
 
-    made, held_out, details = quantise_best(model, source, pictures, tell)
+    made, held_out, details = quantise_best(model, source, images, tell)
     assert model.SerializeToString() == before
-    assert held_out == pictures[1::3]
+    assert held_out == images[1::3]
     assert stages == [
-        "reading pictures", "calibrating", "comparing ways to calibrate", "asking each layer what it costs",
+        "reading images", "calibrating", "comparing ways to calibrate", "asking each layer what it costs",
         "leaving layers in float",
     ]  # fmt: skip
-    assert details["held out"] == "2 of 6 pictures, for the figures below"
-    assert details["ranges"].endswith("the best of 4 ways on 2 pictures")
+    assert details["held out"] == "2 of 6 images, for the figures below"
+    assert details["ranges"].endswith("the best of 4 ways on 2 images")
     convolutions = [node for node in model.graph.node if node.op_type == "Conv"]
     assert details["in float"].endswith(f" of {len(convolutions)} convolutions")
     graph = Graph(made)
@@ -357,7 +357,7 @@ def test_a_network_is_quantised_from_end_to_end(monkeypatch, settings, pictures,
     assert read_entry(engine.session.metadata)["precision"] == "int8"
 
 
-def test_pictures_held_out_are_used_for_no_choice(monkeypatch, pictures, same_speed):
+def test_images_held_out_are_used_for_no_choice(monkeypatch, images, same_speed):
     used = set()
     genuine = Quantiser.__init__
 
@@ -368,42 +368,42 @@ def test_pictures_held_out_are_used_for_no_choice(monkeypatch, pictures, same_sp
     monkeypatch.setattr(Quantiser, "__init__", spy)
     monkeypatch.setattr(Quantiser, "sensitivity", lambda self, method: {})
     source = load(build())
-    _, held_out, _ = quantise_best(cut(build(), source), source, pictures, silent)
+    _, held_out, _ = quantise_best(cut(build(), source), source, images, silent)
     assert not used & set(held_out)
-    assert used | set(held_out) == set(pictures)
+    assert used | set(held_out) == set(images)
 
 
-def test_the_result_is_always_the_same(monkeypatch, pictures, same_speed):
+def test_the_result_is_always_the_same(monkeypatch, images, same_speed):
     monkeypatch.setattr(int8, "METHODS", {"min-max": whole})
     monkeypatch.setattr(int8, "_TRIED", (2,))
     monkeypatch.setattr(Quantiser, "sensitivity", lambda self, method: dict.fromkeys(self.convolutions, 0.1))
     source = load(build())
-    one, other = (quantise_best(cut(build(), source), source, pictures, silent)[0] for _ in range(2))
+    one, other = (quantise_best(cut(build(), source), source, images, silent)[0] for _ in range(2))
     assert one.SerializeToString() == other.SerializeToString()
 
 
-def test_pictures_that_cannot_be_read_do_not_count(monkeypatch, pictures, same_speed, tmp_path):
+def test_images_that_cannot_be_read_do_not_count(monkeypatch, images, same_speed, tmp_path):
     """Every second one is broken: those held out and those calibrated on are others."""
     monkeypatch.setattr(Quantiser, "sensitivity", lambda self, method: {})
     mixed = []
-    for number, picture in enumerate(pictures[:3]):
-        for path, content in ((f"{number}0.png", picture.read_bytes()), (f"{number}1.png", b"no picture")):
+    for number, photo in enumerate(images[:3]):
+        for path, content in ((f"{number}0.png", photo.read_bytes()), (f"{number}1.png", b"no image")):
             (tmp_path / path).write_bytes(content)
             mixed.append(tmp_path / path)
     source = load(build())
     _, held_out, details = quantise_best(cut(build(), source), source, mixed, silent)
     assert held_out == [mixed[2]]
-    assert details["held out"].startswith("1 of 3 pictures")
+    assert details["held out"].startswith("1 of 3 images")
 
 
 @pytest.mark.parametrize(("good", "broken"), [(0, 1), (0, 3), (1, 0), (1, 4)])
-def test_two_pictures_are_needed(good, broken, pictures, tmp_path):
-    paths = pictures[:good]
+def test_two_images_are_needed(good, broken, images, tmp_path):
+    paths = images[:good]
     for number in range(broken):
         paths.append(tmp_path / f"{number}.jpg")
-        paths[-1].write_text("no picture")
+        paths[-1].write_text("no image")
     source = load(build())
-    with pytest.raises(yolean.InputError, match=f"two pictures at least.*; {good} can be read"):
+    with pytest.raises(yolean.InputError, match=f"two images at least.*; {good} can be read"):
         quantise_best(build(), source, paths, silent)
 
 
@@ -418,19 +418,19 @@ def test_a_folder_in_which_nothing_is_found(tmp_path):
 
 
 @pytest.mark.parametrize("opset", [11, 12])
-def test_old_opsets_are_refused(opset, pictures):
+def test_old_opsets_are_refused(opset, images):
     model = build()
     source = load(model)
     model.opset_import[0].version = opset
     with pytest.raises(yolean.ModelError, match=f"opset {opset}, and INT8 needs 13"):
-        quantise_best(model, source, pictures, silent)
+        quantise_best(model, source, images, silent)
 
 
-def test_other_domains_are_no_opset(pictures):
+def test_other_domains_are_no_opset(images):
     """Only the operators of ONNX itself count."""
     model = build()
     source = load(model)
     model.opset_import[0].version = 12
     model.opset_import.append(helper.make_opsetid("com.microsoft", 17))
     with pytest.raises(yolean.ModelError, match="opset 12, and INT8 needs 13"):
-        quantise_best(model, source, pictures, silent)
+        quantise_best(model, source, images, silent)

@@ -31,7 +31,7 @@ from yolean.export.weights import requirements as checks
 from yolean.export.weights.exporting import WeightsJob, default_target, export
 from yolean.export.weights.isolated_process import call
 from yolean.export.weights.pytorch import Asked, Made, Order
-from yolean.models import demo_pictures
+from yolean.models import demo_images
 
 # Not by default, where two minutes are the limit: half a minute of exports that are stood in for.
 pytestmark = pytest.mark.slow
@@ -193,7 +193,7 @@ def stand_in(name: str, change: Any = lambda asked: asked, conf: float = 0.25) -
         shutil.copy(PLAIN / f"{name}.onnx", file)
         engine = yolean.load(file, device="cpu")
         asked = []
-        for path in demo_pictures()[:2]:
+        for path in demo_images()[:2]:
             kept = answer(engine(path, conf=conf, iou=pytorch.IOU)[0])
             crowd = (
                 answer(engine(path, conf=conf, iou=1.0, max_det=pytorch.CROWD)[0]) if order.crowds else None
@@ -205,7 +205,7 @@ def stand_in(name: str, change: Any = lambda asked: asked, conf: float = 0.25) -
             engine.spec.stride,
             conf,
             asked,
-            demo_pictures()[0].parent,
+            demo_images()[0].parent,
             {"torch": "2"},
         )
 
@@ -322,7 +322,7 @@ def test_exit_status_and_lines(weights_file, installed, monkeypatch):
     assert lines[0] == f"best.pt -> {weights_file.parent / 'best-half.onnx'}"
     assert "fp16" in lines[1]
     assert lines[2] == "  input      any height and width, 320x320 by default; any number of images a run"
-    assert lines[3].startswith("  PyTorch    on 2 pictures: ")
+    assert lines[3].startswith("  PyTorch    on 2 images: ")
     assert "recall 1.000, precision 1.000" in lines[3]
 
 
@@ -366,13 +366,13 @@ def test_what_finds_nothing_is_said(make):
         return replace(asked, kept=replace(asked.kept, boxes=empty))
 
     report = make(stand_in("shapes", nothing, conf=1.0))
-    assert "nothing in the 2 pictures scores above 1: no box was compared with PyTorch's" in report.notes
+    assert "nothing in the 2 images scores above 1: no box was compared with PyTorch's" in report.notes
 
 
 def test_a_lower_score_is_said(make):
     report = make(stand_in("shapes", conf=0.1))
     assert report.problems == []
-    assert "PyTorch finds little in these pictures: compared is what scores above 0.1" in report.notes
+    assert "PyTorch finds little in these images: compared is what scores above 0.1" in report.notes
 
 
 def test_rounded_sizes_are_said(make):
@@ -386,14 +386,14 @@ def test_int8_is_held_to_the_agreement(make, monkeypatch):
     monkeypatch.setattr(
         weights.optimizing, "optimize", lambda job, tell: genuine(replace(job, int8=False), tell)
     )
-    folder = demo_pictures()[0].parent
-    report = make(stand_in("shapes"), int8=True, pictures=folder)
+    folder = demo_images()[0].parent
+    report = make(stand_in("shapes"), int8=True, images=folder)
     assert report.target.endswith("best-int8.onnx")
     assert report.problems == []
-    report = make(stand_in("shapes", without_the_first), int8=True, pictures=folder, overwrite=True)
+    report = make(stand_in("shapes", without_the_first), int8=True, images=folder, overwrite=True)
     assert any("recall or precision against PyTorch: 0." in problem for problem in report.problems)
     report = make(
-        stand_in("shapes", without_the_first), int8=True, pictures=folder, overwrite=True, min_agreement=0.2
+        stand_in("shapes", without_the_first), int8=True, images=folder, overwrite=True, min_agreement=0.2
     )
     assert report.problems == []
 
@@ -447,12 +447,12 @@ def test_sides_are_fixed_and_the_batch_stays_free(tmp_path, name, size):
         assert all(axis.dim_value for axis in output.type.tensor_type.shape.dim[1:])
     engine = yolean.load(path, device="cpu")
     assert (engine.spec.dynamic, engine.spec.batch, engine.spec.imgsz) == (False, None, size)
-    pictures = [str(path) for path in demo_pictures()[:3]]
-    together, alone = engine(pictures, batch=3), [engine(path)[0] for path in pictures]
+    images = [str(path) for path in demo_images()[:3]]
+    together, alone = engine(images, batch=3), [engine(path)[0] for path in images]
     assert [result.tensor_shape for result in together] == [size] * 3
     assert [len(result) for result in together] == [len(result) for result in alone]
     with pytest.raises(InputError, match="static export"):
-        engine(pictures[0], imgsz=64)
+        engine(images[0], imgsz=64)
     entries = {entry.key: entry.value for entry in model.metadata_props}
     assert "'dynamic': False" in entries["args"]
 
@@ -537,7 +537,7 @@ def network(head: str, task: str = "detect", channels: int = 3, **attributes: An
 
 
 def order(**options: Any) -> Order:
-    values = {"imgsz": None, "static": False, "batch": None, "opset": None, "end2end": False, "pictures": ()}
+    values = {"imgsz": None, "static": False, "batch": None, "opset": None, "end2end": False, "images": ()}
     return Order(Path("best.pt"), Path("."), crowds=False, threads=1, **(values | options))
 
 
@@ -552,7 +552,7 @@ def test_known_heads_are_taken(head):
     [
         (network("RTDETRDecoder"), {}, "best.pt is RT-DETR, which is no YOLO: yolean runs YOLOv5u, v8"),
         (network("WorldDetect"), {}, "is a YOLO-World, whose classes are texts"),
-        (network("YOLOESegment", "segment"), {}, "is a YOLOE, whose classes are texts or pictures"),
+        (network("YOLOESegment", "segment"), {}, "is a YOLOE, whose classes are texts or images"),
         (
             network("SemanticSegment", "semantic"),
             {},
@@ -560,7 +560,7 @@ def test_known_heads_are_taken(head):
         ),
         (network("Depth", "depth"), {}, "is a network for depth"),
         (network("MyDetect"), {}, "is a network for detect with the head MyDetect"),
-        (network("Detect", channels=10), {}, "takes 10 channels: yolean reads pictures with 1 or 3"),
+        (network("Detect", channels=10), {}, "takes 10 channels: yolean reads images with 1 or 3"),
         (network("Detect"), {"end2end": True}, "--end2end: best.pt has no end-to-end head"),
         (network("Detect", one2one_cv2=None), {"end2end": True}, "leave --end2end out"),
     ],

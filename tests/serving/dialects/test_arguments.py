@@ -108,7 +108,7 @@ def test_a_mixture_of_forms_is_refused_and_names_the_fields(fields, files, named
         ({"": 1}, [], "''"),
         ({"a\nb": 1}, [], r"'a\nb'"),
         ({"x" * 10_000: 1}, [], "'xxx"),
-        ({}, ["picture"], "'picture'"),  # a file
+        ({}, ["photo"], "'photo'"),  # a file
         ({"size": 640, "key": "k"}, ["image"], "'key'"),  # among known ones
     ],
 )

@@ -11,7 +11,7 @@ import pytest
 import yolean
 from yolean.engine.images.sources import Frame
 from yolean.engine.results.results import Results
-from yolean.models import DEMO_MODELS, demo_model, demo_pictures
+from yolean.models import DEMO_MODELS, demo_images, demo_model
 from yolean.postprocess.detections import Detections
 from yolean.postprocess.geometry import Geometry
 from yolean.postprocess.masks import InstanceMasks
@@ -19,7 +19,7 @@ from yolean.serving.dialects.arguments import Arguments
 from yolean.serving.dialects.hub import answer, encode, first_items, second_items
 from yolean.serving.model_registry import Served
 
-PICTURES = {picture.stem: picture for picture in demo_pictures()}
+IMAGES = {image.stem: image for image in demo_images()}
 
 
 @pytest.fixture(scope="module")
@@ -31,10 +31,10 @@ def arguments(form="first", conf=0.25, size=None):
     return Arguments(form, None, "url", size, "size", conf, 0.45, None)
 
 
-def ask(engines, task, form, picture="shapes", conf=0.25, size=None):
+def ask(engines, task, form, image="shapes", conf=0.25, size=None):
     """The answer as a client reads it, and the results that it was made of."""
     engine = engines[task]
-    (results,) = engine(str(PICTURES[picture]), conf=conf, imgsz=size)
+    (results,) = engine(str(IMAGES[image]), conf=conf, imgsz=size)
     served = Served(DEMO_MODELS[task], demo_model(task), "0", {1: engine})
     body = answer(results, arguments(form, conf, size), served)
     return read(body), results
@@ -99,9 +99,9 @@ def test_first_form_has_the_fields_of_the_contract_and_no_others(engines, task):
         assert 0 <= item["confidence"] <= 1
 
 
-@pytest.mark.parametrize("picture", PICTURES)
-def test_first_form_of_detect(engines, picture):
-    found, results = ask(engines, "detect", "first", picture)
+@pytest.mark.parametrize("image", IMAGES)
+def test_first_form_of_detect(engines, image):
+    found, results = ask(engines, "detect", "first", image)
     assert heads(found["data"]) == heads_of(results)
     boxes = [[item[name] for name in ("xcenter", "ycenter", "width", "height")] for item in found["data"]]
     np.testing.assert_allclose(boxes, results.boxes.xywhn, atol=1e-6)
@@ -112,9 +112,9 @@ def test_first_form_of_detect(engines, picture):
     )
 
 
-@pytest.mark.parametrize("picture", ["shapes", "tall"])
-def test_first_form_of_segment(engines, picture):
-    found, results = ask(engines, "segment", "first", picture)
+@pytest.mark.parametrize("image", ["shapes", "tall"])
+def test_first_form_of_segment(engines, image):
+    found, results = ask(engines, "segment", "first", image)
     assert heads(found["data"]) == heads_of(results)
     height, width = results.orig_shape
     for item, outline in zip(found["data"], results.masks.xy, strict=True):
@@ -123,9 +123,9 @@ def test_first_form_of_segment(engines, picture):
         np.testing.assert_allclose(points, outline / (width, height), atol=1e-6)
 
 
-@pytest.mark.parametrize("picture", ["shapes", "wide"])
-def test_first_form_of_pose(engines, picture):
-    found, results = ask(engines, "pose", "first", picture)
+@pytest.mark.parametrize("image", ["shapes", "wide"])
+def test_first_form_of_pose(engines, image):
+    found, results = ask(engines, "pose", "first", image)
     assert heads(found["data"]) == heads_of(results)
     height, width = results.orig_shape
     for item, points in zip(found["data"], results.keypoints.data, strict=True):
@@ -134,9 +134,9 @@ def test_first_form_of_pose(engines, picture):
         np.testing.assert_allclose(triples, points / (width, height, 1), atol=1e-6)
 
 
-@pytest.mark.parametrize("picture", ["shapes", "tall"])
-def test_first_form_of_obb(engines, picture):
-    found, results = ask(engines, "obb", "first", picture)
+@pytest.mark.parametrize("image", ["shapes", "tall"])
+def test_first_form_of_obb(engines, image):
+    found, results = ask(engines, "obb", "first", image)
     assert heads(found["data"]) == heads_of(results)
     height, width = results.orig_shape
     for item, corners in zip(found["data"], results.obb.xyxyxyxy, strict=True):
@@ -144,10 +144,10 @@ def test_first_form_of_obb(engines, picture):
         np.testing.assert_allclose(np.array(item["obb"]).reshape(4, 2), corners / (width, height), atol=1e-6)
 
 
-@pytest.mark.parametrize("picture", PICTURES)
+@pytest.mark.parametrize("image", IMAGES)
 @pytest.mark.parametrize("task", ["detect", "segment", "pose"])
-def test_first_form_is_normalised(engines, task, picture):
-    found, _ = ask(engines, task, "first", picture, conf=0.05)
+def test_first_form_is_normalised(engines, task, image):
+    found, _ = ask(engines, task, "first", image, conf=0.05)
     assert all(0 <= number <= 1 for item in found["data"] for number in numbers(item | {"class": 0}))
 
 
@@ -196,10 +196,10 @@ def test_metadata_tells_what_was_in_effect(engines, task, size):
     }
 
 
-@pytest.mark.parametrize("picture", ["shapes", "tall"])
+@pytest.mark.parametrize("image", ["shapes", "tall"])
 @pytest.mark.parametrize("task", ["detect", "segment", "pose", "obb"])
-def test_second_form_is_in_pixels(engines, task, picture):
-    found, results = ask(engines, task, "second", picture)
+def test_second_form_is_in_pixels(engines, task, image):
+    found, results = ask(engines, task, "second", image)
     items = found["images"][0]["results"]
     assert heads(items) == heads_of(results)
     boxes = np.array([list(item["box"].values()) for item in items])

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import pytest
 from yolean.engine.pipeline import Engine
-from yolean.models import DEMO_MODELS, demo_pictures
+from yolean.models import DEMO_MODELS, demo_images
 
 KEY = "0123456789abcdef"
-PICTURE = demo_pictures()[0]
+IMAGE = demo_images()[0]
 
 # From the documentation of the HUB Inference API, first form: docs/en/hub/inference-api.md.
 PYTHON = """
@@ -94,7 +94,7 @@ def adapted(program: str, server: Any, model: str, *changes: Mapping[str, str], 
         program = program.replace(old, new)
     words = {
         "https://api.ultralytics.com": server.url, "MODEL_ID": model, "API_KEY": key,
-        "/path/to/image.jpg": str(PICTURE), "path/to/image.jpg": str(PICTURE),
+        "/path/to/image.jpg": str(IMAGE), "path/to/image.jpg": str(IMAGE),
     }  # fmt: skip
     for old, new in words.items():
         program = program.replace(old, new)
@@ -129,7 +129,7 @@ def test_first_form(
     answer = run(adapted(program, hub, DEMO_MODELS[task]))
     assert set(answer) == {"success", "message", "data"}
     assert (answer["success"], answer["message"]) == (True, "Inference complete.")
-    (results,) = engines[task](PICTURE, conf=0.25, iou=0.45, imgsz=640)
+    (results,) = engines[task](IMAGE, conf=0.25, iou=0.45, imgsz=640)
     wanted = [each for each in results.summary() if each["confidence"] >= 0.25]
     assert [each["class"] for each in answer["data"]] == [each["class"] for each in wanted]
     for found, other in zip(answer["data"], wanted, strict=True):
@@ -165,7 +165,7 @@ def test_second_form(
     answer = run(adapted(program, hub, DEMO_MODELS[task], *changes))
     assert set(answer) == {"images", "metadata"}
     (image,) = answer["images"]
-    (results,) = engines[task](PICTURE, conf=0.25, iou=0.45, imgsz=640)
+    (results,) = engines[task](IMAGE, conf=0.25, iou=0.45, imgsz=640)
     assert image["shape"] == list(results.orig_shape)
     assert set(image["speed"]) == {"preprocess", "inference", "postprocess"}
     wanted = [each for each in results.summary() if each["confidence"] >= 0.25]
@@ -195,19 +195,19 @@ def test_a_wrong_argument_is_said_in_json(hub, run: Callable[[str], Any], progra
     }  # fmt: skip
 
 
-def test_curl_sends_a_large_picture_in_its_way(hub, tmp_path: Path) -> None:
+def test_curl_sends_a_large_image_in_its_way(hub, tmp_path: Path) -> None:
     """Beyond 1 MB it asks first: Expect: 100-continue."""
     large = tmp_path / "large.jpg"
-    large.write_bytes(PICTURE.read_bytes() + bytes(3_000_000))  # readers stop at the end of the picture
+    large.write_bytes(IMAGE.read_bytes() + bytes(3_000_000))  # readers stop at the end of the image
     answer = run_curl(adapted(CURL, hub, "shapes", {"/path/to/image.jpg": str(large)}))
     assert answer["success"] is True
     assert len(answer["data"]) > 3
 
 
-def test_curl_sends_a_raw_picture_and_an_address(hub) -> None:
+def test_curl_sends_a_raw_image_and_an_address(hub) -> None:
     answer = run_curl(
         f'curl -s "{hub.url}/v1/predict/shapes?confidence=0.5" -H "x-api-key: {KEY}" '
-        f'-H "Content-Type: image/jpeg" --data-binary @{PICTURE}'
+        f'-H "Content-Type: image/jpeg" --data-binary @{IMAGE}'
     )
     assert answer["success"] is True
     answer = run_curl(

@@ -211,7 +211,7 @@ def test_many_mebibytes() -> None:
     ids=["announced", "endless", "endless chunks"],
 )
 def test_a_body_that_is_too_large(answer: Answer) -> None:
-    assert refused({"/": answer}) == "expected at most 1000 bytes; send a smaller picture"
+    assert refused({"/": answer}) == "expected at most 1000 bytes; send a smaller image"
 
 
 @pytest.mark.parametrize(
@@ -241,7 +241,7 @@ def test_a_compressed_answer(coding: str) -> None:
 @pytest.mark.parametrize("status", [201, 204, 206, 300, 304, 401, 404, 500, 503])
 def test_a_status_is_told(status: int) -> None:
     answer = f"HTTP/1.1 {status} Whatever\r\nContent-Length: 0\r\n\r\n".encode()
-    assert refused({"/": answer}) == f"expected a picture, its server answered {status}"
+    assert refused({"/": answer}) == f"expected an image, its server answered {status}"
 
 
 def test_a_redirect_to_nowhere_is_a_status() -> None:
@@ -442,12 +442,12 @@ def test_proxies_are_ignored(monkeypatch: pytest.MonkeyPatch, connections: list[
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file with a key and a certificate for pictures.test, signed by itself."""
+    """A file with a key and a certificate for images.test, signed by itself."""
     if shutil.which("openssl") is None:
         pytest.skip("no openssl command")
     folder = tmp_path_factory.mktemp("certificate")
     key, signed, both = folder / "key.pem", folder / "signed.pem", folder / "both.pem"
-    command = ["openssl", "req", "-x509", "-nodes", "-days", "2", "-subj", "/CN=pictures.test"]
+    command = ["openssl", "req", "-x509", "-nodes", "-days", "2", "-subj", "/CN=images.test"]
     command += [
         "-newkey",
         "ec",
@@ -459,7 +459,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
         str(signed),
     ]
     for extension in (
-        "subjectAltName=DNS:pictures.test",
+        "subjectAltName=DNS:images.test",
         "keyUsage=critical,digitalSignature,keyCertSign",
     ):
         command += ["-addext", extension]
@@ -475,7 +475,7 @@ def tls(certificate: Path) -> ssl.SSLContext:
     return context
 
 
-NAMES = {"pictures": [["127.0.0.1"]], "other": [["127.0.0.1"]]}
+NAMES = {"images": [["127.0.0.1"]], "other": [["127.0.0.1"]]}
 
 
 def test_tls(tls: ssl.SSLContext, certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -483,22 +483,22 @@ def test_tls(tls: ssl.SSLContext, certificate: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     asked: list[str | None] = []
     tls.sni_callback = lambda _, name, __: asked.append(name)
-    body, _ = fetch({"/": ok()}, "https://pictures.test:PORT/", tls, resolver=Names(**NAMES))
+    body, _ = fetch({"/": ok()}, "https://images.test:PORT/", tls, resolver=Names(**NAMES))
     assert body == BODY
-    assert asked == ["pictures.test"]
+    assert asked == ["images.test"]
     for url in ("https://other.test:PORT/", "https://127.0.0.1:PORT/"):
         assert refused({"/": ok()}, url, tls=tls, resolver=Names(**NAMES)) == UNREACHABLE
 
 
 def test_tls_of_nobody_known(tls: ssl.SSLContext) -> None:
-    url = "https://pictures.test:PORT/"
+    url = "https://images.test:PORT/"
     assert refused({"/": ok()}, url, tls=tls, resolver=Names(**NAMES)) == UNREACHABLE
 
 
 def test_tls_with_too_much(tls: ssl.SSLContext, certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     answer = endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 100)
-    url = "https://pictures.test:PORT/"
+    url = "https://images.test:PORT/"
     began = time.perf_counter()
     assert refused({"/": answer}, url, tls=tls, resolver=Names(**NAMES), timeout=30) == UNREACHABLE
     assert time.perf_counter() - began < 5
@@ -554,7 +554,7 @@ def test_with_uvloop(tls: ssl.SSLContext, certificate: Path, monkeypatch: pytest
                 assert str(caught.value) == UNREACHABLE
         named = Fetcher(max_bytes=1000, timeout=5, trusted=LOCAL, resolver=Names(**NAMES))
         async with Server(answers).run(tls) as server:
-            assert await named.fetch(f"https://pictures.test:{server.port}/") == BODY
+            assert await named.fetch(f"https://images.test:{server.port}/") == BODY
             with pytest.raises(FetchError):
                 await named.fetch(f"https://other.test:{server.port}/")
 

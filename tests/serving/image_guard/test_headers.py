@@ -1,4 +1,4 @@
-"""What encoded pictures claim before decoding: right for good ones, and bombs are refused."""
+"""What encoded images claim before decoding: right for good ones, and bombs are refused."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image, features
 from yolean.engine.errors import InputError
-from yolean.engine.images.decoding import picture_from_bytes
-from yolean.serving.image_guard.headers import Header, NotAPicture, check_pixels, read_header
+from yolean.engine.images.decoding import image_from_bytes
+from yolean.serving.image_guard.headers import Header, NotAImage, check_pixels, read_header
 
 Tag = tuple[int, str, tuple[int, ...]]
 SIZES = [(1, 1), (33, 17), (64, 200)]
@@ -36,9 +36,9 @@ def image(size: tuple[int, int], mode: str = "RGB") -> Image.Image:
     return Image.fromarray(noise).convert(mode)
 
 
-def encoded(picture: Image.Image, form: str, **options: Any) -> bytes:
+def encoded(image: Image.Image, form: str, **options: Any) -> bytes:
     buffer = io.BytesIO()
-    picture.save(buffer, form, **options)
+    image.save(buffer, form, **options)
     return buffer.getvalue()
 
 
@@ -160,7 +160,7 @@ def obu(kind: int, data: bytes = b"") -> bytes:
 
 
 def sequence(width: int, height: int, front: str = "000" + "1" + "1" + "00000") -> bytes:
-    """An AV1 sequence header; `front` are the bits before the size, by default those of a still picture."""
+    """An AV1 sequence header; `front` are the bits before the size, by default those of a still image."""
     bits = front + "1111" * 2 + f"{width - 1:016b}{height - 1:016b}"
     bits = bits.ljust(-(-len(bits) // 8) * 8, "0")
     return obu(1, int(bits, 2).to_bytes(len(bits) // 8, "big"))
@@ -174,7 +174,7 @@ LONG_FRONT += "0" * 12 + "01000" + "1" + "1" + "0" * 15 + "1" + "0000"
 LONG_FRONT += "0" * 12 + "00111" + "0" + "0"
 
 
-def good_pictures() -> dict[str, tuple[str, tuple[int, int], bytes]]:
+def good_images() -> dict[str, tuple[str, tuple[int, int], bytes]]:
     """Name -> format, size as stored, data."""
     found = {}
     for size in SIZES:
@@ -223,11 +223,11 @@ def good_pictures() -> dict[str, tuple[str, tuple[int, int], bytes]]:
     return found
 
 
-GOOD = good_pictures()
+GOOD = good_images()
 
 
 @pytest.mark.parametrize("name", GOOD)
-def test_header_of_good_pictures(name: str) -> None:
+def test_header_of_good_images(name: str) -> None:
     form, size, data = GOOD[name]
     header = read_header(data)
     assert header == Header({"WEBP": "WebP"}.get(form, form), *size)
@@ -236,7 +236,7 @@ def test_header_of_good_pictures(name: str) -> None:
         pytest.skip("this OpenCV was built without AVIF")
     if "animated" in name and OPENCV < (4, 11):
         pytest.skip("this OpenCV does not read animations")
-    shape = picture_from_bytes(data).shape[:2]
+    shape = image_from_bytes(data).shape[:2]
     assert shape == (size if "turned" in name else size[::-1])
 
 
@@ -248,7 +248,7 @@ def test_one_pixel_too_many(name: str) -> None:
         check_pixels(data, pixels - 1, "upload")
     expected = f"upload: expected at most {pixels - 1} pixels, found {width}x{height} = {pixels}; make"
     assert str(caught.value).startswith(expected)
-    assert not isinstance(caught.value, NotAPicture)
+    assert not isinstance(caught.value, NotAImage)
 
 
 @pytest.mark.parametrize(
@@ -261,7 +261,7 @@ def test_one_pixel_too_many(name: str) -> None:
 )
 def test_other_formats(data: bytes) -> None:
     assert read_header(data) is None
-    with pytest.raises(NotAPicture, match=r"^upload: expected a picture \(JPEG, PNG, .* AVIF\), found "):
+    with pytest.raises(NotAImage, match=r"^upload: expected an image \(JPEG, PNG, .* AVIF\), found "):
         check_pixels(data, 10**9, "upload")
 
 
@@ -443,7 +443,7 @@ def test_bombs_are_refused(name: str) -> None:
     data, expected = BOMBS[name]
     with pytest.raises(InputError) as caught:
         check_pixels(data, 1_000_000, "upload")
-    assert not isinstance(caught.value, NotAPicture)
+    assert not isinstance(caught.value, NotAImage)
     assert str(caught.value).startswith(f"upload: expected a sound {name.partition(':')[0]}")
     assert expected in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -473,7 +473,7 @@ def test_nothing_is_allocated_by_a_claim(form: str) -> None:
 @pytest.mark.parametrize(
     ("data", "expected"),
     [
-        (b"\xff\xd8\xff", "expected a sound JPEG header, found no size; save the picture again"),
+        (b"\xff\xd8\xff", "expected a sound JPEG header, found no size; save the image again"),
         (JPEG[: SOF + 6], "JPEG header, found its end after"),
         (JPEG[:SOF] + sof(0, 9) + JPEG[SOS:], "JPEG header, found a size of 0x9;"),
         (b"\x89PNG\r\n\x1a\n", "PNG header, found b'' as its first chunk;"),
@@ -589,7 +589,7 @@ def assert_sane(data: bytes) -> None:
     with contextlib.suppress(InputError):
         header = read_header(data)
         if header is None:
-            with pytest.raises(NotAPicture):
+            with pytest.raises(NotAImage):
                 check_pixels(data, 10**12)
         else:
             assert header.width > 0

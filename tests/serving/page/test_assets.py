@@ -1,4 +1,4 @@
-"""The page runs what is its own and nothing else, and comes with pictures to try."""
+"""The page runs what is its own and nothing else, and comes with images to try."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 import pytest
 import yolean
 from yolean.models import DEMO_MODELS, demo_model
-from yolean.serving.page.assets import demo_picture, read_page
+from yolean.serving.page.assets import demo_image, read_page
 
 
 class Reader(HTMLParser):
@@ -127,12 +127,12 @@ def test_the_tag_changes_with_the_page_and_only_with_it(page, monkeypatch, tmp_p
 
 
 @pytest.mark.parametrize("task", DEMO_MODELS)
-def test_a_demo_model_finds_something_in_its_demo_picture(task):
-    (results,) = yolean.load(demo_model(task), "cpu", threads=1)(str(demo_picture(DEMO_MODELS[task])))
+def test_a_demo_model_finds_something_in_its_demo_image(task):
+    (results,) = yolean.load(demo_model(task), "cpu", threads=1)(str(demo_image(DEMO_MODELS[task])))
     assert len(results) >= (1 if task == "classify" else 2)
     assert results.probs is None or results.probs.top1conf > 0.8
 
 
 @pytest.mark.parametrize("model_id", ["", "unknown", "../../etc/passwd", "shapes\0", "x" * 10_000])
-def test_whatever_the_model_there_is_a_demo_picture(model_id):
-    assert demo_picture(model_id).read_bytes()[:2] == b"\xff\xd8"
+def test_whatever_the_model_there_is_a_demo_image(model_id):
+    assert demo_image(model_id).read_bytes()[:2] == b"\xff\xd8"

@@ -1,7 +1,7 @@
 """The page at `/`, as people meet it: a real Chromium in front of a real server.
 
 Each tab is watched: a word on its console that a test did not announce, or a request to anywhere but the
-server, fails that test. `YOLEAN_SCREENSHOT=docs/page.jpg` makes `test_screenshot` write the README's picture.
+server, fails that test. `YOLEAN_SCREENSHOT=docs/page.jpg` makes `test_screenshot` write the README's image.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 import pytest
 from yolean.engine.results.drawing import colour
-from yolean.models import DEMO_MODELS, demo_pictures
+from yolean.models import DEMO_MODELS, demo_images
 
 if TYPE_CHECKING:  # with `pip install ".[test]"` there is no playwright, and these tests are deselected
     from playwright.sync_api import Browser, BrowserContext, Page, Request
@@ -34,8 +34,8 @@ CHROMIUM = Path("/usr/bin/chromium")
 SECONDS = 10.0
 """Longest that the page may take for anything."""
 
-PICTURES = {picture.stem: picture for picture in demo_pictures()}
-SHAPES, STAR, WIDE = PICTURES["shapes"], PICTURES["star"], PICTURES["wide"]
+IMAGES = {image.stem: image for image in demo_images()}
+SHAPES, STAR, WIDE = IMAGES["shapes"], IMAGES["star"], IMAGES["wide"]
 KEY = "a-key-Kf83hd"
 
 Points = list[tuple[float, float]]
@@ -184,10 +184,10 @@ class Tab:
         assert not left, left
 
 
-def ask(server: Any, model: str, picture: bytes, **fields: object) -> list[dict[str, Any]]:
-    """What the server itself finds in a picture."""
+def ask(server: Any, model: str, image: bytes, **fields: object) -> list[dict[str, Any]]:
+    """What the server itself finds in an image."""
     fields = {"conf": 0.25, "iou": 0.45} | fields
-    response = server.http.post(f"/v1/predict/{model}", files={"file": picture}, data=fields)
+    response = server.http.post(f"/v1/predict/{model}", files={"file": image}, data=fields)
     assert response.status_code == 200, response.text
     return list(response.json()["images"][0]["results"])
 
@@ -276,20 +276,20 @@ def test_policy_holds(tab: Tab) -> None:
         tab.wait_for(lambda d=directive: f"error: policy: {d} " in "\n".join(tab.said), directive)
 
 
-# ---- Pictures in -------------------------------------------------------------------------------------------
+# ---- Images in -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("task", DEMO_MODELS)
 def test_overlay_is_what_the_server_found(tab: Tab, task: str) -> None:
-    model, picture = DEMO_MODELS[task], STAR if task == "classify" else SHAPES
+    model, image = DEMO_MODELS[task], STAR if task == "classify" else SHAPES
     tab.choose(model)
     assert tab.overlay()["share"] == 0
-    tab.upload(picture)
-    items = ask(tab.server, model, picture.read_bytes())
+    tab.upload(image)
+    items = ask(tab.server, model, image.read_bytes())
     assert tab.count == len(items) > 0
     assert tab.json["images"][0]["results"] == items
     height, width = tab.json["images"][0]["shape"]
-    assert tab.text("#caption") == f"{picture.name} · {width} \u00d7 {height}"
+    assert tab.text("#caption") == f"{image.name} · {width} \u00d7 {height}"
     assert tab.page.locator("#results .name").all_text_contents() == [item["name"] for item in items]
 
     if task == "classify":
@@ -318,14 +318,14 @@ def test_overlay_is_what_the_server_found(tab: Tab, task: str) -> None:
         assert all(alpha == 255 for *_, alpha in tab.overlay(points)["colours"])
 
 
-def test_demo_picture(tab: Tab) -> None:
+def test_demo_image(tab: Tab) -> None:
     tab.page.click("#demo")
     tab.settle(caption="demo.jpg")
     assert tab.count == len(ask(tab.server, "shapes", SHAPES.read_bytes()))
 
 
-def test_turned_picture_is_shown_upright(tab: Tab, tmp_path: Path) -> None:
-    """A phone's picture: its pixels lie on their side, and a tag says so."""
+def test_turned_image_is_shown_upright(tab: Tab, tmp_path: Path) -> None:
+    """A phone's image: its pixels lie on their side, and a tag says so."""
     from PIL import Image
 
     with Image.open(SHAPES) as image:
@@ -337,7 +337,7 @@ def test_turned_picture_is_shown_upright(tab: Tab, tmp_path: Path) -> None:
     tab.upload(turned)
     assert tab.count == len(ask(tab.server, "shapes", SHAPES.read_bytes()))
     assert tab.text("#caption") == "turned.jpg · {} \u00d7 {}".format(*size)
-    shown = tab.page.eval_on_selector("#picture", "({width, height}) => [width, height]")
+    shown = tab.page.eval_on_selector("#image", "({width, height}) => [width, height]")
     assert shown == list(size)
     box = tab.page.locator("#overlay").bounding_box()
     assert box is not None
@@ -345,7 +345,7 @@ def test_turned_picture_is_shown_upright(tab: Tab, tmp_path: Path) -> None:
 
 
 def test_paste(tab: Tab) -> None:
-    """A picture from the clipboard, with Ctrl+V."""
+    """An image from the clipboard, with Ctrl+V."""
     tab.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     png = cv2.imencode(".png", cv2.imread(str(WIDE)))[1].tobytes()
     tab.page.evaluate(
@@ -387,14 +387,12 @@ def test_drop(tab: Tab) -> None:
 
 
 def test_sliders_change_what_is_found(tab: Tab) -> None:
-    picture = WIDE.read_bytes()
+    image = WIDE.read_bytes()
     tab.upload(WIDE)
     before, drawn = tab.count, tab.overlay()["sum"]
     tab.slide("conf", 0.9)
     assert (
-        tab.count
-        == len(tab.json["images"][0]["results"])
-        == len(ask(tab.server, "shapes", picture, conf=0.9))
+        tab.count == len(tab.json["images"][0]["results"]) == len(ask(tab.server, "shapes", image, conf=0.9))
     )
     assert tab.count < before
     assert tab.overlay()["sum"] != drawn
@@ -413,7 +411,7 @@ def test_sliders_change_what_is_found(tab: Tab) -> None:
     for iou in (0, 0.95):
         tab.slide("iou", iou)
         many.append(tab.count)
-        assert tab.count == len(ask(tab.server, "shapes", picture, conf=0.01, iou=iou))
+        assert tab.count == len(ask(tab.server, "shapes", image, conf=0.01, iou=iou))
         assert tab.json["metadata"]["iou"] == iou
     assert many[0] < many[1]
 
@@ -434,7 +432,7 @@ def test_drag_of_a_slider_ends_at_its_last_value(tab: Tab) -> None:
     assert tab.most_at_once == 1
 
 
-def test_model_and_picture_may_change_at_any_time(tab: Tab) -> None:
+def test_model_and_image_may_change_at_any_time(tab: Tab) -> None:
     """What is shown belongs together, in the end and on the way."""
     tab.upload(SHAPES)
     tab.page.evaluate("""() => {
@@ -504,7 +502,7 @@ def test_keyboard_alone(tab: Tab) -> None:
     assert tab.count >= before
 
     plain = tab.overlay()["sum"]
-    press("Tab")  # into the list: the object that is pointed at stands out in the picture
+    press("Tab")  # into the list: the object that is pointed at stands out in the image
     press("ArrowDown")
     selected = "#results li[aria-selected=true]"
     assert tab.page.locator(selected).count() == 1
@@ -521,7 +519,7 @@ def test_keyboard_alone(tab: Tab) -> None:
 def test_refusal_is_shown_in_the_words_of_the_server(tab: Tab, tmp_path: Path) -> None:
     tab.expected = ["status of 415"]
     notes = tmp_path / "notes.jpg"
-    notes.write_text("no picture at all\n")
+    notes.write_text("no image at all\n")
     tab.upload(SHAPES)
     tab.upload(notes, state="error")
     refused = tab.server.http.post("/v1/predict/shapes", files={"file": notes.read_bytes()})
@@ -605,7 +603,7 @@ def test_key(open_page: Open, locked: Any) -> None:
 def test_snippets_run(
     open_page: Open, request: pytest.FixtureRequest, tmp_path: Path, which: str, snippet: str
 ) -> None:
-    """As they stand there, beside a picture.jpg, and with the key filled in."""
+    """As they stand there, beside an image.jpg, and with the key filled in."""
     tab = open_page(request.getfixturevalue(which), permissions=["clipboard-read", "clipboard-write"])
     tab.choose("shapes-seg")
     if which == "locked":
@@ -620,7 +618,7 @@ def test_snippets_run(
     text = str(tab.page.evaluate("() => navigator.clipboard.readText()"))
     assert text == tab.text(f"#{snippet}")
     assert ("API_KEY" in text) == (which == "locked")
-    (tmp_path / "picture.jpg").write_bytes(WIDE.read_bytes())
+    (tmp_path / "image.jpg").write_bytes(WIDE.read_bytes())
     command = ["bash", "-euc", text] if snippet == "curl" else [sys.executable, "-Werror", "-c", text]
     command[-1] = command[-1].replace("API_KEY", KEY)
     ran = subprocess.run(
@@ -650,10 +648,10 @@ def test_webcam(tab: Tab) -> None:
     answered(3)
     page.wait_for_function("() => parseFloat(document.getElementById('fps').textContent) > 1")
     page.evaluate("() => { window.lent = document.getElementById('video').srcObject.getTracks(); }")
-    seen = page.evaluate("() => [ui.overlay.dataset.count, ui.overlay.clientWidth, ui.picture.width]")
-    assert int(seen[0]) > 0, "the webcam is shown the demo picture"
+    seen = page.evaluate("() => [ui.overlay.dataset.count, ui.overlay.clientWidth, ui.image.width]")
+    assert int(seen[0]) > 0, "the webcam is shown the demo image"
     assert tab.overlay()["share"] > 0
-    assert page.is_visible("#picture")
+    assert page.is_visible("#image")
     assert tab.text("#status") == "The webcam is running."  # said once, not with every frame
 
     page.fill("#conf", "1")  # the next frames are asked about with it
@@ -665,7 +663,7 @@ def test_webcam(tab: Tab) -> None:
     assert tab.most_at_once == 1
     page.select_option("#model", "shapes")
 
-    # Stopped, it gives the camera back and asks no more; the picture from before is shown again.
+    # Stopped, it gives the camera back and asks no more; the image from before is shown again.
     page.click("#stop")
     tab.settle(caption="star.jpg")
     asked = len(tab.asked)
@@ -725,7 +723,7 @@ def test_phone(open_page: Open, tmp_path: Path, width: int) -> None:
         tab.settle()
         fits()
     assert tab.page.eval_on_selector("#overlay", "({width, clientWidth}) => width / clientWidth") == 2
-    long.write_text("no picture")
+    long.write_text("no image")
     tab.page.set_input_files("#file", long)
     tab.settle("error")
     fits()
@@ -746,7 +744,7 @@ def test_colours(open_page: Open, tmp_path: Path, scheme: str) -> None:
     ground = luminance(tab.css("body", "backgroundColor"))
     assert ground < 0.05 if scheme == "dark" else ground > 0.8
     bad = tmp_path / "bad.jpg"
-    bad.write_text("no picture")
+    bad.write_text("no image")
     tab.upload(bad, state="error")
     pairs = {
         ".card": ["#status", "#about", "#confhint", "#caption", "h2", "#camera"],
@@ -782,7 +780,7 @@ def test_what_a_screen_reader_is_told(tab: Tab) -> None:
         return str(node.get("name", {}).get("value", ""))
 
     focusable = [n for n in nodes if properties(n).get("focusable") and n["role"]["value"] != "RootWebArea"]
-    assert {name(n) for n in focusable} >= {"Model", "Confidence", "IoU", "Choose a picture", "Webcam"}
+    assert {name(n) for n in focusable} >= {"Model", "Confidence", "IoU", "Choose an image", "Webcam"}
     assert all(name(n) for n in focusable), [n["role"] for n in focusable if not name(n)]
     root = session.send("DOM.getDocument")["root"]["nodeId"]
     for selector, live in (("#status", "polite"), ("#error", "assertive")):
@@ -792,13 +790,13 @@ def test_what_a_screen_reader_is_told(tab: Tab) -> None:
         assert not (node["ignored"] and selector == "#status")
     status = tab.text("#status")
     assert status.startswith(f"{tab.count} objects: ")
-    pictures = [name(n) for n in nodes if n["role"]["value"] in ("image", "img")]
-    assert pictures == [status], "the overlay tells in words what it shows"
+    images = [name(n) for n in nodes if n["role"]["value"] in ("image", "img")]
+    assert images == [status], "the overlay tells in words what it shows"
     assert tab.page.get_attribute("#error", "role") == "alert"
 
 
 def test_screenshot(open_page: Open, tmp_path: Path) -> None:
-    """The README's picture, down to the end of the times; YOLEAN_SCREENSHOT=docs/page.jpg keeps it."""
+    """The README's image, down to the end of the times; YOLEAN_SCREENSHOT=docs/page.jpg keeps it."""
     tab = open_page(color_scheme="light")
     tab.choose("shapes-seg")
     tab.page.click("#demo")

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from ..engine.errors import InputError
-from .options import size
+from .model_options import size
 
 _PATH = click.Path(path_type=Path)
 _MOST_BATCH = 4096  # what the metadata of a file may tell

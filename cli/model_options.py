@@ -1,14 +1,20 @@
-"""Options of the `yolean` command that several of its commands take."""
+"""Options of loading a model and of calling it, for the commands that do so."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..models import DEMO_MODELS
+
+if TYPE_CHECKING:
+    from ..engine.pipeline import Engine
+
+_LOADING = ("device", "threads", "precision", "task", "names", "kpt_shape")
 
 
 def size(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | tuple[int, int] | None:
@@ -60,6 +66,13 @@ def options_of_load(command: Callable[..., None]) -> Callable[..., None]:
     for option in reversed(options):
         command = option(command)
     return command
+
+
+def load_with(model: str, options: dict[str, Any]) -> Engine:
+    """Load a model with the options of `options_of_load`, which are taken out of `options`."""
+    from ..engine.loading import load
+
+    return load(model, **{name: options.pop(name) for name in _LOADING})
 
 
 def options_of_predict(command: Callable[..., None]) -> Callable[..., None]:

@@ -14,7 +14,7 @@ COMMANDS = {
     "micro": ("micro", "NMS, masks and letterbox alone: how their cost grows."),
     "threads": ("threads", "How runs should share the cores of a CPU."),
     "reliability": ("reliability", "What the server does when things go wrong."),
-    "readme": ("readme", "Write the README's figures from the recorded results."),
+    "readme": ("pages", "Write the figures of README.md and docs/ from the recorded results."),
 }
 
 

@@ -169,7 +169,7 @@ def parity(records: Records) -> str:
         f"{images} "
         f"images agree, {objects} objects; the largest differences are {apart} of boxes, corners and "
         f"keypoints, {scores:.4f} of scores, and {min(worst['mask_iou']):.3f} IoU of filled outlines "
-        "([parity.json](benchmarks/results/parity.json))."
+        "(`benchmarks/results/parity.json`)."
     )
 
 
@@ -237,7 +237,7 @@ def threads(records: Records) -> str:
         f"there are cores, each from bytes to JSON in one thread: on {record['cores']} cores that predicts "
         f"{each:.1f} images a second where one run after the other on all gives {one:.1f}, and as many "
         "runs at "
-        f"once, each on all, {both:.1f} ([threads.json](benchmarks/results/threads.json))."
+        f"once, each on all, {both:.1f} (`benchmarks/results/threads.json`)."
     )
 
 

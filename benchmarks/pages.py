@@ -1,8 +1,9 @@
-"""The README's figures, written from the recorded results: `python -m yolean.benchmarks readme`.
+"""Figures of README.md and docs/, written from the recorded results: `python -m yolean.benchmarks readme`.
 
-A part of the README between `<!-- figures: NAME -->` and `<!-- end of figures -->` is what the function NAME
-in `figures.py` makes of `benchmarks/results/*.json`, and the plots beside these files are drawn from them.
-With --check nothing is written, and the exit status is 1 where a number or a plot is not what its file says.
+The part of a page between `<!-- figures: NAME -->` and `<!-- end of figures -->` is what the function NAME of
+`figures.py` makes of `benchmarks/results/*.json`. A name may stand on several pages. The plots in
+`docs/plots` are drawn from the same files. With --check nothing is written, and the exit status is 1 where a
+part or a plot is not what its record says.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ import click
 from . import bars, figures, micro_plot, serve_plot
 from .plots import shows
 
-_PART = re.compile(r"(<!-- figures: (\w+) -->\n).*?(<!-- end of figures -->)", re.DOTALL)
+_PART = re.compile(r"(<!-- figures: ([\w-]+) -->\n).*?(<!-- end of figures -->)", re.DOTALL)
 _RESULTS = Path("benchmarks") / "results"
+_PLOTS = Path("docs") / "plots"
 PLOTS: dict[str, Callable[[Any, Path], None]] = {
     "peers": bars.draw,
     "serve": serve_plot.draw,
@@ -35,11 +37,21 @@ def read(results: Path) -> dict[str, Any]:
     }
 
 
+def pages(root: Path) -> list[Path]:
+    """README.md and the Markdown files below docs/ of a checkout."""
+    return [root / "README.md", *sorted((root / "docs").rglob("*.md"))]
+
+
+def parts(text: str) -> list[str]:
+    """Names of the parts that a page asks for, in order."""
+    return [match[2] for match in _PART.finditer(text)]
+
+
 def filled(text: str, records: dict[str, Any]) -> str:
-    """The README with every part written anew.
+    """A page with every part written anew.
 
     Raises:
-        click.ClickException: a part that nobody can write, or whose record is missing.
+        click.ClickException: there is no part of that name, or its record is missing.
     """
 
     def part(match: re.Match[str]) -> str:
@@ -59,27 +71,28 @@ def filled(text: str, records: dict[str, Any]) -> str:
               help="The checkout; else the current folder.")  # fmt: skip
 @click.option("--check", is_flag=True, help="Write nothing; exit with 1 if something would change.")
 def main(root: Path, check: bool) -> None:
-    """Write the README's figures and plots from the recorded results."""
-    readme = root / "README.md"
-    if not readme.is_file() or not (root / _RESULTS).is_dir():
+    """Write the figures and plots of README.md and docs/ from the recorded results."""
+    if not (root / "README.md").is_file() or not (root / _RESULTS).is_dir():
         raise click.ClickException(f"{root.resolve()} is no checkout of yolean: name one with --root")
     records = read(root / _RESULTS)
-    text = readme.read_text(encoding="utf-8")
-    wanted = filled(text, records)
-    stale = [] if text == wanted else [readme]
+    stale = []
+    for page in pages(root):
+        text = page.read_text(encoding="utf-8")
+        wanted = filled(text, records)
+        if text != wanted:
+            stale.append(page)
+            if not check:
+                page.write_text(wanted, encoding="utf-8")
     for name, draw in PLOTS.items():
-        target = root / _RESULTS / f"{name}.svg"
+        target = root / _PLOTS / f"{name}.svg"
         if not shows(target, records[name]):
             stale.append(target)
             if not check:
+                target.parent.mkdir(parents=True, exist_ok=True)
                 draw(records[name], target)
+    names = ", ".join(str(path) for path in stale)
     if check and stale:
-        names = ", ".join(str(path) for path in stale)
         raise click.ClickException(
             f"not what the results say: {names}; run python -m yolean.benchmarks readme"
         )
-    if not check:
-        readme.write_text(wanted, encoding="utf-8")
-    click.echo(
-        "The README says what the results say." if not stale else f"Wrote {', '.join(map(str, stale))}"
-    )
+    click.echo(f"Wrote {names}" if stale else "The pages say what the results say.")

@@ -19,7 +19,6 @@ from ...engine.runtime.session import Session
 from ...models import demo_images
 from ...postprocess import lean_head as lean
 from ...postprocess.boxes import xywh_to_xyxy
-from ...postprocess.detections import Candidates
 from ...postprocess.layout import Head, HeadKind, Layout
 from .onnx_graph import Graph, Node, set_metadata
 
@@ -35,11 +34,14 @@ class _Tolerance:
 
     pixels: float
     score: float
+    share: float  # of a score: untrained networks have scores of 1e-5
     value: float  # mask coefficients
 
 
-_CLOSE = _Tolerance(0.01, 1e-5, 1e-3)
-_HALF = _Tolerance(8, 0.01, 0.1)  # a head in half precision rounds to half a pixel and more; numpy's does not
+_CLOSE = _Tolerance(0.01, 1e-5, 1e-3, 1e-3)
+_HALF = _Tolerance(
+    8, 0.01, 100, 0.1
+)  # half precision rounds to half a pixel and more; numpy decodes in float
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,29 +188,42 @@ def _agrees(trial: _Trial, plain: Layout, layout: Layout, order: list[int]) -> b
         wanted = np.hstack((rows[:, :4], angle)) if layout.task == "obb" else xywh_to_xyxy(rows[:, :4])
         return (
             _all_close(boxes, wanted, close.pixels)
-            and _all_close(scores, rows[:, 4 : 4 + layout.nc], close.score)
+            and _scores_close(scores, rows[:, 4 : 4 + layout.nc], close)
             and _all_close(extra, rows[:, 4 + layout.nc :], near)
         )
-    return _same_rows(lean.candidates(ends, layout, -1), whole, layout, close)
+    return _same_rows(ends, whole, layout, close)
 
 
-def _same_rows(found: Candidates, whole: Array, layout: Layout, close: _Tolerance) -> bool:
-    """Whether candidates are the rows (rows, 6 + extra) of an end-to-end head, in the order of their scores.
+def _same_rows(ends: list[Array], whole: Array, layout: Layout, close: _Tolerance) -> bool:
+    """Whether the rows (rows, 6 + extra) of an end-to-end head are the best anchors of the decoded ends.
 
-    Rows of equal score may stand in another order, and which of them made it to the end is open where the
-    last one shares theirs.
+    Scores are compared in their order, everything else with whichever anchor has the row's box: which of
+    several equal scores comes first, or makes it to the last row, differs from CPU to CPU. ONNX Runtime's
+    sigmoid without AVX-512 gives small scores in steps of 3e-8, so that many of them are equal.
     """
-    if not _all_close(found.scores, whole[:, 4], close.score):
+    if not _scores_close(lean.candidates(ends, layout, -1).scores, whole[:, 4], close):
         return False
-    sure = whole[:, 4] > whole[-1, 4] * (1 + 1e-3)
-    boxes = np.hstack((whole[sure, :4], whole[sure, 6:])) if layout.task == "obb" else whole[sure, :4]
-    near = np.abs(boxes[:, None] - found.boxes).max(axis=2) <= close.pixels
-    near &= whole[sure, 5, None] == found.classes
-    near &= np.abs(whole[sure, 4, None] - found.scores) <= close.score
+    boxes, scores, extra = lean.dense(ends, layout)
+    wanted = np.hstack((whole[:, :4], whole[:, 6:])) if layout.task == "obb" else whole[:, :4]
+    near = np.full((len(whole), len(boxes)), True)
+    for column in range(wanted.shape[1]):  # one by one: large inputs have 33,600 anchors
+        near &= np.abs(wanted[:, column, None] - boxes[:, column]) <= close.pixels
+    rows, anchors = np.nonzero(near)
+    classes = whole[rows, 5].astype(np.int64)
+    same = _is_score_close(scores[anchors, classes], whole[rows, 4], close)
     if layout.extra:
         most = close.pixels if layout.task == "pose" else close.value
-        near &= np.abs(whole[sure, None, 6:] - found.extra).max(axis=2) <= most
-    return bool(sure.any() and near.any(axis=1).all())
+        same &= np.abs(whole[rows, 6:] - extra[anchors]).max(axis=1) <= most
+    return len(set(rows[same].tolist())) == len(whole)
+
+
+def _scores_close(found: Array, wanted: Array, tolerance: _Tolerance) -> bool:
+    return found.shape == wanted.shape and bool(_is_score_close(found, wanted, tolerance).all())
+
+
+def _is_score_close(found: Array, wanted: Array, tolerance: _Tolerance) -> NDArray[np.bool_]:
+    most = np.minimum(tolerance.score, 1e-6 + tolerance.share * np.abs(wanted))
+    return np.asarray(np.abs(found - wanted) <= most)
 
 
 def _all_close(found: Array, wanted: Array, tolerance: float) -> bool:

@@ -62,7 +62,7 @@ class Builder:
 
 def build(
     task="detect", nc=3, reg_max=16, extra=0, kpt_shape=None, kind="v8", strides=(8, 16, 32), limit=None,
-    agnostic=False, seed=0, spoil=False,
+    agnostic=False, seed=0, spoil=False, score_scale=0.5,
 ):  # fmt: skip
     """A model whose spec `yolean.load` reads; `spoil` puts something into the head that no YOLO has."""
     b = Builder(seed)
@@ -76,7 +76,8 @@ def build(
             source = b.silu(b.conv(source, inner, width, 3, 2, scale=3))
     branches = [4 * reg_max, nc] + [extra] * bool(extra)
     ends = [
-        [b.conv(f, width, c, scale=s) for f in features] for c, s in zip(branches, (2, 0.5, 2), strict=False)
+        [b.conv(f, width, channels, scale=scale) for f in features]
+        for channels, scale in zip(branches, (2, score_scale, 2), strict=False)
     ]
     grids = [np.mgrid[: HEIGHT // s, : WIDTH // s] for s in strides]
     anchors = np.concatenate([g[::-1].reshape(2, -1) for g in grids], axis=1) + 0.5

@@ -90,6 +90,14 @@ def test_heads_of_every_kind_are_found_and_decoded(settings):
     assert same(largest(plain, lean, conf=0.6))
 
 
+@pytest.mark.parametrize("score_scale", [1e-4, 0])
+def test_an_end_to_end_head_is_found_although_all_scores_are_nearly_equal(score_scale: float) -> None:
+    model = build(limit=20, score_scale=score_scale)
+    made = cut(model, yolean.load(model.SerializeToString()))
+    assert made is not None
+    assert yolean.load(made.SerializeToString()).spec.layout.head == Head((8, 16, 32), 16, "v8", 20, False)
+
+
 @pytest.mark.parametrize("settings", [{}, {"limit": 20}, {"task": "obb", "extra": 1}])
 def test_a_head_that_computes_something_else_is_not_recognised(settings):
     model = build(**settings, spoil=True)

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from .._install_advice import install_command
 from ..models import demo_images, demo_model
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -33,7 +34,7 @@ class _Plot(_Output):
         if path.suffix not in (".svg", ".png"):
             self.fail(f"{path}: expected a name that ends with .svg or .png", param, ctx)
         if find_spec("matplotlib") is None:
-            raise click.ClickException("plots need matplotlib: pip install 'yolean[bench]'")
+            raise click.ClickException(f"plots need matplotlib: {install_command('bench')}")
         return path
 
 

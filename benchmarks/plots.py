@@ -11,6 +11,8 @@ from typing import Any
 
 import click
 
+from .._install_advice import install_command
+
 _STYLE: Any = {
     "svg.hashsalt": "yolean",  # the same data give the same file
     "svg.fonttype": "none",
@@ -37,7 +39,7 @@ def plot(target: Path, record: Any, columns: int = 1, wide: float = 4.6) -> Iter
     try:
         import matplotlib
     except ModuleNotFoundError as exc:
-        raise click.ClickException("plots need matplotlib: pip install 'yolean[bench]'") from exc
+        raise click.ClickException(f"plots need matplotlib: {install_command('bench')}") from exc
     matplotlib.use("agg")
     from matplotlib import pyplot
 

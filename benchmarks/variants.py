@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from .._install_advice import install_command
 from ..engine.errors import YoleanError
 
 
@@ -45,7 +46,7 @@ def _make(model: Path, target: Path, kept: Path, calibrate: Path | None, int8: b
     try:
         from ..export.optimizer import Job, optimize
     except ModuleNotFoundError as exc:
-        return f"making it needs {exc.name}: pip install 'yolean[optimize]'"
+        return f"making it needs {exc.name}: {install_command('optimize')}"
     try:
         # Worse than asked for is worth a row too: the report says so.
         report = optimize(Job(model, target, int8=int8, images=calibrate, force=True, overwrite=True))

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from .._install_advice import install_command
 from ..engine.errors import InputError
 from .model_options import size
 
@@ -122,8 +123,9 @@ def export(
 ) -> None:
     """Make an ONNX file of Ultralytics weights, and check it against PyTorch.
 
-    Needs pip install 'yolean[export]'. Loading weights runs code that the file holds: export only weights
-    that you trust. Nothing is downloaded, installed or reported, and nothing but the file is written.
+    Needs Ultralytics and PyTorch: pip install ".[export]" in a clone of yolean. Loading weights runs code
+    that the file holds: export only weights that you trust. Nothing is downloaded, installed or reported,
+    and nothing but the file is written.
 
     Height, width and batch stay free unless --static fixes them. Suppression is left to the run, where its
     thresholds can be chosen. The file is then made faster as by `yolean optimize`.
@@ -174,4 +176,4 @@ def missing(exc: ModuleNotFoundError, extra: str) -> Exception:
     """The error for a package that an extra brings; a module of ours that is missing is our own bug."""
     if (exc.name or "yolean").startswith("yolean"):
         return exc
-    return InputError(f"this needs {exc.name}: pip install 'yolean[{extra}]'")
+    return InputError(f"this needs {exc.name}: {install_command(extra)}")

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from .._install_advice import install_command
 from ..serving.settings import PREFIX, Settings, serve_options
 from .shell import Refusal
 
@@ -24,5 +25,5 @@ def serve(**options: Any) -> None:
     except ModuleNotFoundError as exc:
         if (exc.name or "yolean").startswith("yolean"):
             raise
-        raise Refusal(f"the server needs {exc.name}: pip install 'yolean[server]'") from exc
+        raise Refusal(f"the server needs {exc.name}: {install_command('server')}") from exc
     sys.exit(run(Settings(**options)))

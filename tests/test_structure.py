@@ -12,18 +12,38 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 ROOMS = ("postprocess", "models", "engine", "serving", "export", "benchmarks", "cli")
-TOP = ("__init__", "__main__", "_version", "server")
+TOP = ("__init__", "__main__", "_install_advice", "_version", "server")
 
 MAY_IMPORT = {
     "_version": set[str](),
+    "_install_advice": set[str](),
     "postprocess": set[str](),
     "models": {"engine"},  # its errors
     "engine": {"_version", "postprocess"},
-    "export": {"_version", "engine", "postprocess", "models", "__init__"},
-    "serving": {"_version", "engine", "postprocess", "models"},
+    "export": {"_install_advice", "_version", "engine", "postprocess", "models", "__init__"},
+    "serving": {"_install_advice", "_version", "engine", "postprocess", "models"},
     "server": {"_version", "engine", "serving"},
-    "benchmarks": {"_version", "engine", "postprocess", "models", "export", "serving", "__init__"},
-    "cli": {"_version", "engine", "postprocess", "models", "export", "serving", "benchmarks", "__init__"},
+    "benchmarks": {
+        "_install_advice",
+        "_version",
+        "engine",
+        "postprocess",
+        "models",
+        "export",
+        "serving",
+        "__init__",
+    },
+    "cli": {
+        "_install_advice",
+        "_version",
+        "engine",
+        "postprocess",
+        "models",
+        "export",
+        "serving",
+        "benchmarks",
+        "__init__",
+    },
     "__init__": {"_version", "engine"},
     "__main__": {"cli"},
 }

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..._install_advice import install_command
 from ...engine.errors import InputError, ModelError
 from ...engine.images.sources import open_source
 from ...postprocess.layout import TASKS
@@ -204,7 +205,7 @@ def _export(yolo: Any, order: Order) -> tuple[Path, tuple[int, int]]:
             **imgsz,
         )
     except ModuleNotFoundError as exc:
-        raise InputError(f"exporting needs {exc.name}: pip install 'yolean[export]'") from exc
+        raise InputError(f"exporting needs {exc.name}: {install_command('export')}") from exc
     except Exception as exc:
         raise ModelError(f"{order.weights} cannot be exported: {last_line(_told(exc))}") from exc
     import onnx

@@ -6,6 +6,7 @@ import re
 from importlib import metadata, util
 from pathlib import Path
 
+from ..._install_advice import install_command
 from ...engine.errors import InputError, ModelError
 from ...engine.runtime.devices import import_runtime
 
@@ -42,12 +43,12 @@ def check_packages() -> None:
     """
     missing = [name for name in _NEEDED if util.find_spec(name) is None]
     if missing:
-        raise InputError(f"this needs {' and '.join(missing)}: pip install 'yolean[export]'")
+        raise InputError(f"this needs {' and '.join(missing)}: {install_command('export')}")
     found = metadata.version("ultralytics")
     if tuple(map(int, re.findall(r"\d+", found)[:3])) < _OLDEST:
         wanted = ".".join(map(str, _OLDEST))
         raise InputError(
-            f"ultralytics {found} is too old: pip install -U 'yolean[export]' brings {wanted} or newer"
+            f"ultralytics {found} is too old: {install_command('export')} brings {wanted} or newer"
         )
 
 

@@ -1,4 +1,4 @@
-"""OpenVINO for real; needs the runtime of yolean[openvino], which excludes others: `pytest -m openvino`."""
+"""OpenVINO for real; needs the runtime of the extra openvino, which excludes others: `pytest -m openvino`."""
 
 from __future__ import annotations
 

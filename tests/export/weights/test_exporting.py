@@ -20,6 +20,7 @@ import onnx
 import pytest
 import yolean
 from click.testing import CliRunner
+from yolean._install_advice import install_command
 from yolean.cli.main import cli
 from yolean.engine.errors import InputError, ModelError, YoleanError
 from yolean.export.evaluation import comparison as side_by_side
@@ -152,13 +153,13 @@ def test_weights_are_not_their_own_target(tmp_path, installed):
 def test_missing_packages_are_named_with_the_command(weights_file, monkeypatch):
     monkeypatch.setattr(checks.util, "find_spec", lambda name: name == "onnx" or None)
     line = refusal(weights_file)
-    assert line == "Error: this needs ultralytics and torch and onnxslim: pip install 'yolean[export]'"
+    assert line == f"Error: this needs ultralytics and torch and onnxslim: {install_command('export')}"
 
 
 def test_an_old_ultralytics_is_refused(weights_file, installed, monkeypatch):
     monkeypatch.setattr(checks.metadata, "version", lambda name: "8.4.99")
     line = refusal(weights_file)
-    assert "ultralytics 8.4.99 is too old: pip install -U 'yolean[export]' brings 8.4.142 or newer" in line
+    assert f"ultralytics 8.4.99 is too old: {install_command('export')} brings 8.4.142 or newer" in line
 
 
 @pytest.mark.parametrize("module", ["yolean", "yolean.export"])
@@ -172,13 +173,13 @@ runpy.run_module({module!r}, run_name="__main__", alter_sys=True)"""
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "Error: this needs onnx: pip install 'yolean[export]'\n"
+    assert done.stderr == f"Error: this needs onnx: {install_command('export')}\n"
 
 
 def test_help_warns_of_foreign_weights():
     text = " ".join(run("--help").output.split())
     assert "export only weights that you trust" in text
-    assert "pip install 'yolean[export]'" in text
+    assert 'pip install ".[export]"' in text
 
 
 # ---- from the plain file on -------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from ..engine.images.decoding import image_from_bytes
 from ..engine.images.preprocessing import place
 from ..engine.loading import load
 from ..export.evaluation.agreement import Differences
+from ..postprocess.types import Size
 from .answers import compare
 from .contenders import BARE, CONTENDERS, ULTRALYTICS, YOLEAN, Contender, command, environment
 from .peers.side import Job
@@ -42,8 +43,8 @@ def describe(model: Path, images: list[Path], threads: int) -> tuple[Job, str]:
     """What every side is asked to do with a model, and the kind of its output."""
     spec = load(model, device="cpu", threads=1).spec
     imgsz = (int(spec.imgsz[0]), int(spec.imgsz[1]))
-    sizes = [image_from_bytes(path.read_bytes()).shape[:2] for path in images]
-    shapes = [place(size, spec.imgsz, spec).tensor for size in sizes]
+    sizes = [Size.of(image_from_bytes(path.read_bytes())) for path in images]
+    shapes: list[tuple[int, int]] = [place(size, spec.imgsz, spec).tensor for size in sizes]
     job = Job(str(model), spec.task, imgsz, [str(path) for path in images], shapes, threads)
     return job, spec.layout.kind
 

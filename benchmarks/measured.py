@@ -116,11 +116,12 @@ def _calls(model: Engine, batch: int, imgsz: int | tuple[int, int] | None, image
     The first calls have all shapes among them.
     """
     from ..engine.images.preprocessing import place
+    from ..postprocess.types import Size
 
     size = model.size(imgsz)
     sizes: dict[tuple[int, int], list[bytes]] = {}
     for path, height, width in images:
-        shape = place((height, width), size, model.spec).tensor
+        shape = place(Size(height, width), size, model.spec).tensor
         sizes.setdefault(shape, []).append(Path(path).read_bytes())
     queues = [
         [(chunk, (model.spec.batch or batch, model.spec.channels, *shape)) for chunk in _full(members, batch)]

@@ -21,10 +21,11 @@ from ..engine.model.spec import ModelSpec
 from ..postprocess import detect
 from ..postprocess.boxes import gaussian, probiou
 from ..postprocess.detections import Options
-from ..postprocess.geometry import Float, Geometry
+from ..postprocess.geometry import Geometry
 from ..postprocess.layout import Layout
 from ..postprocess.masks import decode_masks
 from ..postprocess.nms import nms
+from ..postprocess.types import Float, Size
 from . import micro_inputs as inputs
 from .micro_inputs import CLASSES, CONF, SIZE, Crowd
 
@@ -123,7 +124,7 @@ def _in_common(one: Any, other: Any) -> float:
 
 def decode_cases() -> Iterator[Case]:
     """A raw head of which every anchor passes the threshold, to boxes in the image."""
-    geometry = Geometry.letterbox((1080, 810), (SIZE, SIZE))
+    geometry = Geometry.letterbox(Size(1080, 810), Size(SIZE, SIZE))
     for count in (8400, 30000):
         output = inputs.head(inputs.crowded(count))
         ways: dict[str, Way | str] = {
@@ -197,7 +198,7 @@ def _all_pairs(found: Crowd) -> Index:
 
 def mask_cases() -> Iterator[Case]:
     """Coefficients and prototypes to masks and outlines, at 640."""
-    geometry = Geometry.letterbox((1080, 810), (SIZE, SIZE))
+    geometry = Geometry.letterbox(Size(1080, 810), Size(SIZE, SIZE))
     for count in OBJECTS:
         given = inputs.mask_inputs(count)
         ways: dict[str, Way | str] = {
@@ -245,7 +246,9 @@ def _iou(frame: NDArray[np.uint8], crop: NDArray[np.uint8], corner: NDArray[np.i
 
 def letterbox_cases() -> Iterator[Case]:
     """An image to the model's input at 640."""
-    spec = ModelSpec(LAYOUT, {}, (SIZE, SIZE), stride=32, channels=3, batch=1, dynamic=False, dtype="float32")
+    spec = ModelSpec(
+        LAYOUT, {}, Size(SIZE, SIZE), stride=32, channels=3, batch=1, dynamic=False, dtype="float32"
+    )
     for width, height in IMAGES:
         image = inputs.image(width, height)
         tensor = InputTensor((1, 3, SIZE, SIZE), spec.dtype)  # used again and again, as the engine does it
@@ -258,13 +261,13 @@ def letterbox_cases() -> Iterator[Case]:
 
 
 def _letterbox(image: Image, tensor: InputTensor, spec: ModelSpec) -> Float:
-    tensor.write([(image, place(image.shape[:2], spec.imgsz, spec))], spec)
+    tensor.write([(image, place(Size.of(image), spec.imgsz, spec))], spec)
     return tensor.array
 
 
 def _bordered(image: Image) -> Image:
     """The image in grey borders, as large as the tensor."""
-    where = Geometry.letterbox(image.shape[:2], (SIZE, SIZE))
+    where = Geometry.letterbox(Size.of(image), Size(SIZE, SIZE))
     (height, width), (left, top) = where.resized, where.pad
     if image.shape[:2] != where.resized:
         image = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)  # type: ignore[assignment]

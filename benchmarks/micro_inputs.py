@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from ..engine.images.preprocessing import Image
 from ..postprocess.boxes import xyxy_to_xywh
-from ..postprocess.detections import Int
-from ..postprocess.geometry import Float
+from ..postprocess.types import Float, Int
 
 SIZE = 640
 """Side of the square input tensor, pixels."""

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from ..postprocess import classify, detect, obb, pose, segment
 from ..postprocess.detections import Options
-from ..postprocess.geometry import Geometry, Size
+from ..postprocess.geometry import Geometry
+from ..postprocess.types import Size
 from .errors import InputError, is_whole
 from .images.preprocessing import InputTensor, check_size, place
 from .images.sources import Frame, Source, open_source
@@ -218,7 +219,7 @@ class Engine:
         `place`, `prepare`, `infer` and `result` are for those who schedule the steps themselves, as the
         server does.
         """
-        return frame, place(frame.image.shape[:2], size, self.spec)
+        return frame, place(Size.of(frame.image), size, self.spec)
 
     def prepare(self, placed: list[Placed]) -> Batch:
         """Write frames of one tensor shape into one tensor, at most `spec.batch` of them if it is fixed."""

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from .geometry import Float
-
-Index = NDArray[np.intp]
-Mask = NDArray[np.bool_]
+from .types import Bool, Float, Index
 
 
 def xywh_to_xyxy(boxes: Float) -> Float:
@@ -50,7 +46,7 @@ def with_area(boxes: Float) -> Float:
     return columns
 
 
-def iou_exceeds(columns: Float, one: Index, other: Index, threshold: np.float32) -> Mask:
+def iou_exceeds(columns: Float, one: Index, other: Index, threshold: np.float32) -> Bool:
     """Whether the IoU of one with another box exceeds the threshold, 0 or more.
 
     Args:
@@ -66,7 +62,7 @@ def iou_exceeds(columns: Float, one: Index, other: Index, threshold: np.float32)
     height -= np.maximum(y1[one], y1[other])
     # Of boxes that are apart, only those with two negative sides would come out above zero: to ask for one of
     # the sides is cheaper than to clip both.
-    exceeds: Mask = width > 0
+    exceeds: Bool = width > 0
     width *= height
     intersection = width
     union = np.add(area[one], area[other], out=height)

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from .detections import Detections, Options
-from .geometry import Float, Geometry
+from .geometry import Geometry
 from .layout import Layout
+from .types import Float
 
 
 def decode(outputs: Sequence[Float], layout: Layout, geometry: Geometry, options: Options) -> Detections:

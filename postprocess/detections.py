@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from .geometry import Float
-
-if TYPE_CHECKING:
-    from .masks import InstanceMasks
-
-Int = NDArray[np.int64]
+from .masks import InstanceMasks
+from .types import Float, Int
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-Float = NDArray[np.float32]
-Size = tuple[int, int]
+from .types import Float, Size
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +46,8 @@ class Geometry:
         with dynamic axes.
         """
         resized = _fitted(original, limit)
-        height, width = (r + (full - r) % stride for r, full in zip(resized, limit, strict=True))
-        return cls(original, (height, width), resized, _centred(resized, (height, width)))
+        tensor = Size(*(r + (full - r) % stride for r, full in zip(resized, limit, strict=True)))
+        return cls(original, tensor, resized, _centred(resized, tensor))
 
     @classmethod
     def centre_crop(cls, original: Size, tensor: Size) -> Geometry:
@@ -57,19 +55,19 @@ class Geometry:
 
         A tensor that is not square takes the whole image, squeezed.
         """
-        height, width = tensor
-        if height != width:
+        side = tensor.height
+        if side != tensor.width:
             return cls(original, tensor, tensor, (0, 0))
         short, long = sorted(original)
-        longer = int(height * long / short)
-        resized = (longer, height) if original[0] > original[1] else (height, longer)
-        left, top = (-round((r - t) / 2) for r, t in ((resized[1], width), (resized[0], height)))
-        return cls(original, tensor, resized, (left, top))
+        longer = int(side * long / short)
+        resized = Size(longer, side) if original.height > original.width else Size(side, longer)
+        pad = -round((resized.width - side) / 2), -round((resized.height - side) / 2)
+        return cls(original, tensor, resized, pad)
 
     @property
     def scale(self) -> tuple[float, float]:
         """(x, y) tensor pixels for one image pixel."""
-        return self.resized[1] / self.original[1], self.resized[0] / self.original[0]
+        return self.resized.width / self.original.width, self.resized.height / self.original.height
 
     def forward(self, points: Float) -> Float:
         """Image pixels to tensor pixels; `points` is (..., 2) in x, y order."""
@@ -98,10 +96,11 @@ class Geometry:
 
 def _fitted(original: Size, tensor: Size) -> Size:
     """The largest size of the image's aspect ratio within the tensor, at least one pixel a side."""
-    ratio = min(tensor[0] / original[0], tensor[1] / original[1])
-    return max(round(original[0] * ratio), 1), max(round(original[1] * ratio), 1)
+    ratio = min(tensor.height / original.height, tensor.width / original.width)
+    return Size(max(round(original.height * ratio), 1), max(round(original.width * ratio), 1))
 
 
 def _centred(resized: Size, tensor: Size) -> tuple[int, int]:
     """(left, top) padding; the 0.1 sends an odd pixel to the right and the bottom."""
-    return round((tensor[1] - resized[1]) / 2 - 0.1), round((tensor[0] - resized[0]) / 2 - 0.1)
+    left = round((tensor.width - resized.width) / 2 - 0.1)
+    return left, round((tensor.height - resized.height) / 2 - 0.1)

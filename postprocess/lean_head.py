@@ -11,11 +11,10 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .detections import Candidates
-from .geometry import Float
 from .layout import Head, Layout
+from .types import Float, Index
 
 _MARGIN = 1e-3  # of a logit: more than rounding; the threshold itself is applied to the score
 
@@ -98,9 +97,7 @@ def _nth_largest(values: list[Float], number: int) -> float:
     return float(np.nextafter(np.partition(together, -number)[-number], -np.inf, dtype=np.float32))
 
 
-def _decoded(
-    outputs: Sequence[Float], layout: Layout, anchors: list[NDArray[np.intp]]
-) -> tuple[Float, Float]:
+def _decoded(outputs: Sequence[Float], layout: Layout, anchors: list[Index]) -> tuple[Float, Float]:
     """Boxes and extra values of the anchors given for each scale; see `dense` for their shapes."""
     head = _head(layout)
     scales = len(head.strides)

@@ -7,11 +7,9 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from .geometry import Float, Geometry
-
-Mask = NDArray[np.uint8]
+from .geometry import Geometry
+from .types import Bool, Float, Index, Mask, Size
 
 _CHUNK = 64  # objects whose prototype-sized masks exist at once: 6.5 MB at 160 x 160
 
@@ -31,7 +29,7 @@ class InstanceMasks:
     """
 
     crops: tuple[Mask, ...]
-    corners: NDArray[np.intp]
+    corners: Index
     geometry: Geometry
 
     def dense(self) -> Mask:
@@ -67,7 +65,7 @@ class InstanceMasks:
 
 def decode_masks(
     coefficients: Float, prototypes: Float, boxes: Float, geometry: Geometry
-) -> tuple[InstanceMasks, NDArray[np.bool_]]:
+) -> tuple[InstanceMasks, Bool]:
     """Combine prototype masks for N objects.
 
     A mask is the bilinear enlargement (half-pixel centres) of coefficients @ prototypes to the tensor's
@@ -86,7 +84,7 @@ def decode_masks(
     channels, height, width = prototypes.shape
     flat = prototypes.reshape(channels, -1)
     bounds = _pixel_bounds(boxes, geometry.tensor)
-    factors = geometry.tensor[1] // width, geometry.tensor[0] // height
+    factors = geometry.tensor.width // width, geometry.tensor.height // height
     crops: list[Mask] = []
     for start in range(0, len(boxes), _CHUNK):
         logits = _product(coefficients[start : start + _CHUNK], flat).reshape(-1, height, width)
@@ -107,13 +105,13 @@ def _product(one: Float, other: Float) -> Float:
     return result
 
 
-def _pixel_bounds(boxes: Float, tensor: tuple[int, int]) -> NDArray[np.intp]:
+def _pixel_bounds(boxes: Float, tensor: Size) -> Index:
     """(N, 4) first and past-the-last pixel of each box: pixel p is inside when x1 <= p < x2."""
-    limit = np.array((tensor[1], tensor[0]) * 2)
+    limit = np.array((tensor.width, tensor.height) * 2)
     return np.clip(np.ceil(boxes), 0, limit).astype(np.intp)
 
 
-def _crop(logits: Float, box: NDArray[np.intp], factors: tuple[int, int]) -> Mask:
+def _crop(logits: Float, box: Index, factors: tuple[int, int]) -> Mask:
     """One (h, w) uint8 mask of the pixels of `box`, out of prototype-sized logits."""
     x1, y1, x2, y2 = box.tolist()
     if x2 <= x1 or y2 <= y1:

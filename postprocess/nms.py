@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from .boxes import Index, Mask, gaussian, iou_exceeds, probiou, probiou_reach, with_area
-from .detections import Int, Options
-from .geometry import Float
+from .boxes import gaussian, iou_exceeds, probiou, probiou_reach, with_area
+from .detections import Options
+from .types import Bool, Float, Index, Int
 
 MAX_CANDIDATES = 30000
 """Most candidates, best first, that enter NMS (T7 of Ultralytics' behaviour)."""
@@ -67,7 +67,7 @@ def _greedy(boxes: Float, groups: Int | None, threshold: float, max_det: int) ->
     return kept[:max_det]
 
 
-def _struck(columns: Float, groups: Int | None, one: Index, other: Index, threshold: np.float32) -> Mask:
+def _struck(columns: Float, groups: Int | None, one: Index, other: Index, threshold: np.float32) -> Bool:
     """(M,): which boxes of another set any box of one set suppresses."""
     few, many, axis = (one, other, 0) if len(one) < len(other) else (other, one, 1)  # long rows are faster
     if groups is None:
@@ -86,7 +86,7 @@ def _struck(columns: Float, groups: Int | None, one: Index, other: Index, thresh
     return np.asarray(suppresses.any(axis))
 
 
-def _resolve(suppresses: Mask) -> list[int]:
+def _resolve(suppresses: Bool) -> list[int]:
     """Walk an (M, M) suppression matrix of a score-descending block, M at most `_FEW`; returns what stays.
 
     Rows become Python integers, so that one box strikes out all its victims in one operation; the loop

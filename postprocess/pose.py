@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from .detections import Detections, Options
-from .geometry import Float, Geometry
+from .geometry import Geometry
 from .layout import Layout
 from .select import select
+from .types import Float
 
 
 def decode(outputs: Sequence[Float], layout: Layout, geometry: Geometry, options: Options) -> Detections:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .detections import Detections, Options
-from .geometry import Float, Geometry
+from .geometry import Geometry
 from .layout import Layout
 from .masks import decode_masks
 from .select import select
+from .types import Float
 
 
 def decode(outputs: Sequence[Float], layout: Layout, geometry: Geometry, options: Options) -> Detections:

@@ -9,9 +9,9 @@ import numpy as np
 from . import lean_head as lean
 from .boxes import xywh_to_xyxy
 from .detections import Candidates, Options
-from .geometry import Float
 from .layout import Layout
 from .nms import nms
+from .types import Float
 
 
 def select(outputs: Sequence[Float], layout: Layout, options: Options) -> Candidates:

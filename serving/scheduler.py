@@ -27,7 +27,7 @@ from ..engine.images.sources import Frame
 from ..engine.pipeline import Outputs
 from ..engine.results.results import Results
 from ..postprocess.detections import Options
-from ..postprocess.geometry import Size
+from ..postprocess.types import Size
 from .batching import Batches, Item
 from .cpu_budget import Cores, width_for, widths
 from .image_guard.headers import check_pixels

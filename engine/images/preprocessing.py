@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ...postprocess.geometry import Geometry, Size
+from ...postprocess.geometry import Geometry
+from ...postprocess.types import Size
 from ..errors import InputError, is_whole
 from ..model.metadata import MAX_SIDE
 from ..model.spec import ModelSpec
@@ -35,9 +36,8 @@ def check_size(imgsz: int | tuple[int, int] | None, spec: ModelSpec) -> Size:
     if len(sides) != 2 or not all(is_whole(s) and 1 <= s <= MAX_SIDE for s in sides):
         raise InputError(f"imgsz={imgsz!r}: expected a whole number to {MAX_SIDE}, or (height, width)")
     if spec.dynamic:
-        height, width = (-(-side // spec.stride) * spec.stride for side in sides)
-        return height, width
-    if tuple(sides) != spec.imgsz:
+        return Size(*(-(-side // spec.stride) * spec.stride for side in sides))
+    if sides != spec.imgsz:
         raise InputError(
             f"imgsz={imgsz!r}: this is a static export that runs at {spec.imgsz[0]}x{spec.imgsz[1]} only "
             "(height x width); leave imgsz out, or export with dynamic axes"
@@ -89,8 +89,10 @@ def fill(image: Image, geometry: Geometry, spec: ModelSpec, out: NDArray[Any]) -
         out: (channels, height, width): RGB, 0 to 1 as float32 or float16, or 0 to 255 as uint8.
     """
     if spec.task == "classify":
-        (height, width), (left, top) = geometry.tensor, geometry.pad
-        resampled = resample(image, geometry.resized, (-left, -top, width, height))
+        left, top = geometry.pad
+        resampled = resample(
+            image, geometry.resized, (-left, -top, geometry.tensor.width, geometry.tensor.height)
+        )
         if spec.channels == 3:
             resampled = resampled[::-1]
         _write(resampled, out)

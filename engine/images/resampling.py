@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ...postprocess.geometry import Float
+from ...postprocess.types import Float, Size
 
 _BLOCK = 16  # output rows or columns computed by one small matrix product
 _ONE_THREAD = 1 << 18  # multiplications from which on OpenBLAS calls its threads: see masks.py
@@ -19,7 +19,7 @@ _UNIT = 1 << 22  # Pillow's weights are whole multiples of 2^-22
 Bands = list[tuple[int, int, slice, NDArray[Any]]]
 
 
-def resample(image: NDArray[np.uint8], resized: tuple[int, int], crop: tuple[int, int, int, int]) -> Float:
+def resample(image: NDArray[np.uint8], resized: Size, crop: tuple[int, int, int, int]) -> Float:
     """Resize, cut out a part, and hand it over plane by plane.
 
     A triangle filter as wide as two output pixels on each axis; `cv2.resize` samples without it, which

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...postprocess.layout import TASKS, Kind, Layout, Task
+from ...postprocess.types import Size
 from ..errors import InputError, ModelError
 from ..runtime.session import TensorInfo
 from .lean_metadata import lean_layout, read_entry, read_head
@@ -35,7 +36,7 @@ class ModelSpec:
 
     layout: Layout
     names: Mapping[int, str] = field(hash=False)
-    imgsz: tuple[int, int]
+    imgsz: Size
     stride: int
     channels: int
     batch: int | None
@@ -84,11 +85,11 @@ def read_spec(
     layout = _layout(chosen, labels, points, metadata, outputs)
     dynamic = not (isinstance(shape[2], int) or isinstance(shape[3], int))
     size = pair(metadata, "imgsz") or ((224, 224) if chosen == "classify" else (640, 640))
-    imgsz = tuple(d if isinstance(d, int) else s for d, s in zip(shape[2:], size, strict=True))
+    imgsz = Size(*(d if isinstance(d, int) else s for d, s in zip(shape[2:], size, strict=True)))
     return ModelSpec(
         layout=layout,
         names=labels or {i: f"class {i}" for i in range(layout.nc)},
-        imgsz=(imgsz[0], imgsz[1]),
+        imgsz=imgsz,
         stride=integer(metadata, "stride", 1 if chosen == "classify" else 32),
         channels=shape[1] if isinstance(shape[1], int) else integer(metadata, "channels", 3),
         batch=_batch(shape[0], layout, metadata),

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...postprocess.detections import Detections
-from ...postprocess.geometry import Float, Size
 from ...postprocess.layout import Task
+from ...postprocess.types import Float, Size
 from ..errors import InputError
 from ..images.decoding import quiet_opencv
 from ..images.sources import Frame
@@ -48,7 +48,7 @@ class Results(Arrays):
         tensor_shape: Size,
     ) -> None:
         self.orig_img, self.path, self.frame, self.fps = source.image, source.path, source.index, source.fps
-        self.orig_shape: Size = (source.image.shape[0], source.image.shape[1])
+        self.orig_shape = Size.of(source.image)
         self.names, self.task, self.speed, self.tensor_shape = names, task, speed, tensor_shape
         shape, oriented = self.orig_shape, task == "obb"
         parts = (found.boxes, found.scores, found.classes, shape)

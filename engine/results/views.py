@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...postprocess.boxes import xywhr_to_corners, xyxy_to_xywh
-from ...postprocess.detections import Int
-from ...postprocess.geometry import Float, Size
 from ...postprocess.masks import InstanceMasks
+from ...postprocess.types import Float, Int, Size
 
 
 class Arrays:
@@ -252,6 +251,6 @@ class Probs(Arrays):
         return self.data[self.top5]
 
 
-def sides(shape: Size, repeat: int = 1) -> Float:
-    """(width, height) of a (height, width) shape, repeated: what coordinates are divided by."""
-    return np.array((shape[1], shape[0]) * repeat, np.float32)
+def sides(size: Size, repeat: int = 1) -> Float:
+    """(width, height), repeated: what coordinates are divided by."""
+    return np.array((size.width, size.height) * repeat, np.float32)

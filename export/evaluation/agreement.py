@@ -33,7 +33,9 @@ class Result(Protocol):
     The views hold numpy arrays under the names that both share; those that the task lacks are None.
     """
 
-    orig_shape: tuple[int, int]
+    @property
+    def orig_shape(self) -> tuple[int, int]: ...
+
     boxes: Any
     obb: Any
     masks: Any

@@ -9,7 +9,7 @@ import onnx
 
 from ...engine.model.metadata import literal
 from ...engine.runtime.session import Session
-from ...postprocess.geometry import Size
+from ...postprocess.types import Size
 from .onnx_graph import set_metadata
 
 

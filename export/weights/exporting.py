@@ -14,6 +14,7 @@ from ...engine.loading import load
 from ...engine.model.metadata import MAX_SIDE
 from ...engine.runtime.cpu import usable_cores
 from ...engine.runtime.devices import import_runtime
+from ...postprocess.types import Size
 from .. import optimizer as optimizing
 from ..files import check_target, find_images, spread, write_whole
 from ..graph.static_axes import fix_sides
@@ -155,7 +156,7 @@ def export(
             tell,
         )
         if job.static and job.batch is None:
-            fix_sides(made.file, made.imgsz)
+            fix_sides(made.file, Size(*made.imgsz))
         report = _finish(job, target, made, tell)
         if not report.problems or job.force:
             tell("writing", 0, 1)

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..._version import __version__
 from ...engine.results.results import Results
-from ...postprocess.geometry import Float
+from ...postprocess.types import Float
 from ..model_registry import Served
 from .arguments import Arguments
 

@@ -12,6 +12,7 @@ from yolean.engine.model.spec import ModelSpec
 from yolean.engine.pipeline import Engine
 from yolean.models import demo_images, demo_model
 from yolean.postprocess.layout import Layout
+from yolean.postprocess.types import Size
 
 
 class FakeSession:
@@ -34,7 +35,7 @@ class FakeSession:
 
 def engine(batch=None, dynamic=True, delay=0.0, kind="end2end"):
     names = {i: f"grey {i}" for i in range(256)}
-    spec = ModelSpec(Layout("detect", kind, 256), names, (64, 64), 32, 3, batch, dynamic, "float32")
+    spec = ModelSpec(Layout("detect", kind, 256), names, Size(64, 64), 32, 3, batch, dynamic, "float32")
     return Engine(FakeSession(delay), spec)
 
 

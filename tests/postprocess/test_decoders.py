@@ -6,8 +6,9 @@ from yolean.postprocess import classify, detect, obb, pose, segment
 from yolean.postprocess.detections import Options
 from yolean.postprocess.geometry import Geometry
 from yolean.postprocess.layout import Layout
+from yolean.postprocess.types import Size
 
-SAME = Geometry.letterbox((320, 320), (320, 320))
+SAME = Geometry.letterbox(Size(320, 320), Size(320, 320))
 DETECT = Layout("detect", "raw", 3)
 EMPTY = np.zeros(0, np.float32)
 

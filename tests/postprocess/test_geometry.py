@@ -5,10 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from yolean.postprocess.geometry import Geometry
+from yolean.postprocess.types import Size
 
 sides = st.integers(1, 5000)
-sizes = st.tuples(sides, sides)
-tensors = st.tuples(st.integers(1, 40), st.integers(1, 40)).map(lambda t: (t[0] * 32, t[1] * 32))
+sizes = st.builds(Size, sides, sides)
+tensors = st.tuples(st.integers(1, 40), st.integers(1, 40)).map(lambda t: Size(t[0] * 32, t[1] * 32))
 unit = st.floats(0, 1, width=32)
 
 
@@ -26,7 +27,7 @@ unit = st.floats(0, 1, width=32)
     ],
 )
 def test_letterbox(original, tensor, resized, pad):
-    assert Geometry.letterbox(original, tensor) == Geometry(original, tensor, resized, pad)
+    assert Geometry.letterbox(Size(*original), Size(*tensor)) == Geometry(original, tensor, resized, pad)
 
 
 @pytest.mark.parametrize(
@@ -40,7 +41,7 @@ def test_letterbox(original, tensor, resized, pad):
     ],
 )
 def test_rectangle(original, limit, stride, tensor, pad):
-    geometry = Geometry.rectangle(original, limit, stride)
+    geometry = Geometry.rectangle(Size(*original), Size(*limit), stride)
     assert (geometry.tensor, geometry.pad) == (tensor, pad)
 
 
@@ -56,7 +57,7 @@ def test_rectangle(original, limit, stride, tensor, pad):
     ],
 )
 def test_centre_crop(original, tensor, resized, pad):
-    assert Geometry.centre_crop(original, tensor) == Geometry(original, tensor, resized, pad)
+    assert Geometry.centre_crop(Size(*original), Size(*tensor)) == Geometry(original, tensor, resized, pad)
 
 
 @given(sizes, tensors, st.lists(st.tuples(unit, unit), min_size=1, max_size=8))
@@ -83,7 +84,7 @@ def test_letterboxed_image_lies_within_the_tensor(original, tensor):
 
 
 def test_boxes_are_clipped_and_rotated_ones_are_not():
-    geometry = Geometry.letterbox((100, 200), (64, 64))
+    geometry = Geometry.letterbox(Size(100, 200), Size(64, 64))
     boxes = geometry.inverse_boxes(np.array([[-10, 0, 80, 64]], np.float32))
     np.testing.assert_array_equal(boxes, [[0, 0, 200, 100]])
     rotated = geometry.inverse_rotated(np.array([[-16, 32, 32, 16, 0.5]], np.float32))
@@ -92,6 +93,6 @@ def test_boxes_are_clipped_and_rotated_ones_are_not():
 
 def test_axes_scale_apart():
     # 481 rows for 480 and 640 columns for 639: one common scale would put the corner elsewhere.
-    geometry = Geometry.letterbox((480, 639), (640, 640))
+    geometry = Geometry.letterbox(Size(480, 639), Size(640, 640))
     corner = geometry.inverse(np.array([[640, 79 + 481]], np.float32))
     np.testing.assert_allclose(corner, [[639, 480]], rtol=1e-6)

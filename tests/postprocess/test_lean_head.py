@@ -14,9 +14,10 @@ from yolean.postprocess import lean_head as lean
 from yolean.postprocess.detections import Options
 from yolean.postprocess.geometry import Geometry
 from yolean.postprocess.layout import Head, Layout
+from yolean.postprocess.types import Size
 
 SIZES = {8: (4, 6), 16: (2, 3), 32: (1, 2)}  # stride -> rows, columns: a tensor of 32 x 48, the last padded
-SAME = Geometry.letterbox((32, 64), (32, 64))
+SAME = Geometry.letterbox(Size(32, 64), Size(32, 64))
 
 LAYOUTS = [
     Layout("detect", "lean", 3, head=Head((8, 16, 32))),

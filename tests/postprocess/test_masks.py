@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from yolean.postprocess.geometry import Geometry
 from yolean.postprocess.masks import InstanceMasks, decode_masks, joined
+from yolean.postprocess.types import Size
 
-SQUARE = Geometry.letterbox((160, 160), (160, 160))
+SQUARE = Geometry.letterbox(Size(160, 160), Size(160, 160))
 
 
 def full_frame(coefficients, prototypes, boxes, size):
@@ -34,7 +35,9 @@ def test_crops_equal_the_full_frame(count, size):
     corner = rng.uniform(-20, 1.1, (count, 2)) * 1 + rng.uniform(0, 1, (count, 2)) * np.array(size[::-1])
     boxes = np.hstack((corner, corner + rng.uniform(0, 90, (count, 2)))).astype(np.float32)
     expected = full_frame(coefficients, prototypes, boxes, size)
-    masks, filled = decode_masks(coefficients, prototypes, boxes, Geometry.letterbox(size, size))
+    masks, filled = decode_masks(
+        coefficients, prototypes, boxes, Geometry.letterbox(Size(*size), Size(*size))
+    )
     np.testing.assert_array_equal(filled, expected.any(axis=(1, 2)))
     np.testing.assert_array_equal(masks.dense(), expected[filled])
 
@@ -64,18 +67,18 @@ def filled_polygon(points, shape):
 
 def outline(mask):
     """Of one mask at the size of its image."""
-    geometry = Geometry.letterbox(mask.shape, mask.shape)
+    geometry = Geometry.letterbox(Size.of(mask), Size.of(mask))
     (joint,) = InstanceMasks((mask,), np.array([[0, 0]]), geometry).outlines()
     return joint
 
 
 def test_parts_are_joined_before_they_are_clipped():
     # All three parts reach beyond the image; clipped first, their nearest vertices would be others.
-    geometry = Geometry((40, 40), (40, 60), (40, 40), (0, 0))
+    geometry = Geometry(Size(40, 40), Size(40, 60), Size(40, 40), (0, 0))
     mask = np.zeros((40, 60), np.uint8)
     mask[2:8, 30:58], mask[14:20, 36:59], mask[30:34, 20:50] = 1, 1, 1
     masks = InstanceMasks((mask,), np.array([[0, 0]]), geometry)
-    wide = Geometry((40, 60), (40, 60), (40, 60), (0, 0))
+    wide = Geometry(Size(40, 60), Size(40, 60), Size(40, 60), (0, 0))
     (unclipped,) = InstanceMasks((mask,), np.array([[0, 0]]), wide).outlines()
     np.testing.assert_array_equal(masks.outlines()[0], np.minimum(unclipped, (40, 40)))
     assert [len(part) for part in masks.parts()[0]] == [4, 4, 4]
@@ -126,14 +129,14 @@ def signed_area(points):
 
 def test_a_noisy_mask_of_many_parts_is_joined_in_time():
     mask = (np.random.default_rng(0).random((160, 160)) > 0.7).astype(np.uint8)
-    geometry = Geometry.letterbox(mask.shape, mask.shape)
+    geometry = Geometry.letterbox(Size.of(mask), Size.of(mask))
     (parts,) = InstanceMasks((mask,), np.array([[0, 0]]), geometry).parts()
     assert len(parts) > 500
     assert len(joined(parts)) == sum(map(len, parts)) + 2 * (len(parts) - 1)
 
 
 def test_outlines_are_in_image_pixels_and_clipped():
-    geometry = Geometry.letterbox((50, 100), (64, 64))  # 0.64 of the size, 16 rows of padding
+    geometry = Geometry.letterbox(Size(50, 100), Size(64, 64))  # 0.64 of the size, 16 rows of padding
     crop = np.ones((64, 64), np.uint8)  # a mask that covers the padding as well
     masks = InstanceMasks((crop,), np.array([[0, 0]]), geometry)
     ((contour,),) = masks.parts()

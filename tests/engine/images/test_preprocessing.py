@@ -9,10 +9,11 @@ from yolean.engine.images.preprocessing import InputTensor, check_size, place
 from yolean.engine.images.resampling import resample
 from yolean.engine.model.spec import ModelSpec
 from yolean.postprocess.layout import Layout
+from yolean.postprocess.types import Size
 
 
 def spec(task="detect", dynamic=False, imgsz=(64, 64), channels=3, dtype="float32"):
-    return ModelSpec(Layout(task, "raw", 1), {0: "x"}, imgsz, 32, channels, 1, dynamic, dtype)
+    return ModelSpec(Layout(task, "raw", 1), {0: "x"}, Size(*imgsz), 32, channels, 1, dynamic, dtype)
 
 
 def noise(*shape):
@@ -20,7 +21,7 @@ def noise(*shape):
 
 
 def prepared(image, model, size=None):
-    geometry = place(image.shape[:2], size or model.imgsz, model)
+    geometry = place(Size.of(image), size or model.imgsz, model)
     tensor = InputTensor((1, model.channels, *geometry.tensor), model.dtype)
     tensor.array[:] = np.nan
     tensor.write([(image, geometry)], model)
@@ -30,7 +31,7 @@ def prepared(image, model, size=None):
 @pytest.mark.parametrize("shape", [(64, 64), (30, 64), (64, 31), (200, 123), (5, 7), (1, 1), (1, 300)])
 def test_letterbox_equals_its_definition(shape):
     image, model = noise(*shape, 3), spec()
-    geometry = place(shape, model.imgsz, model)
+    geometry = place(Size(*shape), model.imgsz, model)
     (height, width), (left, top) = geometry.resized, geometry.pad
     expected = np.full((64, 64, 3), 114, np.uint8)
     expected[top : top + height, left : left + width] = cv2.resize(image, (width, height))
@@ -43,13 +44,13 @@ def test_a_tensor_used_again_is_padded_anew_for_another_shape():
     shapes = [(64, 30), (64, 30), (20, 64), (64, 64), (64, 30)]
     for first, second in zip(shapes, shapes[::-1], strict=True):
         images = [noise(*first, 3), noise(*second, 3)]
-        tensor.write([(i, place(i.shape[:2], (64, 64), model)) for i in images], model)
+        tensor.write([(i, place(Size.of(i), Size(64, 64), model)) for i in images], model)
         for row, image in zip(tensor.array, images, strict=True):
             np.testing.assert_array_equal(row, prepared(image, model))
 
 
 def test_dynamic_models_pad_to_the_stride_only():
-    assert prepared(noise(100, 200, 3), spec(dynamic=True), (128, 128)).shape == (3, 64, 128)
+    assert prepared(noise(100, 200, 3), spec(dynamic=True), Size(128, 128)).shape == (3, 64, 128)
 
 
 def test_half_precision_is_rounded_once():
@@ -71,8 +72,8 @@ def test_grey_and_other_channels_keep_their_order():
     "shape", [(300, 200), (200, 300), (224, 224), (37, 91), (500, 224), (64, 1000), (250, 690)]
 )
 def test_classify_equals_pillow(shape):
-    image, model = noise(*shape, 3), spec("classify", imgsz=(224, 224))
-    geometry = place(shape, model.imgsz, model)
+    image, model = noise(*shape, 3), spec("classify", imgsz=Size(224, 224))
+    geometry = place(Size(*shape), model.imgsz, model)
     (height, width), (left, top) = geometry.resized, geometry.pad
     pillow = Image.fromarray(image[..., ::-1].copy()).resize((width, height), Image.Resampling.BILINEAR)
     expected = np.asarray(pillow)[-top : 224 - top, -left : 224 - left].transpose(2, 0, 1)
@@ -89,7 +90,7 @@ def test_classify_takes_other_channels_in_their_order(channels):
 
 
 def test_classify_of_a_large_image_nearly_equals_pillow():
-    image, model = noise(900, 1100, 3), spec("classify", imgsz=(224, 224))
+    image, model = noise(900, 1100, 3), spec("classify", imgsz=Size(224, 224))
     pillow = Image.fromarray(image[..., ::-1].copy()).resize((273, 224), Image.Resampling.BILINEAR)
     expected = np.asarray(pillow)[:, 24:248].transpose(2, 0, 1).astype(int)
     difference = np.abs(np.rint(prepared(image, model) * 255) - expected)

@@ -10,6 +10,7 @@ from yolean.engine.results.results import Results, write_image
 from yolean.postprocess.detections import Detections
 from yolean.postprocess.geometry import Geometry
 from yolean.postprocess.masks import InstanceMasks
+from yolean.postprocess.types import Size
 
 NAMES = {0: "cat", 1: "fox", 2: "dog"}
 SCORES = np.array([0.9, 0.8, 0.7], np.float32)
@@ -21,11 +22,11 @@ def results(task="detect", boxes=XYXY, **views):
     """Three objects (or as many as given) in an image of 200 x 100."""
     frame = Frame(np.zeros((100, 200, 3), np.uint8), "folder/film.mp4", 7, 25.0, 1.5)
     found = Detections(boxes, SCORES[: len(boxes)], CLASSES[: len(boxes)], **views)
-    return Results(frame, NAMES, task, found, {"inference": 1.0}, (64, 64))
+    return Results(frame, NAMES, task, found, {"inference": 1.0}, Size(64, 64))
 
 
 def masks(count=3):
-    geometry = Geometry.letterbox((100, 200), (64, 64))
+    geometry = Geometry.letterbox(Size(100, 200), Size(64, 64))
     crops = tuple(np.ones((4, 5 + i), np.uint8) for i in range(count))
     return InstanceMasks(crops, np.array([[10, 20 + i] for i in range(count)]), geometry)
 

@@ -23,6 +23,7 @@ from yolean.export.quantization.calibration import whole
 from yolean.export.quantization.search import Quantiser, loss, quantise_best
 from yolean.models import demo_images
 from yolean.postprocess.layout import Layout
+from yolean.postprocess.types import Size
 
 PLAIN = Path(__file__).parents[2] / "golden" / "plain"
 SPEED = Speed(2.0, 1.0, 0.5, 0.5, 0.5, 7, 1, "CPUExecutionProvider")
@@ -181,8 +182,8 @@ def test_bytes_are_255_times_the_floats(task, channels, shape):
     image = np.random.default_rng(sum(shape)).integers(0, 256, (*shape, channels), np.uint8)
     prepared = {}
     for dtype in ("float32", "uint8"):
-        spec = ModelSpec(Layout(task, "raw", 1), {0: "x"}, (64, 96), 32, channels, 1, False, dtype)
-        geometry = place(shape, spec.imgsz, spec)
+        spec = ModelSpec(Layout(task, "raw", 1), {0: "x"}, Size(64, 96), 32, channels, 1, False, dtype)
+        geometry = place(Size(*shape), spec.imgsz, spec)
         tensor = InputTensor((1, channels, *geometry.tensor), dtype)
         tensor.write([(image, geometry)], spec)
         assert tensor.array.dtype == dtype
@@ -200,7 +201,7 @@ def test_calibration_sees_what_the_engine_sees(work, images):
     engine = work._float
     for path, tensor in zip(images, tensors, strict=True):
         image = cv2.imread(str(path))
-        geometry = place(image.shape[:2], (HEIGHT, WIDTH), engine.spec)
+        geometry = place(Size.of(image), Size(HEIGHT, WIDTH), engine.spec)
         wanted = InputTensor((1, 3, HEIGHT, WIDTH), "float32")
         wanted.write([(image, geometry)], engine.spec)
         np.testing.assert_array_equal(tensor, wanted.array)

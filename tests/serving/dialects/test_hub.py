@@ -15,6 +15,7 @@ from yolean.models import DEMO_MODELS, demo_images, demo_model
 from yolean.postprocess.detections import Detections
 from yolean.postprocess.geometry import Geometry
 from yolean.postprocess.masks import InstanceMasks
+from yolean.postprocess.types import Size
 from yolean.serving.dialects.arguments import Arguments
 from yolean.serving.dialects.hub import answer, encode, first_items, second_items
 from yolean.serving.model_registry import Served
@@ -304,7 +305,9 @@ def test_keypoints_without_visibility_are_visible_in_the_first_form_and_say_noth
 NOTHING = {
     "detect": {},
     "segment": {
-        "masks": InstanceMasks((), np.zeros((0, 2), np.intp), Geometry.letterbox((100, 200), (64, 64)))
+        "masks": InstanceMasks(
+            (), np.zeros((0, 2), np.intp), Geometry.letterbox(Size(100, 200), Size(64, 64))
+        )
     },
     "pose": {"keypoints": np.zeros((0, 5, 3), np.float32)},
     "pose without visibility": {"keypoints": np.zeros((0, 5, 2), np.float32)},
@@ -326,7 +329,7 @@ def test_the_demo_models_find_nothing_above_every_score(engines, task):
 
 
 def test_a_mask_of_one_pixel_has_an_outline_of_one_point():
-    geometry = Geometry.letterbox((64, 64), (64, 64))
+    geometry = Geometry.letterbox(Size(64, 64), Size(64, 64))
     masks = InstanceMasks((np.ones((1, 1), np.uint8),), np.array([[8, 16]]), geometry)
     results = made("segment", (64, 64), [[8, 16, 9, 17]], [0.5], [0], masks=masks)
     assert first_items(results, 0.25)[0]["segment"] == pytest.approx([8 / 64, 16 / 64], abs=1 / 64)

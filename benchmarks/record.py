@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from ..export.files import write_whole
-from .machine import machine
+from ..measurement.machine import this_machine
 
 
 def spread(values: Iterable[float]) -> dict[str, float]:
@@ -40,5 +41,5 @@ def write(target: Path | None, what: dict[str, Any], how: dict[str, Any]) -> Non
         InputError: the file cannot be written; what it was before stays.
     """
     if target is not None:
-        text = json.dumps({"machine": machine(), "how": how} | what, indent=1)
+        text = json.dumps({"machine": asdict(this_machine()), "how": how} | what, indent=1)
         write_whole(target, text.encode() + b"\n")

@@ -13,7 +13,7 @@ import sys
 import click
 
 from .._version import __version__
-from ..benchmarks.bench import bench
+from .bench_command import bench
 from .doctor_command import doctor
 from .export_commands import export, optimize
 from .info_command import info

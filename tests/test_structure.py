@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-ROOMS = ("postprocess", "models", "engine", "serving", "export", "benchmarks", "cli")
+ROOMS = ("postprocess", "models", "engine", "serving", "export", "measurement", "benchmarks", "cli")
 TOP = ("__init__", "__main__", "_install_advice", "_version", "server")
 
 MAY_IMPORT = {
@@ -23,6 +23,7 @@ MAY_IMPORT = {
     "export": {"_install_advice", "_version", "engine", "postprocess", "models", "__init__"},
     "serving": {"_install_advice", "_version", "engine", "postprocess", "models"},
     "server": {"_version", "engine", "serving"},
+    "measurement": {"_version", "engine"},
     "benchmarks": {
         "_install_advice",
         "_version",
@@ -31,6 +32,7 @@ MAY_IMPORT = {
         "models",
         "export",
         "serving",
+        "measurement",
         "__init__",
     },
     "cli": {
@@ -41,7 +43,7 @@ MAY_IMPORT = {
         "models",
         "export",
         "serving",
-        "benchmarks",
+        "measurement",
         "__init__",
     },
     "__init__": {"_version", "engine"},

@@ -1,9 +1,9 @@
-"""A worker of `yolean bench`: one side of one configuration, in a process of its own.
+"""A measured process of `yolean bench`: yolean or a bare `session.run`, with one configuration.
 
-    python -m yolean.benchmarks.measured '{"side": "yolean" or "bare", ...}'
+    python -m yolean.cli.bench_worker '{"system": "yolean" or "session.run", ...}'
 
-Calls go round the images. Both sides make the same number of calls, in the same order of shapes, so that
-group by group they have done the same work.
+Calls go through the images again and again. Both systems make the same number of calls, in the same order of
+shapes, so that they do the same work in each repetition.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator
-from itertools import cycle
+from itertools import cycle, zip_longest
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from ..engine.errors import DeviceError, YoleanError
-from .peers.turn import WARM_UPS, open_channel, take_turns
+from ..measurement.channel import WARM_UPS, open_channel, serve_repetitions
 
 if TYPE_CHECKING:
     from ..engine.pipeline import Engine
@@ -29,7 +29,7 @@ Call = tuple[list[bytes], tuple[int, ...]]
 """Encoded images that go through the model at once, and the shape of their tensor."""
 
 
-def yolean_side(task: dict[str, Any]) -> None:
+def measure_yolean(task: dict[str, Any]) -> None:
     """Encoded images to `Results`, outlines of masks computed.
 
     A run's note is a list with `[decode, preprocess, inference, postprocess, objects]` for each image, the
@@ -44,7 +44,7 @@ def yolean_side(task: dict[str, Any]) -> None:
     model = load(task["model"], task["device"], threads=task["threads"], precision=task["precision"])
     loaded = perf_counter()
     batch, imgsz = task["batch"] or model.spec.batch or 1, _size(task["imgsz"])
-    calls = _calls(model, batch, imgsz, task["images"])
+    calls = calls_of(model, batch, imgsz, task["images"])
     shapes = [shape for _, shape in calls]
 
     def call(images: list[bytes]) -> list[list[float]]:
@@ -61,15 +61,15 @@ def yolean_side(task: dict[str, Any]) -> None:
         "first_ms": (perf_counter() - called) * 1e3,
         "images_mb": sum(Path(path).stat().st_size for path, _, _ in task["images"]) / 2**20,
     }
-    turn = cycle([images for images, _ in calls])
-    take_turns(lambda: call(next(turn)), about, max(WARM_UPS, len(set(shapes))))
+    batches = cycle([images for images, _ in calls])
+    serve_repetitions(lambda: call(next(batches)), about, max(WARM_UPS, len(set(shapes))))
 
 
-def bare_side(task: dict[str, Any]) -> None:
-    """`session.run` of the same file, with ONNX Runtime's defaults but for the threads.
+def measure_session_run(task: dict[str, Any]) -> None:
+    """`session.run` of the same file, with ONNX Runtime's defaults except for the number of threads.
 
-    On devices other than the CPU, with the provider options that yolean uses. The tensors hold noise: a run
-    takes as long whatever they show (tried, also with NMS in the graph: within 0.2%).
+    On devices other than the CPU, with the provider options that yolean uses. The tensors hold noise: the
+    time of a run does not depend on their content (tried, also with NMS in the graph: within 0.2%).
     """
     import numpy as np
 
@@ -84,23 +84,25 @@ def bare_side(task: dict[str, Any]) -> None:
     options.intra_op_num_threads = task["threads"]
     session = ort.InferenceSession(task["model"], options, providers=providers)
     if session.get_providers()[0] != device.provider:
-        raise DeviceError(f"bare ONNX Runtime did not come up on {device.provider}: nothing to compare with")
+        raise DeviceError(
+            f"bare ONNX Runtime did not come up on {device.provider}: there is nothing to compare with"
+        )
     name, noise = session.get_inputs()[0].name, np.random.default_rng(0)
     shapes = [tuple(shape) for shape in task["shapes"]]
     tensors = {}
     for shape in set(shapes):
         values = noise.random(shape, np.float32)
         tensors[shape] = (values * 255 if task["dtype"] == "uint8" else values).astype(task["dtype"])
-    turn = cycle(shapes)
+    again = cycle(shapes)
 
     def run() -> None:
-        session.run(None, {name: tensors[next(turn)]})
+        session.run(None, {name: tensors[next(again)]})
 
-    take_turns(run, {}, task["warm_ups"])
+    serve_repetitions(run, {}, task["warm_ups"])
 
 
 def _figures(result: Any) -> list[float]:
-    """What a result cost, with the outlines that a user of masks asks for."""
+    """Milliseconds of each stage, computing the outlines of masks included, and the number of objects."""
     started = perf_counter()
     if result.masks is not None:
         _ = result.masks.xy
@@ -110,7 +112,9 @@ def _figures(result: Any) -> list[float]:
     return [speed["decode"], speed["preprocess"], speed["inference"], after, len(result)]
 
 
-def _calls(model: Engine, batch: int, imgsz: int | tuple[int, int] | None, images: list[Image]) -> list[Call]:
+def calls_of(
+    model: Engine, batch: int, imgsz: int | tuple[int, int] | None, images: list[Image]
+) -> list[Call]:
     """Every image at least once, in full batches whose images share a tensor, the shapes mixed.
 
     The first calls have all shapes among them.
@@ -127,9 +131,7 @@ def _calls(model: Engine, batch: int, imgsz: int | tuple[int, int] | None, image
         [(chunk, (model.spec.batch or batch, model.spec.channels, *shape)) for chunk in _full(members, batch)]
         for shape, members in sizes.items()
     ]
-    return [
-        call for turn in range(max(map(len, queues))) for call in (q[turn] for q in queues if turn < len(q))
-    ]
+    return [call for column in zip_longest(*queues) for call in column if call is not None]
 
 
 def _full(members: list[bytes], batch: int) -> Iterator[list[bytes]]:
@@ -159,11 +161,14 @@ def _size(imgsz: Any) -> int | tuple[int, int] | None:
 
 
 def main(task: dict[str, Any]) -> None:
-    """Take turns until standard input ends; what cannot be measured is one line on standard error."""
+    """Measure until standard input ends; what cannot be measured is one line on standard error."""
     open_channel()
-    sides: dict[str, Callable[[dict[str, Any]], None]] = {"yolean": yolean_side, "bare": bare_side}
+    systems: dict[str, Callable[[dict[str, Any]], None]] = {
+        "yolean": measure_yolean,
+        "session.run": measure_session_run,
+    }
     try:
-        sides[task["side"]](task)
+        systems[task["system"]](task)
     except YoleanError as exc:
         sys.exit(" ".join(str(exc).split()))
 

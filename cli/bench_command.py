@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -18,11 +19,14 @@ from ..engine.errors import InputError
 from ..models import DEMO_MODELS, demo_model, model_file
 
 if TYPE_CHECKING:
-    from .measured import Image
-    from .stages import Case
+    from .bench_measuring import Configuration, Measurement
+    from .bench_worker import Image
 
 MOST_IMAGES = 32
 """Images of a folder that are measured with, evenly spread over their names."""
+
+SCHEMA = 2
+"""Version of what `--json` writes."""
 
 Size = int | tuple[int, int]
 
@@ -30,7 +34,7 @@ _FIGURES = {
     "times": "milliseconds an image",
     "total": "encoded image to Results, outlines of masks included",
     "session_run": "bare onnxruntime.InferenceSession.run of the same file, shapes, threads and provider",
-    "ratio": "decoded image to Results, divided by session_run, group by group in turn",
+    "ratio": "decoded image to Results, divided by session_run, repetition by repetition",
     "load_ms": "yolean.load, with the libraries imported before (import_ms)",
     "peak_mb": "of the process, less the encoded images that it holds",
 }
@@ -106,7 +110,7 @@ def _seconds(_ctx: click.Context, _param: click.Parameter, value: float) -> floa
     show_default=True,
     metavar="SECONDS",
     callback=_seconds,
-    help="Time for each configuration, shared by both sides.",
+    help="Time for each configuration, for yolean and the bare session together.",
 )
 @click.option(
     "--json",
@@ -134,31 +138,36 @@ def bench(
     Of each: the stages from encoded image to results in milliseconds an image, images a second, and the
     ratio to ONNX Runtime alone, which is the time from decoded image to results (all but the decoding)
     divided by the time of a bare `session.run` of the same file, shapes and threads. yolean and the bare
-    session run in turn, in processes of their own.
+    session run in interleaved repetitions, in processes of their own.
 
     The exit status is 0 when all was measured, 1 when something was not, 2 when nothing was, 130 after
     Ctrl-C: what was measured by then is kept.
     """
-    from ..cli.console import printable
+    from .bench_measuring import reasons
     from .bench_table import show
+    from .console import printable
 
     files = list(dict.fromkeys(map(model_file, models))) or [str(demo_model(task)) for task in DEMO_MODELS]
     _check_target(json_to, files)
     found, unread = _images(images)
-    cases = _cases(files, imgsz, batch, threads, device, precision)
-    rows: list[dict[str, Any]] = []
-    refused: list[tuple[Case, str]] = []
-    status = _run(cases, found, duration, rows, refused)
-    reasons = _reasons(cases, refused)
+    configurations = _configurations(files, imgsz, batch, threads, device, precision)
+    rows: list[Measurement] = []
+    refused: list[tuple[Configuration, str]] = []
+    status = _run(configurations, found, duration, rows, refused)
+    why = reasons(configurations, refused)
     if not rows and not status:
-        for reason in reasons:
+        for reason in why:
             click.echo(f"Error: {printable(reason)}", err=True)
         sys.exit(2)
-    show(rows, reasons)
+    show(rows, why)
     if rows:
         asked = {"threads": threads, "batch": batch, "imgsz": imgsz, "device": device, "precision": precision}
-        how = {"models": list(dict.fromkeys(case.label for case in cases)), "options": asked}
-        _record(json_to, rows, refused, how | {"duration": duration, "cut_short": bool(status)}, found)
+        settings: dict[str, Any] = {
+            "models": list(dict.fromkeys(each.label for each in configurations)),
+            "options": asked,
+        }
+        settings |= {"duration": duration, "cut_short": bool(status)}
+        _record(json_to, rows, refused, settings, found)
     sys.exit(status or int(bool(refused or unread)))
 
 
@@ -171,65 +180,74 @@ def _check_target(target: Path | None, models: list[str]) -> None:
             raise InputError(f"--json {target} is the name of a model here: name another file")
 
 
-def _cases(
+def _configurations(
     files: list[str],
     imgsz: list[Size] | None,
     batch: list[int] | None,
     threads: list[int] | None,
     device: str,
     precision: str | None,
-) -> list[Case]:
+) -> list[Configuration]:
     """Every combination, the numbers of threads next to one another."""
     from ..engine.runtime.cpu import usable_cores
-    from .stages import Case
+    from .bench_measuring import Configuration, labels
 
-    labels = _labels(files)
+    names = labels(files)
     lists: tuple[Sequence[Any], ...] = (files, imgsz or [None], batch or [None], threads or [usable_cores()])
     return [
-        Case(file, labels[file], count, many, size, device, precision)
+        Configuration(file, names[file], count, many, size, device, precision)
         for file, size, many, count in product(*lists)
     ]
 
 
 def _record(
     target: Path | None,
-    rows: list[dict[str, Any]],
-    refused: list[tuple[Case, str]],
-    how: dict[str, Any],
+    rows: list[Measurement],
+    refused: list[tuple[Configuration, str]],
+    settings: dict[str, Any],
     images: list[Image],
 ) -> None:
     """Write the figures, without the folders of this machine."""
-    from .record import write
+    from ..export.files import write_whole
+    from ..measurement.machine import this_machine
 
-    told = [
+    if target is None:
+        return
+    inputs = [
         {"file": Path(path).name, "bytes": Path(path).stat().st_size, "height": height, "width": width}
         for path, height, width in images
     ]
-    missing = [asdict(case) | {"model": case.label, "reason": why} for case, why in refused]
-    write(target, {"rows": rows, "not_measured": missing}, how | {"images": told, "figures": _FIGURES})
+    record = {
+        "schema": SCHEMA,
+        "machine": asdict(this_machine()),
+        "settings": settings | {"images": inputs, "figures": _FIGURES},
+        "rows": [asdict(row) for row in rows],
+        "not_measured": [asdict(each) | {"model": each.label, "reason": why} for each, why in refused],
+    }
+    write_whole(target, json.dumps(record, indent=1).encode() + b"\n")
 
 
 def _run(
-    cases: Sequence[Case],
+    configurations: list[Configuration],
     images: list[Image],
     duration: float,
-    rows: list[dict[str, Any]],
-    refused: list[tuple[Case, str]],
+    rows: list[Measurement],
+    refused: list[tuple[Configuration, str]],
 ) -> int:
     """Measure one configuration after the other; the status of an interruption, 0 without."""
+    from ..measurement.worker import WorkerError
+    from .bench_measuring import measure
     from .bench_table import progress
-    from .stages import measure
-    from .workers import WorkerError
 
     try:
-        with progress(len(cases)) as advance:
-            for number, case in enumerate(cases):
-                tell = partial(advance, case.label, number)
-                tell(0.0)
+        with progress(len(configurations)) as advance:
+            for number, configuration in enumerate(configurations):
+                on_progress = partial(advance, configuration.label, number)
+                on_progress(0.0)
                 try:
-                    measure(case, images, duration, tell, rows)
+                    measure(configuration, images, duration, on_progress, rows)
                 except WorkerError as exc:
-                    refused.append((case, str(exc)))
+                    refused.append((configuration, str(exc)))
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     except SystemExit as exc:  # SIGTERM, see cli.main
@@ -238,11 +256,11 @@ def _run(
 
 
 def _images(images: Path | None) -> tuple[list[Image], int]:
-    """The images to measure with, and how many could not be read, which are told."""
-    from ..cli.console import printable
+    """The images to measure with, and how many could not be read, which are reported."""
     from ..engine.images.decoding import IMAGE_SUFFIXES
     from ..engine.images.sources import open_source
     from ..export.files import find_images, spread
+    from .console import printable
 
     if images is not None and images.is_file():
         if images.suffix.lower() not in IMAGE_SUFFIXES:
@@ -260,42 +278,3 @@ def _images(images: Path | None) -> tuple[list[Image], int]:
     for error in errors:
         click.echo(f"Error: {printable(str(error))}", err=True)
     return found, len(errors)
-
-
-def _labels(files: list[str]) -> dict[str, str]:
-    """Names of files, with as many of their folders as it takes to tell them apart."""
-    parts = {file: Path(file).parts for file in files}
-    most = max(map(len, parts.values()))
-    for count in range(1, most + 1):
-        labels = {file: "/".join(own[-count:]) for file, own in parts.items()}
-        if len(set(labels.values())) == len(files):
-            break
-    return labels
-
-
-def _reasons(cases: Sequence[Case], refused: Sequence[tuple[Case, str]]) -> list[str]:
-    """Why which configurations were not measured, those with the same reason as one line."""
-    groups: dict[tuple[str, str], list[Case]] = {}
-    for case, why in refused:
-        groups.setdefault((case.model, why), []).append(case)
-    lines = []
-    for (model, why), some in groups.items():
-        own = [case for case in cases if case.model == model]
-        lines += [why if model in why else f"{name}: {why}" for name in _names(some, own)]
-    everywhere = len({why for _, why in refused}) == 1 and len(refused) == len(cases)
-    return [refused[0][1]] if everywhere else lines
-
-
-def _names(some: list[Case], all_of_model: list[Case]) -> list[str]:
-    """What to call some of a model's configurations: by what only they have in common, or one by one."""
-    if len(some) == len(all_of_model):
-        return [some[0].label]
-    parts = ("imgsz", "batch", "threads")
-    common: dict[str, Any] = {
-        name: getattr(some[0], name) for name in parts if len({getattr(case, name) for case in some}) == 1
-    }
-    alike = [case for case in all_of_model if all(getattr(case, n) == v for n, v in common.items())]
-    if len(alike) > len(some):
-        return [case.name for case in some]
-    common = {**dict.fromkeys(parts), **common}
-    return [replace(some[0], **common).name]

@@ -12,8 +12,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
-from ..cli.console import printable
-from .stages import MARKS, counted
+from .bench_measuring import PERCENTILES, Measurement, counted
+from .console import printable
 
 _PROVIDER_WORDS = "ExecutionProvider"
 
@@ -46,14 +46,14 @@ def progress(total: int) -> Iterator[Callable[[str, int, float], None]]:
         yield advance
 
 
-def show(rows: list[dict[str, Any]], reasons: list[str]) -> None:
-    """Print the rows of `stages.row`, and what was not measured and why."""
+def show(rows: list[Measurement], reasons: list[str]) -> None:
+    """Print the measurements, and what was not measured and why."""
     console = Console(highlight=False, markup=False, emoji=False)
     if rows:
         console.print(_table(rows))
         console.print(
             "Milliseconds an image; total: encoded image to results. x run: decoded image to results, "
-            "divided by bare session.run, measured in turn: median (middle half)."
+            "divided by bare session.run, repetition by repetition: median (q1-q3)."
         )
     for line in fastest(rows):
         console.print(line, soft_wrap=True)
@@ -61,40 +61,40 @@ def show(rows: list[dict[str, Any]], reasons: list[str]) -> None:
         console.print(Text(f"Not measured: {printable(reason)}", "red"), soft_wrap=True)
 
 
-def _table(rows: list[dict[str, Any]]) -> Table:
+def _table(rows: list[Measurement]) -> Table:
     table = Table(box=HORIZONTALS, show_lines=True, show_edge=False, padding=(0, 1, 0, 0))
     table.add_column("model", overflow="fold", min_width=18, max_width=22)
     table.add_column("stage", no_wrap=True)
-    for mark in MARKS:
-        table.add_column(mark, justify="right", no_wrap=True)
+    for name in PERCENTILES:
+        table.add_column(name, justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
     for row in rows:
-        lines = [*row["stages"].items(), ("total", row["total"]), ("session.run", row["session_run"])]
-        marks = ("\n".join(_ms(values[mark]) for _, values in lines) for mark in MARKS)
-        table.add_row(_what(row), "\n".join(name for name, _ in lines), *marks, _figures(row))
+        lines = [*row.stages.items(), ("total", row.total), ("session.run", row.session_run)]
+        columns = ("\n".join(_ms(values[name]) for _, values in lines) for name in PERCENTILES)
+        table.add_row(_what(row), "\n".join(name for name, _ in lines), *columns, _figures(row))
     return table
 
 
-def _what(row: dict[str, Any]) -> str:
-    height, width = row["imgsz"]
-    where = row["provider"].removesuffix(_PROVIDER_WORDS)
+def _what(row: Measurement) -> str:
+    height, width = row.imgsz
+    where = row.provider.removesuffix(_PROVIDER_WORDS)
     return "\n".join(
         (
-            printable(row["model"]["file"]),
-            f"{row['task']} {height}x{width}",
-            f"{counted(row['threads'], 'thread')}, batch {row['batch']}",
-            where if where == "CPU" else f"{where} ({row['device']})",
+            printable(row.model["file"]),
+            f"{row.task} {height}x{width}",
+            f"{counted(row.threads, 'thread')}, batch {row.batch}",
+            where if where == "CPU" else f"{where} ({row.device})",
         )
     )
 
 
-def _figures(row: dict[str, Any]) -> str:
-    ratio, peak = row["ratio"], row["peak_mb"]
+def _figures(row: Measurement) -> str:
+    ratio, peak = row.ratio, row.peak_mb
     lines = [
-        f"{row['images_a_second']:.1f} images/s",
-        f"{ratio['median']:.2f} x run ({ratio['quarter']:.2f}-{ratio['three_quarters']:.2f})",
-        f"loads in {row['load_ms']:.0f} ms",
-        f"first call {row['first_call_ms']:.0f} ms",
+        f"{row.images_a_second:.1f} images/s",
+        f"{ratio.median:.2f} x run ({ratio.q1:.2f}-{ratio.q3:.2f})",
+        f"loads in {row.load_ms:.0f} ms",
+        f"first call {row.first_call_ms:.0f} ms",
     ]
     if peak is not None:
         lines.append(f"peak {peak:.0f} MB")
@@ -106,15 +106,15 @@ def _ms(value: float) -> str:
     return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:.0f}"
 
 
-def fastest(rows: list[dict[str, Any]]) -> Iterator[str]:
+def fastest(rows: list[Measurement]) -> Iterator[str]:
     """Which number of threads gave most images a second, where several were tried."""
-    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    same: dict[tuple[Any, ...], list[Measurement]] = {}
     for row in rows:
-        groups.setdefault((row["model"]["file"], tuple(row["imgsz"]), row["batch"]), []).append(row)
-    for (label, (height, width), batch), tried in groups.items():
-        if len({row["threads"] for row in tried}) > 1:
-            best = max(tried, key=lambda row: float(row["images_a_second"]))
-            threads, rate = counted(best["threads"], "thread"), best["images_a_second"]
+        same.setdefault((row.model["file"], row.imgsz, row.batch), []).append(row)
+    for (label, (height, width), batch), tried in same.items():
+        if len({row.threads for row in tried}) > 1:
+            best = max(tried, key=lambda row: row.images_a_second)
+            threads, rate = counted(best.threads, "thread"), best.images_a_second
             yield printable(
                 f"{label}, {height}x{width}, batch {batch}: fastest with {threads}, {rate:.1f} images/s"
             )

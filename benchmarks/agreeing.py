@@ -11,7 +11,7 @@ from typing import Any
 
 from .. import load
 from ..engine.errors import InputError
-from ..export.evaluation.agreement import Differences
+from ..export.evaluation.differences import Differences
 from .answers import Plain, as_answer, compare
 
 PIXELS, SCORE, MASK = 1.0, 2e-3, 0.97

@@ -9,7 +9,6 @@ each, by task. A classification has `top5` and `top5conf` instead. Coordinates a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,8 +16,8 @@ from numpy.typing import NDArray
 
 from ..engine.errors import InputError
 from ..engine.results.results import Results
-from ..export.evaluation.agreement import Differences, differences
-from ..export.evaluation.predictions import Answer, Objects, Rows
+from ..export.evaluation.differences import Differences, differences
+from ..export.evaluation.predictions import Boxes, Keypoints, Outlines, Prediction, Probs
 
 Plain = dict[str, Any]
 """An answer to one image."""
@@ -64,7 +63,7 @@ def compare(reference: Plain, answer: Plain) -> Differences:
     try:
         if all("top5" in side for side in sides):
             classes = list(map(int, reference["top5"]))
-            views = [Answer(_shape(side), probs=_probs(side, classes)) for side in sides]
+            views = [Prediction(_shape(side), probs=_probs(side, classes)) for side in sides]
         else:
             views = [_view(side, _values_of_a_keypoint(sides)) for side in sides]
     except (KeyError, TypeError, ValueError, AttributeError) as exc:
@@ -73,36 +72,25 @@ def compare(reference: Plain, answer: Plain) -> Differences:
     return differences(*views)
 
 
-@dataclass(frozen=True, eq=False)
-class _Outlines:
-    """(P, 2) outlines of masks in pixels; the masks themselves are not known."""
-
-    xy: list[NDArray[np.float64]]
-    data: None = None
-
-    def __getitem__(self, rows: slice) -> _Outlines:
-        return _Outlines(self.xy[rows])
-
-
-def _view(answer: Plain, values: int) -> Answer:
+def _view(answer: Plain, values: int) -> Prediction:
     """The objects of an answer as `differences` reads them; a keypoint has so many values."""
     shape = _shape(answer)
     if "top5" in answer:
-        return Answer(shape, probs=_probs(answer, []))
+        return Prediction(shape, probs=_probs(answer, []))
     conf, cls = (_array(answer, name, len(answer["cls"])) for name in ("conf", "cls"))
     count = len(cls)
     if "obb" in answer:
-        return Answer(shape, obb=Objects(conf, cls, xyxyxyxy=_array(answer, "obb", count, 4, 2)))
-    view = Answer(shape, boxes=Objects(conf, cls, xyxy=_array(answer, "xyxy", count, 4)))
+        return Prediction(shape, obb=Boxes(conf, cls, xyxyxyxy=_array(answer, "obb", count, 4, 2)))
+    boxes, masks, points = Boxes(conf, cls, xyxy=_array(answer, "xyxy", count, 4)), None, None
     if "segments" in answer:
         outlines = [np.asarray(outline, np.float64).reshape(-1, 2) for outline in answer["segments"]]
         if len(outlines) != count:
             raise ValueError(f"{count} objects and {len(outlines)} segments")
-        view.masks = _Outlines(outlines)  # type: ignore[assignment] # one that only `differences` reads
+        masks = Outlines(outlines)
     if "keypoints" in answer:
         length = len(answer["keypoints"][0]) // values if count else 0
-        view.keypoints = Rows(_array(answer, "keypoints", count, length, values))
-    return view
+        points = Keypoints(_array(answer, "keypoints", count, length, values))
+    return Prediction(shape, boxes, masks=masks, keypoints=points)
 
 
 def _shape(answer: Plain) -> tuple[int, int]:
@@ -117,10 +105,10 @@ def _array(answer: Plain, name: str, *shape: int) -> NDArray[np.float64]:
     return values.reshape(shape)
 
 
-def _probs(answer: Plain, classes: list[int]) -> Rows:
+def _probs(answer: Plain, classes: list[int]) -> Probs:
     """Probabilities of the classes named, 0 for those that the answer does not list."""
     listed = dict(zip(map(int, answer["top5"]), map(float, answer["top5conf"]), strict=True))
-    return Rows(np.array([listed.get(number, 0.0) for number in classes], np.float64))
+    return Probs(np.array([listed.get(number, 0.0) for number in classes], np.float64))
 
 
 def _values_of_a_keypoint(sides: tuple[Plain, Plain]) -> int:

@@ -18,7 +18,7 @@ from typing import Any
 from ..engine.images.decoding import image_from_bytes
 from ..engine.images.preprocessing import place
 from ..engine.loading import load
-from ..export.evaluation.agreement import Differences
+from ..export.evaluation.differences import Differences
 from ..postprocess.types import Size
 from .answers import compare
 from .contenders import BARE, CONTENDERS, ULTRALYTICS, YOLEAN, Contender, command, environment

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from ..export.evaluation.agreement import Agreement, Differences
-from ..export.evaluation.comparison import Speed
+from ..export.evaluation.agreement import Agreement
+from ..export.evaluation.differences import Differences
+from ..export.evaluation.speed import Speed
 from ..export.optimizer import Report
 from .console import printable
 

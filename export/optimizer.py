@@ -16,12 +16,15 @@ from ..engine.loading import load
 from ..engine.model.lean_metadata import KEY, entry
 from ..engine.pipeline import Engine
 from ..engine.results.results import Results
-from .evaluation.agreement import Agreement, Differences, agreement, differences
-from .evaluation.comparison import CONF, Speed, Tell, answers, compare_speed
+from .evaluation.agreement import Agreement, agreement
+from .evaluation.differences import Differences, differences
+from .evaluation.paired_results import CONF, paired_results
+from .evaluation.speed import Speed, compare_speed
 from .files import check_target, find_images, spread, write_whole
 from .graph.head import cut
 from .graph.onnx_graph import read_model, set_metadata
 from .graph.rewrites import convolve_before_upsampling, split_convolutions
+from .progress import OnProgress, ignore_progress
 
 _MOST_IMAGES = 100
 _PIXELS, _SCORE = 0.5, 1e-3  # what a float file may differ by before it is refused; usual are 0.001 and 1e-6
@@ -107,7 +110,7 @@ class Report:
         }
 
 
-def optimize(job: Job, tell: Tell = lambda stage, done, total: None) -> Report:
+def optimize(job: Job, on_progress: OnProgress = ignore_progress) -> Report:
     """Make the file that a job asks for, and compare it with its source.
 
     A head that is not recognised stays in the graph, with a note. A file that is worse than asked for is not
@@ -120,24 +123,24 @@ def optimize(job: Job, tell: Tell = lambda stage, done, total: None) -> Report:
     """
     target = job.target or default_target(job)
     check_target(target, job.overwrite)
-    tell("reading", 0, 1)
+    on_progress("reading", 0, 1)
     source = load(job.source, "cpu", threads=job.threads)
     model = read_model(job.source)
     _refuse(job, source, model)
     images = find_images(job.images)
     notes: list[str] = []
-    tell("cutting", 0, 1)
+    on_progress("cutting", 0, 1)
     model = _lean(model, source, notes)
     details: dict[str, Any] = {}
     held_out = images
     if job.int8:
         from .quantization.search import quantise_best
 
-        model, held_out, details = quantise_best(model, source, images, tell)
+        model, held_out, details = quantise_best(model, source, images, on_progress)
     else:
         convolve_before_upsampling(model)  # not for int8: one more rounding
     if job.half:
-        tell("halving", 0, 1)
+        on_progress("halving", 0, 1)
         model = _half(model)
     content = model.SerializeToString()
     made = load(content, "cpu", threads=job.threads)
@@ -151,9 +154,9 @@ def optimize(job: Job, tell: Tell = lambda stage, done, total: None) -> Report:
         details=details,
         notes=notes,
     )
-    _compare(report, job, source, made, spread(held_out, _MOST_IMAGES), tell)
+    _compare(report, job, source, made, spread(held_out, _MOST_IMAGES), on_progress)
     if not report.problems or job.force:
-        tell("writing", 0, 1)
+        on_progress("writing", 0, 1)
         write_whole(target, content)
         report.written = True
     return report
@@ -214,14 +217,16 @@ def _half(model: onnx.ModelProto) -> onnx.ModelProto:
     return made
 
 
-def _compare(report: Report, job: Job, source: Engine, made: Engine, images: list[Path], tell: Tell) -> None:
+def _compare(
+    report: Report, job: Job, source: Engine, made: Engine, images: list[Path], on_progress: OnProgress
+) -> None:
     """Fill in how the two agree and what that means."""
     largest, seen = Differences(), None
 
     def counted() -> Iterator[tuple[Results, Results]]:
         nonlocal largest, seen
-        for done, pair in enumerate(answers(source, made, images)):
-            tell("comparing", done, len(images))
+        for done, pair in enumerate(paired_results(source, made, images)):
+            on_progress("comparing", done, len(images))
             largest, seen = largest.merge(differences(*pair)), seen if seen is not None else pair[0].orig_img
             yield pair
 
@@ -233,7 +238,7 @@ def _compare(report: Report, job: Job, source: Engine, made: Engine, images: lis
     else:
         report.agreement = found
         report.problems += _disagrees(found, job)
-    tell("timing", 0, 1)
+    on_progress("timing", 0, 1)
     report.speed = compare_speed(source, made, np.asarray(seen))
     if job.int8 and report.speed.ratio >= 1:
         report.problems.append(f"it is not faster: {report.speed.ratio:.2f} of the source's time")

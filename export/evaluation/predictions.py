@@ -1,9 +1,9 @@
-"""What a model answered to an image, as plain arrays that can be sent to another process."""
+"""A model's prediction for one image as plain arrays, which can be compared and sent to another process."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +11,48 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 
+class Result(Protocol):
+    """What a comparison reads of a prediction for one image.
+
+    `Prediction`, yolean's `Results`, and Ultralytics' `Results` after `.cpu().numpy()` all have these
+    attributes. Their views hold numpy arrays under the same names; a view that the task lacks is None.
+    """
+
+    @property
+    def orig_shape(self) -> tuple[int, int]:
+        """(height, width) of the image in pixels."""
+
+    @property
+    def boxes(self) -> Any:
+        """Upright boxes with `xyxy`, `conf` and `cls`."""
+
+    @property
+    def obb(self) -> Any:
+        """Oriented boxes with `xyxyxyxy`, `conf` and `cls`."""
+
+    @property
+    def masks(self) -> Any:
+        """Masks with `data`, or with outlines `xy` where `data` is None."""
+
+    @property
+    def keypoints(self) -> Any:
+        """Keypoints with `data`."""
+
+    @property
+    def probs(self) -> Any:
+        """Probabilities with `data`."""
+
+
 @dataclass(frozen=True, eq=False)
-class Objects:
-    """N objects: `xyxy` (N, 4) or oriented `xyxyxyxy` (N, 4, 2) in pixels, (N,) scores and class ids."""
+class Boxes:
+    """N boxes, upright or oriented.
+
+    Attributes:
+        conf: (N,) scores, 0 to 1.
+        cls: (N,) class ids.
+        xyxy: (N, 4) x1, y1, x2, y2 in pixels of the image; None for oriented boxes.
+        xyxyxyxy: (N, 4, 2) corners in pixels of the image; None for upright boxes.
+    """
 
     conf: Array
     cls: Array
@@ -24,15 +63,15 @@ class Objects:
         return len(self.conf)
 
 
-class Masks:
-    """N masks, held as bits: as bytes, those of a crowded image take 100 MB."""
+class PackedMasks:
+    """N masks, one bit a pixel: as bytes, those of an image with many objects take 100 MB."""
 
     def __init__(self, masks: Array) -> None:
-        """Keep (N, height, width) masks of 0 and 1."""
+        """Pack (N, height, width) masks of 0 and 1."""
         self._bits, self._width = np.packbits(masks.astype(np.bool_), axis=2), masks.shape[2]
 
-    def __getitem__(self, rows: slice) -> Masks:
-        chosen = Masks.__new__(Masks)
+    def __getitem__(self, rows: slice) -> PackedMasks:
+        chosen = PackedMasks.__new__(PackedMasks)
         chosen._bits, chosen._width = self._bits[rows], self._width
         return chosen
 
@@ -43,41 +82,62 @@ class Masks:
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
-    """(N, ...) `data`: the keypoints of objects, or the probabilities of classes."""
+class Outlines:
+    """N masks of which only the outlines are known: `xy`, (P, 2) pixels of the image each."""
+
+    xy: list[NDArray[np.float64]]
+    data: None = None
+
+    def __getitem__(self, rows: slice) -> Outlines:
+        return Outlines(self.xy[rows])
+
+
+@dataclass(frozen=True, eq=False)
+class Keypoints:
+    """`data` (N, K, 2 or 3): x and y in pixels of the image, and visibility from 0 to 1 where it is known."""
 
     data: Array
 
 
-@dataclass(eq=False)
-class Answer:
-    """The part of a result that `agreement` reads; what the task lacks is None."""
+@dataclass(frozen=True, eq=False)
+class Probs:
+    """`data` (classes,): probabilities, 0 to 1."""
+
+    data: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """The part of a result that is compared; a view that the task lacks is None.
+
+    Attributes:
+        orig_shape: (height, width) of the image in pixels.
+    """
 
     orig_shape: tuple[int, int]
-    boxes: Objects | None = None
-    obb: Objects | None = None
-    masks: Masks | None = None
-    keypoints: Rows | None = None
-    probs: Rows | None = None
+    boxes: Boxes | None = None
+    obb: Boxes | None = None
+    masks: PackedMasks | Outlines | None = None
+    keypoints: Keypoints | None = None
+    probs: Probs | None = None
+
+    @classmethod
+    def from_result(cls, result: Result) -> Prediction:
+        """Copy yolean's `Results`, or Ultralytics' after `.cpu().numpy()`."""
+        boxes, obb, masks = result.boxes, result.obb, result.masks
+        points, probs = result.keypoints, result.probs
+        # Compared with None: a view without objects is false.
+        return cls(
+            orig_shape=(int(result.orig_shape[0]), int(result.orig_shape[1])),
+            boxes=None if boxes is None else Boxes(boxes.conf, boxes.cls, xyxy=boxes.xyxy),
+            obb=None if obb is None else Boxes(obb.conf, obb.cls, xyxyxyxy=obb.xyxyxyxy),
+            masks=None if masks is None else PackedMasks(masks.data),
+            keypoints=None if points is None else Keypoints(points.data),
+            probs=None if probs is None else Probs(probs.data),
+        )
 
     @property
     def scores(self) -> Array:
-        """(N,) scores of the objects, none for a classification."""
-        objects = self.obb if self.boxes is None else self.boxes
-        return np.zeros(0) if objects is None else objects.conf
-
-
-def answer(result: Any) -> Answer:
-    """The plain form of yolean's `Results`, or of Ultralytics' after `.cpu().numpy()`."""
-    boxes, obb, masks, points, probs = (
-        getattr(result, name) for name in ("boxes", "obb", "masks", "keypoints", "probs")
-    )
-    # Compared with None: what holds no object is false.
-    return Answer(
-        orig_shape=(int(result.orig_shape[0]), int(result.orig_shape[1])),
-        boxes=None if boxes is None else Objects(boxes.conf, boxes.cls, xyxy=boxes.xyxy),
-        obb=None if obb is None else Objects(obb.conf, obb.cls, xyxyxyxy=obb.xyxyxyxy),
-        masks=None if masks is None else Masks(masks.data),
-        keypoints=None if points is None else Rows(points.data),
-        probs=None if probs is None else Rows(probs.data),
-    )
+        """(N,) scores of the objects; (0,) for a classification."""
+        boxes = self.obb if self.boxes is None else self.boxes
+        return np.zeros(0) if boxes is None else boxes.conf

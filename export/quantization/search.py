@@ -18,9 +18,11 @@ from ...engine.pipeline import Engine
 from ...engine.results.results import Results
 from ...postprocess.layout import Head
 from ..evaluation.agreement import Agreement, agreement
-from ..evaluation.comparison import CONF, Tell, answers, compare_speed
+from ..evaluation.paired_results import CONF, paired_results
+from ..evaluation.speed import compare_speed
 from ..files import spread
 from ..graph.onnx_graph import Graph, set_metadata
+from ..progress import OnProgress
 from .calibration import METHODS, Range, observe
 from .qdq import plan, quantise
 
@@ -43,10 +45,12 @@ class Quantiser:
         judges: the source's answers to some images, on which ways of quantising are compared.
     """
 
-    def __init__(self, model: onnx.ModelProto, source: Engine, calibration: list[Path], tell: Tell) -> None:
+    def __init__(
+        self, model: onnx.ModelProto, source: Engine, calibration: list[Path], on_progress: OnProgress
+    ) -> None:
         """Observe the model on the calibration images."""
-        self.model, self.source, self._tell = model, source, tell
-        self.judges = [one for one, _ in answers(source, source, spread(calibration, _JUDGES))]
+        self.model, self.source, self._on_progress = model, source, on_progress
+        self.judges = [one for one, _ in paired_results(source, source, spread(calibration, _JUDGES))]
         self._float = load(model.SerializeToString(), "cpu", threads=source.session.threads)
         self.head: Head | None = self._float.spec.layout.head
         graph = Graph(model)
@@ -56,7 +60,7 @@ class Quantiser:
 
         def inputs() -> Iterator[NDArray[Any]]:
             for done, path in enumerate(chosen):
-                tell("calibrating", done, len(chosen))
+                on_progress("calibrating", done, len(chosen))
                 yield from self._tensors([path])
 
         self._seen = observe(model, planned.measured, inputs, source.session.threads)
@@ -97,7 +101,7 @@ class Quantiser:
         """The method with the least loss, and the losses of all."""
         losses = {}
         for done, method in enumerate(METHODS):
-            self._tell("comparing ways to calibrate", done, len(METHODS))
+            self._on_progress("comparing ways to calibrate", done, len(METHODS))
             losses[method] = self.loss(self.make(method))
         return min(losses, key=losses.__getitem__), losses
 
@@ -106,7 +110,7 @@ class Quantiser:
         judges = spread(self.judges, _JUDGES // 2)
         losses = {}
         for done, name in enumerate(self.convolutions):
-            self._tell("asking each layer what it costs", done, len(self.convolutions))
+            self._on_progress("asking each layer what it costs", done, len(self.convolutions))
             others = [other for other in self.convolutions if other != name]
             losses[name] = self.loss(self.make(method, others), judges)
         return dict(sorted(losses.items(), key=lambda pair: -pair[1]))
@@ -125,7 +129,7 @@ class Quantiser:
         best: list[str] = []
         least = before
         for done, number in enumerate(_TRIED):
-            self._tell("leaving layers in float", done, len(_TRIED))
+            self._on_progress("leaving layers in float", done, len(_TRIED))
             made = self.make(method, costly[:number])
             after = self.loss(made)
             if after > _PAYS * before or after >= least:
@@ -144,7 +148,7 @@ def loss(found: Agreement) -> float:
 
 
 def quantise_best(
-    model: onnx.ModelProto, source: Engine, images: list[Path], tell: Tell
+    model: onnx.ModelProto, source: Engine, images: list[Path], on_progress: OnProgress
 ) -> tuple[onnx.ModelProto, list[Path], dict[str, Any]]:
     """Quantise a model as well as it goes.
 
@@ -163,7 +167,7 @@ def quantise_best(
     opset = max(o.version for o in model.opset_import if o.domain in ("", "ai.onnx"))
     if opset < 13:
         raise ModelError(f"the file has opset {opset}, and INT8 needs 13: export it again")
-    tell("reading images", 0, 1)
+    on_progress("reading images", 0, 1)
     frames = open_source([str(path) for path in spread(images, _MOST_READ)], source.spec.channels)
     readable = [Path(frame.path) for frame in frames.frames(lambda error: None)]
     if len(readable) < 2:
@@ -175,7 +179,7 @@ def quantise_best(
     calibration = [path for number, path in enumerate(readable) if number % 3 != 1]
     if source.task != "classify" and not _finds_something(source, held_out):
         raise InputError("the model finds nothing in the images held out to check on: take others")
-    work = Quantiser(model, source, calibration, tell)
+    work = Quantiser(model, source, calibration, on_progress)
     method, losses = work.best_method()
     kept = work.worth_keeping(method, losses[method])
     details = {

@@ -18,7 +18,8 @@ from ...postprocess.types import Size
 from .. import optimizer as optimizing
 from ..files import check_target, find_images, spread, write_whole
 from ..graph.static_axes import fix_sides
-from .isolated_process import Tell, call
+from ..progress import OnProgress, ignore_progress
+from .isolated_process import call
 from .pytorch import Made, Order, work
 from .requirements import check_opset, check_packages, check_weights
 from .verification import Verification, verify
@@ -26,7 +27,7 @@ from .verification import Verification, verify
 _MOST_IMAGES = 30
 _LEAST_SIDE = 32
 
-Run = Callable[[Order, Tell], Made]
+Run = Callable[[Order, OnProgress], Made]
 
 
 @dataclass(frozen=True)
@@ -113,13 +114,13 @@ class WeightsReport:
         return vars(self) | parts
 
 
-def run_in_child(order: Order, tell: Tell) -> Made:
+def run_in_child(order: Order, on_progress: OnProgress) -> Made:
     """`pytorch.work` in a process of its own, so that torch's prints, threads and memory are not ours."""
-    return call(work, order, tell, order.folder / "log.txt")
+    return call(work, order, on_progress, order.folder / "log.txt")
 
 
 def export(
-    job: WeightsJob, tell: Tell = lambda stage, done, total: None, run: Run | None = None
+    job: WeightsJob, on_progress: OnProgress = ignore_progress, run: Run | None = None
 ) -> WeightsReport:
     """Make the file that a job asks for, and compare it with PyTorch.
 
@@ -128,7 +129,7 @@ def export(
 
     Args:
         job: what to make.
-        tell: is told the stage that runs, how many of its steps are done, and how many there are.
+        on_progress: is told the stage that runs, how many of its steps are done, and how many there are.
         run: does the part that needs torch; None for `run_in_child`.
 
     Raises:
@@ -153,13 +154,13 @@ def export(
                 crowds=job.precision == "fp32",
                 threads=job.threads or usable_cores(),
             ),
-            tell,
+            on_progress,
         )
         if job.static and job.batch is None:
             fix_sides(made.file, Size(*made.imgsz))
-        report = _finish(job, target, made, tell)
+        report = _finish(job, target, made, on_progress)
         if not report.problems or job.force:
-            tell("writing", 0, 1)
+            on_progress("writing", 0, 1)
             write_whole(target, _ready(job, made).read_bytes())
             report.written = True
         if report.optimized is not None:
@@ -178,14 +179,14 @@ def _ready(job: WeightsJob, made: Made) -> Path:
     return made.file if job.plain else made.file.with_suffix(".optimized.onnx")
 
 
-def _finish(job: WeightsJob, target: Path, made: Made, tell: Tell) -> WeightsReport:
+def _finish(job: WeightsJob, target: Path, made: Made, on_progress: OnProgress) -> WeightsReport:
     """Optimise the plain file and verify what came of it."""
     optimized = None
     if not job.plain:
-        optimized = _optimized(job, made, tell)
+        optimized = _optimized(job, made, on_progress)
     ready = _ready(job, made)
     engine = load(ready, "cpu", threads=job.threads)
-    verified = verify(engine, made.asked, made.conf, job.precision, job.min_agreement, tell)
+    verified = verify(engine, made.asked, made.conf, job.precision, job.min_agreement, on_progress)
     spec = engine.spec
     ort = import_runtime().__version__
     report = WeightsReport(
@@ -214,7 +215,7 @@ def _finish(job: WeightsJob, target: Path, made: Made, tell: Tell) -> WeightsRep
     return report
 
 
-def _optimized(job: WeightsJob, made: Made, tell: Tell) -> optimizing.Report:
+def _optimized(job: WeightsJob, made: Made, on_progress: OnProgress) -> optimizing.Report:
     """Write the optimised file beside the plain one; complaints about it are in the report."""
     wanted = optimizing.Job(
         made.file,
@@ -227,12 +228,12 @@ def _optimized(job: WeightsJob, made: Made, tell: Tell) -> optimizing.Report:
         threads=job.threads,
     )
 
-    def tell_but_writing(stage: str, done: int, total: int) -> None:
+    def all_but_writing(stage: str, done: int, total: int) -> None:
         if stage != "writing":  # that is not the file which was asked for
-            tell(stage, done, total)
+            on_progress(stage, done, total)
 
     try:
-        report = optimizing.optimize(wanted, tell_but_writing)
+        report = optimizing.optimize(wanted, all_but_writing)
     except YoleanError as exc:
         raise type(exc)(str(exc).replace(str(made.file), f"the export of {job.weights}")) from exc
     report.source, report.target = f"plain export of {job.weights}", str(job.target or default_target(job))

@@ -18,17 +18,17 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ...engine.errors import ModelError, YoleanError
+from ..progress import OnProgress
 
-Tell = Callable[[str, int, int], None]
 T = TypeVar("T")
 A = TypeVar("A")
 
 
-def call(function: Callable[[A, Tell], T], argument: A, tell: Tell, log: Path) -> T:
+def call(function: Callable[[A, OnProgress], T], argument: A, on_progress: OnProgress, log: Path) -> T:
     """What a function of a module returns, called in a process of its own.
 
     Args:
-        function: is handed the argument, and what it tells reaches `tell` here.
+        function: is handed the argument, and what it tells reaches `on_progress` here.
         argument: anything that can be pickled.
         log: a file that gets what the process prints, in a folder for its temporary files.
 
@@ -56,7 +56,7 @@ def call(function: Callable[[A, Tell], T], argument: A, tell: Tell, log: Path) -
             while True:
                 word, value = pickle.load(process.stdout)
                 if word == "told":
-                    tell(*value)
+                    on_progress(*value)
                 elif word == "raised":
                     raise value
                 else:

@@ -17,8 +17,9 @@ from ..._install_advice import install_command
 from ...engine.errors import InputError, ModelError
 from ...engine.images.sources import open_source
 from ...postprocess.layout import TASKS
-from ..evaluation.predictions import Answer, answer
-from .isolated_process import Tell, last_line
+from ..evaluation.predictions import Prediction
+from ..progress import OnProgress
+from .isolated_process import last_line
 
 IOU, MAX_DET = 0.7, 300
 CONFIDENCES = (0.25, 0.1, 0.02, 0.004, 0.001)
@@ -77,8 +78,8 @@ class Asked:
     """
 
     path: Path
-    kept: Answer
-    crowd: Answer | None
+    kept: Prediction
+    crowd: Prediction | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +105,7 @@ class Made:
     versions: dict[str, str]
 
 
-def work(order: Order, tell: Tell) -> Made:
+def work(order: Order, on_progress: OnProgress) -> Made:
     """Load, export, and ask the network.
 
     Raises:
@@ -113,11 +114,11 @@ def work(order: Order, tell: Tell) -> Made:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        tell("loading weights", 0, 1)
+        on_progress("loading weights", 0, 1)
         yolo = _load(order)
-        tell("exporting", 0, 1)
+        on_progress("exporting", 0, 1)
         file, imgsz = _export(yolo, order)
-        conf, asked = _ask(yolo, order, imgsz, tell)
+        conf, asked = _ask(yolo, order, imgsz, on_progress)
     import onnx
     import torch
     import ultralytics
@@ -215,7 +216,9 @@ def _export(yolo: Any, order: Order) -> tuple[Path, tuple[int, int]]:
     return Path(file), (height, width)
 
 
-def _ask(yolo: Any, order: Order, imgsz: tuple[int, int], tell: Tell) -> tuple[float, list[Asked]]:
+def _ask(
+    yolo: Any, order: Order, imgsz: tuple[int, int], on_progress: OnProgress
+) -> tuple[float, list[Asked]]:
     """The answers of the network, and the score that they needed."""
     from ultralytics.utils import ASSETS
 
@@ -232,23 +235,23 @@ def _ask(yolo: Any, order: Order, imgsz: tuple[int, int], tell: Tell) -> tuple[f
         "verbose": False,
     }
 
-    def asked(conf: float, iou: float, most: int) -> Iterator[Answer]:
+    def asked(conf: float, iou: float, most: int) -> Iterator[Prediction]:
         for done, (_, image) in enumerate(images):
-            tell("asking PyTorch", done, len(images))
+            on_progress("asking PyTorch", done, len(images))
             (result,) = yolo.predict(image, conf=conf, iou=iou, max_det=most, **options)
-            yield answer(result.cpu().numpy())
+            yield Prediction.from_result(result.cpu().numpy())
 
     conf, kept = CONFIDENCES[0], list(asked(CONFIDENCES[0], IOU, MAX_DET))
     while yolo.task != "classify" and not _found(kept) and conf != CONFIDENCES[-1]:
         conf = CONFIDENCES[CONFIDENCES.index(conf) + 1]
         kept = list(asked(conf, IOU, MAX_DET))
     wanted = order.crowds and yolo.task != "classify"
-    crowds: Iterable[Answer | None] = asked(conf, 1.0, CROWD) if wanted else [None] * len(kept)
+    crowds: Iterable[Prediction | None] = asked(conf, 1.0, CROWD) if wanted else [None] * len(kept)
     rows = zip(images, kept, crowds, strict=True)
     return conf, [Asked(path, own, crowd) for (path, _), own, crowd in rows]
 
 
-def _found(answers: list[Answer]) -> bool:
+def _found(answers: list[Prediction]) -> bool:
     return any(len(one.scores) for one in answers)
 
 

@@ -16,28 +16,14 @@ from typing import Any
 import numpy as np
 
 from ...engine.pipeline import Engine
-from ..evaluation.agreement import Agreement, Differences, agreement, differences
-from ..evaluation.predictions import Answer, answer
-from .isolated_process import Tell
+from ..evaluation.agreement import Agreement, agreement
+from ..evaluation.differences import Differences, differences
+from ..evaluation.predictions import Prediction
+from ..evaluation.tolerance import Tolerance
+from ..progress import OnProgress
 from .pytorch import CONFIDENCES, CROWD, IOU, MAX_DET, Asked
 
 _BATCHES = (1, 2, 3)
-
-
-@dataclass(frozen=True)
-class Tolerance:
-    """What a float file may differ by.
-
-    Attributes:
-        pixels: of a coordinate of boxes, corners and keypoints; of the input's pixels where the image has
-            more of them.
-        score: of scores, visibilities and probabilities.
-        mask: of masks, 1 - IoU.
-    """
-
-    pixels: float
-    score: float
-    mask: float
 
 
 FLOAT = Tolerance(0.5, 0.005, 0.03)
@@ -77,7 +63,12 @@ class Verification:
 
 
 def verify(
-    engine: Engine, asked: list[Asked], conf: float, precision: str, min_agreement: float, tell: Tell
+    engine: Engine,
+    asked: list[Asked],
+    conf: float,
+    precision: str,
+    min_agreement: float,
+    on_progress: OnProgress,
 ) -> Verification:
     """Compare a file with what the network said, and its batches with single images.
 
@@ -90,7 +81,7 @@ def verify(
     """
     pairs = []
     for done, one in enumerate(asked):
-        tell("verifying", done, len(asked))
+        on_progress("verifying", done, len(asked))
         pairs.append((one.kept, _answer(engine, one.path, conf, IOU, MAX_DET)))
     found = Verification(conf, _largest(pairs))
     if not (found.differences.matched or found.differences.probs is not None or found.differences.missing):
@@ -108,16 +99,16 @@ def verify(
             if precision == "int8"
             else _of_half(found, min_agreement)
         )
-    tell("verifying", len(asked), len(asked))
+    on_progress("verifying", len(asked), len(asked))
     _check_batches(found, engine, asked[0].path, FLOAT if precision == "fp32" else HALF)
     return found
 
 
-def _answer(engine: Engine, path: Path, conf: float, iou: float, most: int) -> Answer:
-    return answer(engine(str(path), conf=conf, iou=iou, max_det=most)[0])
+def _answer(engine: Engine, path: Path, conf: float, iou: float, most: int) -> Prediction:
+    return Prediction.from_result(engine(str(path), conf=conf, iou=iou, max_det=most)[0])
 
 
-def _largest(pairs: list[tuple[Answer, Answer]]) -> Differences:
+def _largest(pairs: list[tuple[Prediction, Prediction]]) -> Differences:
     largest = Differences()
     for pair in pairs:
         largest = largest.merge(differences(*pair))
@@ -125,7 +116,7 @@ def _largest(pairs: list[tuple[Answer, Answer]]) -> Differences:
 
 
 def _judge_float(
-    found: Verification, engine: Engine, asked: list[Asked], pairs: list[tuple[Answer, Answer]]
+    found: Verification, engine: Engine, asked: list[Asked], pairs: list[tuple[Prediction, Prediction]]
 ) -> None:
     side = max(engine.spec.imgsz)
     found.problems += _complaints(pairs, found.conf, MAX_DET, FLOAT, side)
@@ -141,7 +132,7 @@ def _judge_float(
 
 
 def _complaints(
-    pairs: list[tuple[Answer, Answer]], conf: float, most: int, tolerance: Tolerance, side: int
+    pairs: list[tuple[Prediction, Prediction]], conf: float, most: int, tolerance: Tolerance, side: int
 ) -> Iterator[str]:
     """What is wrong with a file that gives these answers beside those of PyTorch.
 
@@ -207,11 +198,11 @@ def _check_batches(found: Verification, engine: Engine, path: Path, tolerance: T
     sizes = _BATCHES if fixed is None else (fixed,) if fixed > 1 else ()
     image = engine(str(path))[0].orig_img
     images = [image, np.ascontiguousarray(image[:, ::-1])]
-    alone = [answer(engine(one, conf=found.conf, iou=IOU)[0]) for one in images]
+    alone = [Prediction.from_result(engine(one, conf=found.conf, iou=IOU)[0]) for one in images]
     for size in sizes:
         given = [images[i % 2] for i in range(size)]
         results = engine(given, conf=found.conf, iou=IOU, batch=size)
-        pairs = [(alone[i % 2], answer(result)) for i, result in enumerate(results)]
+        pairs = [(alone[i % 2], Prediction.from_result(result)) for i, result in enumerate(results)]
         if wrong := next(_complaints(pairs, found.conf, MAX_DET, tolerance, max(engine.spec.imgsz)), None):
             found.problems.append(f"in a batch of {size}: {wrong.replace('PyTorch', 'one image alone')}")
         else:

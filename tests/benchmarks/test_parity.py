@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from yolean.benchmarks import asking, parity
 from yolean.benchmarks.agreeing import Limits, Row
 from yolean.benchmarks.peers import reference
-from yolean.export.evaluation.agreement import Differences
+from yolean.export.evaluation.differences import Differences
 from yolean.models import DEMO_MODELS, demo_images, demo_model
 
 GOLDEN = Path(__file__).parents[1] / "golden"

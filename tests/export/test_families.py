@@ -26,10 +26,10 @@ from click.testing import CliRunner
 from yolean.cli.main import cli
 from yolean.engine.pipeline import Engine
 from yolean.export import optimizer as optimize
-from yolean.export.evaluation import comparison as side_by_side
-from yolean.export.evaluation.agreement import differences
-from yolean.export.evaluation.matching import overlaps
-from yolean.export.evaluation.predictions import Answer, Objects, answer
+from yolean.export.evaluation import speed
+from yolean.export.evaluation.differences import differences
+from yolean.export.evaluation.matching import pairwise_iou
+from yolean.export.evaluation.predictions import Boxes, Prediction
 from yolean.export.weights import exporting as weights
 from yolean.export.weights import pytorch
 from yolean.models import demo_images
@@ -165,7 +165,7 @@ def export(monkeypatch, tmp_path):
 
     monkeypatch.setattr(optimize, "optimize", spy)
     monkeypatch.setattr(weights, "run_in_child", pytorch.work)
-    monkeypatch.setattr(side_by_side, "_MOST", side_by_side._LEAST)
+    monkeypatch.setattr(speed, "MAX_PAIRS", speed.MIN_PAIRS)
 
     def run(path: Path, *options: str) -> dict[str, Any]:
         report, target = tmp_path / "report.json", tmp_path / "lean.onnx"
@@ -221,18 +221,20 @@ def same_answers(plain: Engine, lean: Engine, image: Path, scale: float) -> None
         assert differences(*crowds).probs <= SCORE * scale
         return
     close(*crowds, scale)
-    kept = [answer(engine(image, conf=CONF, iou=IOU, max_det=ALL)[0]) for engine in (plain, lean)]
+    kept = [
+        Prediction.from_result(engine(image, conf=CONF, iou=IOU, max_det=ALL)[0]) for engine in (plain, lean)
+    ]
     disputed = [lone(*kept), lone(*reversed(kept))]
     for own, others, dropped in zip(disputed, reversed(disputed), reversed(crowds), strict=True):
         for row in own:
             assert on_a_brink(row, dropped, others), f"{row} is kept by one file, and nothing tells why"
 
 
-def crowd(engine: Engine, image: Path) -> Answer:
-    return answer(engine(image, conf=CONF, iou=1.0, max_det=ALL)[0])
+def crowd(engine: Engine, image: Path) -> Prediction:
+    return Prediction.from_result(engine(image, conf=CONF, iou=1.0, max_det=ALL)[0])
 
 
-def close(one: Answer, other: Answer, scale: float) -> None:
+def close(one: Prediction, other: Prediction, scale: float) -> None:
     found = differences(one, other)
     assert max([0.0, *found.missing, *found.extra]) <= CONF + SCORE * scale
     limits = {"box": PIXELS, "keypoints": PIXELS, "score": SCORE, "visibility": SCORE, "mask": 0.01}
@@ -240,7 +242,7 @@ def close(one: Answer, other: Answer, scale: float) -> None:
     assert {name: value for name, value in values.items() if value > limits[name] * scale} == {}, found
 
 
-def rows(found: Answer) -> np.ndarray:
+def rows(found: Prediction) -> np.ndarray:
     """(N, 4 or 8) corners, class, score."""
     objects = found.boxes if found.obb is None else found.obb
     corners = objects.xyxy if found.obb is None else objects.xyxyxyxy.reshape(-1, 8)
@@ -252,13 +254,13 @@ def same(one: np.ndarray, other: np.ndarray) -> Any:
     return np.all(np.abs(one[..., :-1] - other[..., :-1]) <= PIXELS, axis=-1)
 
 
-def lone(own: Answer, other: Answer) -> list[np.ndarray]:
+def lone(own: Prediction, other: Prediction) -> list[np.ndarray]:
     """Rows of `own` that `other` has not."""
     theirs = rows(other)
     return [row for row in rows(own) if not same(theirs, row).any()]
 
 
-def on_a_brink(row: np.ndarray, candidates: Answer, disputed: list[np.ndarray]) -> bool:
+def on_a_brink(row: np.ndarray, candidates: Prediction, disputed: list[np.ndarray]) -> bool:
     """Whether a candidate may have taken this row's place: see `same_answers`."""
     height, width = candidates.orig_shape
     sides = np.array([0, 0, width, height])
@@ -277,7 +279,7 @@ def overlap(one: np.ndarray, other: np.ndarray) -> float:
     """What suppression goes by: IoU, or ProbIoU of oriented boxes."""
     pair = [box[:-2].reshape(1, -1, 2) for box in (one, other)]
     if len(one) == 6:
-        return float(overlaps(*pair, np.array([[True]]))[0, 0])
+        return float(pairwise_iou(*pair, np.array([[True]]))[0, 0])
     turned = []
     for corners in pair:
         across, along = corners[0, 0] - corners[0, 1], corners[0, 0] - corners[0, 3]
@@ -288,7 +290,7 @@ def overlap(one: np.ndarray, other: np.ndarray) -> float:
 
 def test_a_brink_is_told_from_an_error():
     kept, equal = [0, 0, 100, 100, 3, 0.8], [0, 20, 100, 120, 3, 0.8]
-    candidates = Answer((500, 500), boxes=Objects(np.array([0.8, 0.8]), np.array([3, 3]), np.zeros((2, 4))))
+    candidates = Prediction((500, 500), boxes=Boxes(np.array([0.8, 0.8]), np.array([3, 3]), np.zeros((2, 4))))
     for change, fine in (
         ({}, True),  # equal scores
         ({5: 0.9}, False),  # the better one should have gone

@@ -29,9 +29,11 @@ from yolean.cli.main import cli
 from yolean.engine.model.lean_metadata import KEY, read_entry
 from yolean.export import files
 from yolean.export import optimizer as optimize
-from yolean.export.evaluation import comparison as side_by_side
-from yolean.export.evaluation.agreement import Agreement, Differences, agreement, differences
-from yolean.export.evaluation.comparison import Speed, answers, compare_speed
+from yolean.export.evaluation import speed as timing
+from yolean.export.evaluation.agreement import Agreement, agreement
+from yolean.export.evaluation.differences import Differences, differences
+from yolean.export.evaluation.paired_results import paired_results
+from yolean.export.evaluation.speed import Speed, compare_speed
 from yolean.export.files import check_target, find_images, spread, write_whole
 from yolean.export.optimizer import Job, Report, default_target
 from yolean.export.quantization import search as int8
@@ -110,7 +112,7 @@ def load(path: str | Path) -> Any:
 def same(one: Any, other: Any, folder: Path) -> Differences:
     """The largest differences of two files over a folder's images."""
     found = Differences()
-    for pair in answers(one, other, sorted(folder.glob("*.png"))):
+    for pair in paired_results(one, other, sorted(folder.glob("*.png"))):
         found = found.merge(differences(*pair))
     return found
 
@@ -257,8 +259,8 @@ def test_the_same_job_gives_the_same_file() -> None:
     """Also in a process whose texts have other hashes, on which an order of sets would depend."""
     code = (
         "from pathlib import Path; from yolean.export import optimizer as o; "
-        "from yolean.export.evaluation import comparison as s; "
-        "s._WARM, s._LEAST, s._MOST = 0, 2, 2; "
+        "from yolean.export.evaluation import speed as s; "
+        "s.MIN_PAIRS, s.MAX_PAIRS = 2, 2; "
         "o.optimize(o.Job(Path('m.onnx'), Path('1.onnx')))"
     )
     environment = os.environ | {"PYTHONHASHSEED": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -294,7 +296,7 @@ def test_half_precision_within_and_floats_outside(stem: str, here: Path) -> None
     assert kinds[TensorProto.FLOAT16] > 10
     assert not kinds[TensorProto.FLOAT]
     assert Path("h.onnx").stat().st_size < 0.65 * source.stat().st_size
-    found = agreement(answers(load(source), engine, sorted((here / "images").iterdir())))
+    found = agreement(paired_results(load(source), engine, sorted((here / "images").iterdir())))
     assert found.score >= 0.95
     assert found.confidence_error is not None
     assert found.confidence_error < 0.01
@@ -348,7 +350,7 @@ def test_a_file_in_bytes_is_made_and_answers_images() -> None:
         assert line in text
     engine = load("m-int8.onnx")
     assert engine.spec.dtype == "uint8"
-    found = agreement(answers(load("m.onnx"), engine, sorted(Path("images").iterdir())))
+    found = agreement(paired_results(load("m.onnx"), engine, sorted(Path("images").iterdir())))
     assert found.score > 0.5
     report = json.loads(Path("r.json").read_text())
     assert report["images"] == report["agreement"]["images"] == 1
@@ -951,7 +953,7 @@ def test_two_models_are_timed_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
             order.append(self.name)
 
     clock = iter(range(10_000))
-    monkeypatch.setattr(side_by_side, "perf_counter", lambda: float(next(clock)))
+    monkeypatch.setattr(timing, "perf_counter", lambda: float(next(clock)))
     found = compare_speed(Fake("a"), Fake("b"), np.zeros((4, 4, 3), np.uint8), seconds=0.0)  # type: ignore[arg-type]
     assert order == ["a", "b"] * (3 + 7)
     assert (found.pairs, found.ratio, found.reference_ms) == (7, 1.0, 1000.0)

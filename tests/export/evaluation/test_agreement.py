@@ -12,7 +12,8 @@ import yolean
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from yolean.engine.errors import InputError
-from yolean.export.evaluation.agreement import Differences, agreement, differences
+from yolean.export.evaluation.agreement import agreement
+from yolean.export.evaluation.differences import Differences, differences
 from yolean.models import DEMO_MODELS, demo_images, demo_model
 from yolean.postprocess.boxes import xywhr_to_corners
 

@@ -12,7 +12,7 @@ import pytest
 import yolean
 from heads import HEIGHT, WIDTH, build
 from yolean.engine.errors import ModelError
-from yolean.export.evaluation.agreement import Differences, differences
+from yolean.export.evaluation.differences import Differences, differences
 from yolean.export.graph.head import cut, last_convolutions
 from yolean.export.graph.onnx_graph import Graph, read_model
 from yolean.models import demo_images

@@ -15,7 +15,8 @@ from yolean.engine.images.preprocessing import InputTensor, place
 from yolean.engine.model.lean_metadata import KEY, read_entry
 from yolean.engine.model.spec import ModelSpec
 from yolean.export.evaluation.agreement import Agreement, agreement
-from yolean.export.evaluation.comparison import Speed, answers
+from yolean.export.evaluation.paired_results import paired_results
+from yolean.export.evaluation.speed import Speed
 from yolean.export.graph.head import cut
 from yolean.export.graph.onnx_graph import Graph, read_model
 from yolean.export.quantization import search as int8
@@ -92,7 +93,7 @@ def test_demo_models_answer_nearly_the_same_in_bytes(stem, least, demo):
     assert read_entry(engine.session.metadata)["precision"] == "int8"
     share = len(made.SerializeToString()) / (PLAIN / f"{stem}.onnx").stat().st_size
     assert share < (0.4 if stem == "shapes" else 0.5)
-    found = agreement(answers(source, engine, images))
+    found = agreement(paired_results(source, engine, images))
     assert found.score >= least
     assert found.confidence_error < 0.05
     for share in (found.mean_iou, found.mask_iou):
@@ -140,7 +141,7 @@ def test_files_of_a_fixed_batch_and_of_grey(change, images):
     engine = load(quantiser.make("min-max"))
     assert (engine.spec.batch, engine.spec.channels) == (source.spec.batch, source.spec.channels)
     assert engine.spec.dtype == "uint8"
-    found = agreement(answers(source, engine, images))
+    found = agreement(paired_results(source, engine, images))
     assert found.objects > 10
     assert found.mean_iou > 0.8
 

@@ -23,8 +23,8 @@ from click.testing import CliRunner
 from yolean._install_advice import install_command
 from yolean.cli.main import cli
 from yolean.engine.errors import InputError, ModelError, YoleanError
-from yolean.export.evaluation import comparison as side_by_side
-from yolean.export.evaluation.predictions import Answer, Masks, Objects, answer
+from yolean.export.evaluation import speed
+from yolean.export.evaluation.predictions import Boxes, PackedMasks, Prediction
 from yolean.export.graph.static_axes import fix_sides
 from yolean.export.weights import exporting as weights
 from yolean.export.weights import pytorch
@@ -66,7 +66,7 @@ def installed(monkeypatch):
     """As if the packages of the extra were here."""
     monkeypatch.setattr(checks.util, "find_spec", lambda name: name)
     monkeypatch.setattr(checks.metadata, "version", lambda name: "8.4.190")
-    monkeypatch.setattr(side_by_side, "_MOST", side_by_side._LEAST)  # the speed is not what is tested here
+    monkeypatch.setattr(speed, "MAX_PAIRS", speed.MIN_PAIRS)  # the speed is not what is tested here
 
 
 # ---- what is refused at once ------------------------------------------------------------------------------
@@ -195,9 +195,11 @@ def stand_in(name: str, change: Any = lambda asked: asked, conf: float = 0.25) -
         engine = yolean.load(file, device="cpu")
         asked = []
         for path in demo_images()[:2]:
-            kept = answer(engine(path, conf=conf, iou=pytorch.IOU)[0])
+            kept = Prediction.from_result(engine(path, conf=conf, iou=pytorch.IOU)[0])
             crowd = (
-                answer(engine(path, conf=conf, iou=1.0, max_det=pytorch.CROWD)[0]) if order.crowds else None
+                Prediction.from_result(engine(path, conf=conf, iou=1.0, max_det=pytorch.CROWD)[0])
+                if order.crowds
+                else None
             )
             asked.append(change(Asked(path, kept, crowd)))
         return Made(
@@ -254,29 +256,29 @@ def shifted(asked: Asked, pixels: float = 2.0) -> Asked:
 
 
 def rescored(asked: Asked) -> Asked:
-    def lower(one: Answer | None) -> Answer | None:
+    def lower(one: Prediction | None) -> Prediction | None:
         return one and replace(one, boxes=replace(one.boxes, conf=one.boxes.conf - np.float32(0.01)))
 
     return replace(asked, kept=lower(asked.kept), crowd=lower(asked.crowd))
 
 
 def without_the_first(asked: Asked) -> Asked:
-    def rest(one: Answer | None) -> Answer | None:
+    def rest(one: Prediction | None) -> Prediction | None:
         if one is None or one.boxes is None:
             return one
         boxes = one.boxes
-        return replace(one, boxes=Objects(boxes.conf[1:], boxes.cls[1:], boxes.xyxy[1:]))
+        return replace(one, boxes=Boxes(boxes.conf[1:], boxes.cls[1:], boxes.xyxy[1:]))
 
     return replace(asked, kept=rest(asked.kept), crowd=rest(asked.crowd))
 
 
 def unmasked(asked: Asked) -> Asked:
-    for one in (asked.kept, asked.crowd):
-        if one is not None and one.masks is not None:
-            masks = one.masks.data.copy()
-            masks[:, ::3] = 0
-            one.masks = Masks(masks)
-    return asked
+    def without_rows(one: Prediction) -> Prediction:
+        masks = one.masks.data.copy()
+        masks[:, ::3] = 0
+        return replace(one, masks=PackedMasks(masks))
+
+    return replace(asked, kept=without_rows(asked.kept), crowd=without_rows(asked.crowd))
 
 
 def moved_points(asked: Asked) -> Asked:
@@ -343,11 +345,11 @@ def test_boxes_of_equal_scores_may_change_places(make):
 
 def test_objects_on_the_threshold_may_be_found_by_one_only(make):
     def more(asked: Asked) -> Asked:
-        def added(one: Answer) -> Answer:
+        def added(one: Prediction) -> Prediction:
             boxes = one.boxes
             return replace(
                 one,
-                boxes=Objects(
+                boxes=Boxes(
                     np.append(boxes.conf, np.float32(0.2549)),
                     np.append(boxes.cls, 0),
                     np.vstack((boxes.xyxy, [[0, 0, 5, 5]])),
@@ -363,7 +365,7 @@ def test_objects_on_the_threshold_may_be_found_by_one_only(make):
 
 def test_what_finds_nothing_is_said(make):
     def nothing(asked: Asked) -> Asked:
-        empty = Objects(np.zeros(0, np.float32), np.zeros(0), np.zeros((0, 4), np.float32))
+        empty = Boxes(np.zeros(0, np.float32), np.zeros(0), np.zeros((0, 4), np.float32))
         return replace(asked, kept=replace(asked.kept, boxes=empty))
 
     report = make(stand_in("shapes", nothing, conf=1.0))
@@ -594,7 +596,7 @@ def test_ornaments_are_left_out(text, told):
 
 def test_masks_are_packed():
     masks = np.random.default_rng(0).integers(0, 2, (3, 5, 13), np.uint8)
-    packed = Masks(masks)
+    packed = PackedMasks(masks)
     np.testing.assert_array_equal(packed.data, masks)
     np.testing.assert_array_equal(packed[1:2].data, masks[1:2])
-    assert Masks(masks[:0]).data.shape == (0, 5, 13)
+    assert PackedMasks(masks[:0]).data.shape == (0, 5, 13)

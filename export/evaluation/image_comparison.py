@@ -1,0 +1,126 @@
+"""Compares two predictions for one image: pairs their objects and measures every pair."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ...engine.errors import InputError
+from ...postprocess.layout import Task
+from .matching import Float64, as_float64, mask_ious, match, pairwise_iou
+from .predictions import Result
+
+NO_VALUES: Float64 = np.zeros(0)
+_CORNER_ORDERS = np.array([np.roll(order, n) for order in ((0, 1, 2, 3), (3, 2, 1, 0)) for n in range(4)])
+_VISIBLE = 0.5  # visibility from which keypoints are drawn; the positions of others are noise
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ImageComparison:
+    """Measurements of one image.
+
+    Attributes:
+        tasks: that both predictions can be of.
+        values: by name of a field of `Agreement` or `Differences`, a value or more for every pair.
+        missing, extra: scores of the objects of the reference and of the candidate without a partner.
+    """
+
+    tasks: frozenset[Task]
+    values: dict[str, Float64]
+    missing: tuple[float, ...] = ()
+    extra: tuple[float, ...] = ()
+
+
+@np.errstate(invalid="ignore")  # a broken model's infinite coordinates: they have no IoU, so no partner
+def compare_image(reference: Result, candidate: Result) -> ImageComparison:
+    """Pair the objects of two predictions and measure the pairs.
+
+    Raises:
+        InputError: the predictions are of different tasks, images or classes.
+    """
+    tasks = common_tasks(_possible_tasks(reference), _possible_tasks(candidate))
+    sizes = [tuple(map(int, result.orig_shape)) for result in (reference, candidate)]
+    if sizes[0] != sizes[1]:
+        raise InputError(f"answers to different images: (height, width) {sizes[0]} and {sizes[1]}")
+    if "classify" in tasks:
+        return ImageComparison(tasks, _of_probs(reference, candidate))
+    views = [result.boxes if result.obb is None else result.obb for result in (reference, candidate)]
+    name, corners = ("xyxyxyxy", 4) if "obb" in tasks else ("xyxy", 2)
+    one, other = (as_float64(getattr(view, name)).reshape(-1, corners, 2) for view in views)
+    scores = [as_float64(view.conf) for view in views]
+    iou = pairwise_iou(one, other, np.equal.outer(*(as_float64(view.cls) for view in views)))
+    rows, columns = match(iou, scores)
+    one, other, change = one[rows], other[columns], scores[1][columns] - scores[0][rows]
+    values = {"mean_iou": iou[rows, columns], "confidence_change": change, "box": np.abs(other - one)}
+    values["confidence_error"] = values["score"] = np.abs(change)
+    if "obb" in tasks:
+        offsets = np.abs(other[:, None] - one[:, _CORNER_ORDERS])
+        values["corner_distance"] = np.linalg.norm(offsets, axis=3).mean(axis=2).min(axis=1)
+        values["box"] = offsets.max(axis=(2, 3)).min(axis=1)
+    elif "segment" in tasks and len(rows):
+        values["mask_iou"] = mask_ious((reference.masks, candidate.masks), rows, columns)
+        values["mask"] = 1 - values["mask_iou"]
+    elif "pose" in tasks and len(rows):
+        points = (
+            as_float64(reference.keypoints.data)[rows],
+            as_float64(candidate.keypoints.data)[columns],
+        )
+        values |= _of_points(*points, np.linalg.norm(one[:, 1] - one[:, 0], axis=1))
+    unmatched = (np.delete(*pair).tolist() for pair in zip(scores, (rows, columns), strict=True))
+    return ImageComparison(tasks, values, *map(tuple, unmatched))
+
+
+def common_tasks(one: frozenset[Task], other: frozenset[Task]) -> frozenset[Task]:
+    """The tasks that both can be of.
+
+    Raises:
+        InputError: there is none.
+    """
+    if not one & other:
+        texts = [" or ".join(sorted(tasks)) or "none known" for tasks in (one, other)]
+        raise InputError(f"answers of different tasks: {texts[0]}, and {texts[1]}")
+    return one & other
+
+
+def json_ready(values: dict[str, Any]) -> dict[str, Any]:
+    """The same values with floats rounded to five decimals, None in place of what is not finite."""
+    floats = {key: value for key, value in values.items() if isinstance(value, float)}
+    return values | {
+        key: round(value, 5) + 0.0 if math.isfinite(value) else None for key, value in floats.items()
+    }
+
+
+def _of_probs(reference: Result, candidate: Result) -> dict[str, Float64]:
+    one, other = as_float64(reference.probs.data), as_float64(candidate.probs.data)
+    if one.shape != other.shape:
+        raise InputError(f"answers of different models: {len(one)} and {len(other)} classes")
+    best = one.argmax()
+    change = (other - one)[[best]]
+    values = {"confidence_change": change, "confidence_error": np.abs(change), "probs": np.abs(other - one)}
+    return values | {"top1": as_float64([other.argmax() == best])}
+
+
+def _of_points(one: Float64, other: Float64, diagonals: Float64) -> dict[str, Float64]:
+    """Of (pairs, K, 2 or 3) keypoints, with (pairs,) diagonals of the reference's boxes in pixels."""
+    if one.shape != other.shape:
+        raise InputError(f"answers of different models: keypoints {one.shape[1:]} and {other.shape[1:]}")
+    offsets = np.abs(other - one)
+    visible = one[..., 2] >= _VISIBLE if one.shape[2] == 3 else np.full(one.shape[:2], True)
+    distances = np.linalg.norm(offsets[..., :2], axis=2)
+    # At least a pixel: a box that the image's border cuts off may have no size.
+    relative = distances / np.maximum(diagonals, 1)[:, None]
+    values = {"keypoints": offsets[..., :2], "visibility": offsets[..., 2:]}
+    return values | {"keypoint_distance": distances[visible], "keypoint_relative": relative[visible]}
+
+
+def _possible_tasks(result: Result) -> frozenset[Task]:
+    """The tasks that a prediction can be of: Ultralytics gives no masks where it found no object."""
+    views: dict[Task, Any] = {"classify": result.probs, "obb": result.obb}
+    views |= {"pose": result.keypoints, "segment": result.masks}
+    known = frozenset(task for task, view in views.items() if view is not None)
+    if not known and result.boxes is not None:
+        return frozenset(("detect",) if len(result.boxes) else ("detect", "segment", "pose"))
+    return known

@@ -1,0 +1,35 @@
+"""How large differences between two predictions may be."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+from .differences import Differences
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """The largest differences that count as equal.
+
+    Attributes:
+        pixels: of a coordinate of boxes, corners and keypoints.
+        score: of scores, visibilities and probabilities, 0 to 1.
+        mask: of masks, 1 - IoU.
+    """
+
+    pixels: float
+    score: float
+    mask: float
+
+    def limit(self, name: str) -> float:
+        """The tolerance of a field of `Differences`, such as `box`."""
+        by_field = {"box": self.pixels, "keypoints": self.pixels, "mask": self.mask}
+        return by_field.get(name, self.score)
+
+    def exceeded(self, found: Differences) -> dict[str, float]:
+        """The largest differences that are above the tolerance, by name of the field; NaN counts as above."""
+        return {name: value for name, value in found.largest().items() if not value <= self.limit(name)}
+
+    def as_dict(self) -> dict[str, float]:
+        """All fields, ready for JSON."""
+        return asdict(self)

@@ -27,9 +27,9 @@ from .dialects.hub import answer, encode
 from .error_responses import NotAllowed, NotFound, status_of
 from .fetch.fetcher import FetchError
 from .metrics import CONTENT_TYPE
-from .model_registry import Served
+from .model_registry import LoadedModel
 from .page.assets import demo_image, read_page
-from .scheduler import ClientGone, Job
+from .tickets import ClientGone, Ticket, Work
 
 _UPLOADS_A_PLACE = 4
 """Bodies that may be on their way for each place in the queue: uploads are slow, and cost only memory."""
@@ -38,9 +38,9 @@ _UPLOADS_A_PLACE = 4
 class Api:
     """The endpoints of one server; each takes a request and gives a response, or raises."""
 
-    def __init__(self, service: Service) -> None:
-        """Serve what `service` has."""
-        self._service = service
+    def __init__(self, state: Service) -> None:
+        """Serve what `state` has."""
+        self._state = state
         self._page = read_page()
         self._openapi = encode(openapi.document())
         self._uploads = 0
@@ -59,7 +59,7 @@ class Api:
 
     async def _counted(self, request: Request, model_id: str | None, form: Form) -> Response:
         """Predict, and count the outcome."""
-        started, metrics = perf_counter(), self._service.metrics
+        started, metrics = perf_counter(), self._state.metrics
         notes = request.state.notes
         try:
             response = await self._predict(request, model_id, form)
@@ -73,15 +73,15 @@ class Api:
         return response
 
     async def _predict(self, request: Request, model_id: str | None, form: Form) -> Response:
-        service, notes = self._service, request.state.notes
+        state, notes = self._state, request.state.notes
         self._check_key(request)
-        if service.drain.is_draining:
-            service.metrics.shed.labels("drain").inc()
+        if state.drain.is_draining:
+            state.metrics.shed.labels("drain").inc()
             raise ServerBusy("this server is shutting down, send it again", 1)
         served = None if model_id is None else self._find(model_id, notes)
-        service.scheduler.check_room()  # before the body: it costs the client nothing yet
+        state.scheduler.check_room()  # before the body: it costs the client nothing yet
         async with self._one_upload():
-            submission = await read_submission(request, service.settings.max_body)
+            submission = await read_submission(request, state.settings.max_body)
         files = submission.files
         arguments = read_arguments(submission.fields, files, form)
         if model_id is None and arguments.form == "first":
@@ -91,21 +91,22 @@ class Api:
             served = self._find(_last_part(arguments.model), notes)
         elif arguments.model is not None and _last_part(arguments.model) != served.id:
             raise InputError(f"model={arguments.model[:60]!r}: the path names {served.id!r}")
-        job = self._job(served, arguments)
+        work = self._work(served, arguments)
+        ticket = Ticket(perf_counter() + state.settings.timeout)
         async with self._one_upload():
-            job.name, job.data = await self._image(submission, arguments, job)
-        body = await service.scheduler.run(job, lambda: _left(request))
-        service.metrics.observe(served.id, job.stages)
-        service.metrics.objects.labels(served.id).inc(job.objects)
-        notes |= {"objects": job.objects} | {s: round(ms, 1) for s, ms in job.stages.items()}
-        timing = ", ".join(f"{stage};dur={value:.2f}" for stage, value in job.stages.items())
+            work.field, work.data = await self._image(submission, arguments, ticket)
+        body = await state.scheduler.run(work, ticket, lambda: _left(request))
+        state.metrics.observe(served.id, ticket.stages)
+        state.metrics.objects.labels(served.id).inc(ticket.objects)
+        notes |= {"objects": ticket.objects} | {s: round(ms, 1) for s, ms in ticket.stages.items()}
+        timing = ", ".join(f"{stage};dur={value:.2f}" for stage, value in ticket.stages.items())
         return Response(body, media_type="application/json", headers={"server-timing": timing})
 
     @asynccontextmanager
     async def _one_upload(self) -> AsyncIterator[None]:
         """A body or an image on its way here; only so many at a time, as each is held in memory."""
-        if self._uploads >= _UPLOADS_A_PLACE * self._service.settings.max_queue:
-            self._service.metrics.shed.labels("uploads").inc()
+        if self._uploads >= _UPLOADS_A_PLACE * self._state.settings.max_queue:
+            self._state.metrics.shed.labels("uploads").inc()
             raise ServerBusy(f"{self._uploads} uploads are on their way already, send it again", 1)
         self._uploads += 1
         try:
@@ -113,9 +114,9 @@ class Api:
         finally:
             self._uploads -= 1
 
-    def _job(self, served: Served, arguments: Arguments) -> Job:
-        """Check what depends on the model, and put the job together; it has no image yet."""
-        engine, settings = served.engine, self._service.settings
+    def _work(self, served: LoadedModel, arguments: Arguments) -> Work:
+        """Check what depends on the model, and put the work together; it has no image yet."""
+        engine = served.engine
         try:
             size = engine.size(arguments.size)
             options = engine.options(arguments.conf, arguments.iou)
@@ -128,10 +129,9 @@ class Api:
         def render(results: Results) -> bytes:
             return answer(results, arguments, served)
 
-        deadline = perf_counter() + settings.timeout
-        return Job(served, b"", "image", size, options, render, deadline)
+        return Work(served, b"", "image", size, options, render)
 
-    async def _image(self, submission: Submission, arguments: Arguments, job: Job) -> tuple[str, bytes]:
+    async def _image(self, submission: Submission, arguments: Arguments, ticket: Ticket) -> tuple[str, bytes]:
         """The encoded image of a request, and the field that it came in."""
         name = FILES[arguments.form]
         given = [n for n, there in ((name, name in submission.files), (arguments.url_field, arguments.url),
@@ -146,26 +146,26 @@ class Api:
             if not data:
                 raise InputError(f"{given[0]}: expected an image, found 0 bytes")
             return given[0], data
-        if not self._service.settings.url_fetch:
+        if not self._state.settings.url_fetch:
             raise FetchError(
                 f"{arguments.url_field}: this server fetches no addresses; send the image itself, or start "
                 "the server with --url-fetch"
             )
         started = perf_counter()
         try:
-            data = await self._service.fetcher.fetch(arguments.url)
+            data = await self._state.fetcher.fetch(arguments.url)
         except FetchError as exc:
             raise FetchError(f"{arguments.url_field}: {exc}") from exc
-        job.stages["fetch"] = (perf_counter() - started) * 1e3
+        ticket.stages["fetch"] = (perf_counter() - started) * 1e3
         return arguments.url_field, data
 
-    def _find(self, model_id: str | None, notes: dict[str, Any]) -> Served:
-        models = self._service.registry.models
+    def _find(self, model_id: str | None, notes: dict[str, Any]) -> LoadedModel:
+        models = self._state.registry.models
         if model_id is None:
             raise InputError(f"model is needed: one of {', '.join(models)}")
         served = models.get(model_id)
         if served is None:
-            if not self._service.registry.is_ready:
+            if not self._state.registry.is_ready:
                 raise ServerBusy("the models are being loaded, send it again", 1)
             known = ", ".join(list(models)[:20]) or "none at all"
             raise NotFound(f"no model is called {model_id[:100]!r}; there are {known}")
@@ -173,14 +173,14 @@ class Api:
         return served
 
     def _check_key(self, request: Request) -> None:
-        keys = self._service.keys
+        keys = self._state.keys
         if keys:
             given = request.headers.get("x-api-key")
             if not keys.accept(given):
                 raise NotAllowed(
                     f"the header x-api-key is {'missing' if given is None else 'not a key of this server'}"
                 )
-        elif not self._service.settings.no_auth:
+        elif not self._state.settings.no_auth:
             # `yolean serve` does not start like this; another ASGI server cannot know.
             server = request.scope.get("server")
             if server and server[1] is not None and not is_loopback(server[0]):
@@ -193,10 +193,10 @@ class Api:
 
     async def models(self, request: Request) -> Response:
         """`GET /v1/models`."""
-        service = self._service
-        found = [_model(served) for served in service.registry.models.values()]
-        demo = not service.settings.models
-        return _json({"models": found, "key_required": bool(service.keys), "demo": demo})
+        state = self._state
+        found = [_model(served) for served in state.registry.models.values()]
+        demo = not state.settings.models
+        return _json({"models": found, "key_required": bool(state.keys), "demo": demo})
 
     async def model(self, request: Request) -> Response:
         """`GET /v1/models/{model_id}`."""
@@ -204,11 +204,11 @@ class Api:
 
     async def reload(self, request: Request) -> Response:
         """`POST /v1/models/reload`."""
-        if not self._service.keys:
+        if not self._state.keys:
             raise NotAllowed("this server has no keys, so nobody may do this from afar: send it SIGHUP")
         self._check_key(request)
-        changed = await self._service.reload()
-        registry = self._service.registry
+        changed = await self._state.reload()
+        registry = self._state.registry
         return _json({"changed": changed, "models": list(registry.models), "failures": registry.failures})
 
     async def livez(self, request: Request) -> Response:
@@ -217,35 +217,35 @@ class Api:
 
     async def readyz(self, request: Request) -> Response:
         """`GET /readyz`: 200 when requests can be answered, else 503."""
-        ready = self._service.is_ready
-        return _json({"status": "ok" if ready else self._service.describe()}, 200 if ready else 503)
+        ready = self._state.is_ready
+        return _json({"status": "ok" if ready else self._state.describe()}, 200 if ready else 503)
 
     async def health(self, request: Request) -> Response:
         """`GET /health`."""
-        service, scheduler = self._service, self._service.scheduler
+        state, scheduler = self._state, self._state.scheduler
         models = {
             served.id: _model(served) | {"sha256": served.digest, "loaded_at": served.loaded_at}
-            for served in service.registry.models.values()
+            for served in state.registry.models.values()
         }
         return _json({
-            "status": service.describe(),
-            "uptime": round(time() - service.started_at, 1),
-            "cores": service.cores,
-            "queue": {"waiting": scheduler.waiting, "inside": scheduler.inside,
-                      "max": service.settings.max_queue},
+            "status": state.describe(),
+            "uptime": round(time() - state.started_at, 1),
+            "cores": state.cores,
+            "queue": {"waiting": scheduler.waiting, "inside": scheduler.in_flight,
+                      "max": state.settings.max_queue},
             "versions": {"yolean": __version__, "onnxruntime": onnxruntime.__version__,
                          "opencv": cv2.__version__, "numpy": np.__version__,
                          "python": platform.python_version()},
             "models": models,
-            "failures": service.registry.failures,
+            "failures": state.registry.failures,
         })  # fmt: skip
 
     async def metrics(self, request: Request) -> Response:
         """`GET /metrics`."""
-        service = self._service
-        service.metrics.queued.set(service.scheduler.waiting)
-        service.metrics.running.set(max(0, service.scheduler.inside - service.scheduler.waiting))
-        return Response(service.metrics.text(), headers={"content-type": CONTENT_TYPE})
+        state = self._state
+        state.metrics.queued.set(state.scheduler.waiting)
+        state.metrics.running.set(max(0, state.scheduler.in_flight - state.scheduler.waiting))
+        return Response(state.metrics.text(), headers={"content-type": CONTENT_TYPE})
 
     async def openapi(self, request: Request) -> Response:
         """`GET /openapi.json`."""
@@ -263,7 +263,7 @@ class Api:
         return FileResponse(demo_image(request.query_params.get("model", "")))
 
 
-def _model(served: Served) -> dict[str, Any]:
+def _model(served: LoadedModel) -> dict[str, Any]:
     spec, session = served.engine.spec, served.engine.session
     return {
         "id": served.id,

@@ -52,7 +52,7 @@ class Service:
         self.registry = Registry(
             settings.models or _demo_places(),
             settings.device,
-            self.scheduler.widths,
+            self.scheduler.intra_op_choices,
             self._count_load,
             settings.batch_window,
         )

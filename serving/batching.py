@@ -12,114 +12,116 @@ from time import sleep
 from ..engine.errors import YoleanError
 from ..engine.pipeline import Engine, Outputs, Placed
 
-Ready = Callable[[Outputs | Exception, int], None]
-"""Is handed the outputs of the run and the row in them, or what went wrong."""
+OnOutputs = Callable[[Outputs | Exception, int], None]
+"""Receives the outputs of a run and the row of the image in them, or the error of the run and 0."""
 
 
 @dataclass(slots=True, eq=False)
-class Item:
-    """One image that waits for a run.
+class BatchItem:
+    """One preprocessed image that waits for a run.
 
     Attributes:
-        placed: the frame and where it goes.
-        still_wanted: asked just before the run; an image that nobody wants any more is left out.
-        ready: is handed the outcome.
+        placed: the frame and its geometry in the input tensor.
+        is_wanted: checked just before the run; an image that is not wanted any more is left out.
+        on_outputs: receives the outcome, once; not called for an image that was left out.
     """
 
     placed: Placed
-    still_wanted: Callable[[], bool]
-    ready: Ready
+    is_wanted: Callable[[], bool]
+    on_outputs: OnOutputs
 
 
-class Batches:
-    """The images that wait for one model, and the runs that they go into.
+class Batcher:
+    """The queue of images of one model, and the runs that they are joined into.
 
-    No thread of its own: the thread that brings an image while no run is going does the runs, until
-    nothing waits; every other leaves its image and goes back to decoding. So one run goes at a time, and
-    takes whatever came while the one before it went, without waiting for more.
+    It has no thread of its own. The thread that adds an image while no run is in progress executes the
+    runs until the queue is empty; all others leave their image and return to decoding. So there is one
+    run at a time, and each takes whatever arrived during the previous one, without waiting for more.
     """
 
-    def __init__(self, engine: Engine, most: int, window: float = 0.0) -> None:
+    def __init__(self, engine: Engine, max_batch: int, window: float = 0.0) -> None:
         """Join images for an engine.
 
         Args:
-            engine: whose runs they are.
-            most: images a run.
+            engine: executes the runs.
+            max_batch: largest number of images a run.
             window: milliseconds that a batch which is not full waits for more.
         """
-        self._engine, self._most, self._window = engine, most, window
+        self._engine, self._max_batch, self._window = engine, max_batch, window
         self._changed = Condition()
-        self._waiting: deque[Item] = deque()
-        self._going = False
+        self._waiting: deque[BatchItem] = deque()
+        self._is_running = False
 
     def __len__(self) -> int:
+        """How many images wait."""
         return len(self._waiting)
 
     def wait_for_room(self) -> None:
-        """Wait while two batches' worth of images waits: decoded images must not fill the memory."""
+        """Block while two full batches wait: decoded images must not fill the memory."""
         with self._changed:
-            self._changed.wait_for(lambda: not self._going or len(self._waiting) < 2 * self._most)
+            self._changed.wait_for(lambda: not self._is_running or len(self._waiting) < 2 * self._max_batch)
 
     def add(
         self,
-        item: Item,
+        item: BatchItem,
         on_run: Callable[[int], None] = lambda size: None,
-        turn: Callable[[], AbstractContextManager[None]] = nullcontext,
+        reserve: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
-        """Leave an image; runs what waits if nobody else does.
+        """Queue an image, and execute runs in this thread if no other thread does.
 
         Args:
             item: the image.
-            on_run: is told the size of every run.
-            turn: makes a context in which a run may go, such as one that holds the cores.
+            on_run: called with the size of every run that this thread executes.
+            reserve: makes a context for each run, such as one that holds the cores.
         """
         with self._changed:
             self._waiting.append(item)
-            if self._going:
+            if self._is_running:
                 return
-            self._going = True
+            self._is_running = True
         try:
-            while batch := self._take():
+            while batch := self._next_batch():
                 on_run(len(batch))
-                with turn():
+                with reserve():
                     self._run(batch)
         except BaseException:
-            with self._changed:  # a bug around the run; the next image must not find it going for ever
-                self._going = False
+            with self._changed:  # a bug outside the run must not block the model for ever
+                self._is_running = False
                 self._changed.notify_all()
             raise
 
-    def _take(self) -> list[Item]:
-        """The next images of one tensor shape; when there are none, this thread's turn is over."""
-        if self._window and 0 < len(self._waiting) < self._most:
+    def _next_batch(self) -> list[BatchItem]:
+        """The next images of one tensor shape; when there are none, this thread stops running."""
+        if self._window and 0 < len(self._waiting) < self._max_batch:
             sleep(self._window / 1e3)
         with self._changed:
-            batch: list[Item] = []
-            while self._waiting and len(batch) < self._most:
-                if not self._waiting[0].still_wanted():
+            batch: list[BatchItem] = []
+            while self._waiting and len(batch) < self._max_batch:
+                if not self._waiting[0].is_wanted():
                     self._waiting.popleft()
                 elif not batch or _shape(self._waiting[0]) == _shape(batch[0]):
                     batch.append(self._waiting.popleft())
                 else:
                     break
-            self._going = bool(batch)
+            self._is_running = bool(batch)
             self._changed.notify_all()
             return batch
 
-    def _run(self, batch: list[Item]) -> None:
+    def _run(self, batch: list[BatchItem]) -> None:
         try:
             outputs = self._engine.infer(self._engine.prepare([item.placed for item in batch]))
         except Exception as exc:
             if len(batch) > 1 and isinstance(exc, YoleanError):
-                for item in batch:  # whichever it was: it must not fail its neighbours
+                for item in batch:  # one image caused it, and must not fail the others
                     self._run([item])
                 return
             for item in batch:
-                item.ready(exc, 0)
+                item.on_outputs(exc, 0)
             return
         for row, item in enumerate(batch):
-            item.ready(outputs, row)
+            item.on_outputs(outputs, row)
 
 
-def _shape(item: Item) -> tuple[int, int]:
+def _shape(item: BatchItem) -> tuple[int, int]:
+    """(height, width) of the input tensor."""
     return item.placed[1].tensor

@@ -14,7 +14,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
 from ..engine.errors import InputError, YoleanError
-from .scheduler import ClientGone
+from .tickets import ClientGone
 
 UPLOAD_SECONDS = 60.0
 """Longest time that a body may take to arrive: a client that trickles must not hold its place for ever."""

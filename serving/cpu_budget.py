@@ -1,4 +1,4 @@
-"""How runs share the cores of a CPU."""
+"""How inference runs share the cores of a CPU."""
 
 from __future__ import annotations
 
@@ -8,49 +8,60 @@ from contextlib import contextmanager
 from threading import Condition
 
 
-def widths(cores: int) -> tuple[int, ...]:
-    """Numbers of threads that a run may take, most first: all cores, a quarter of that, ... and one.
+def intra_op_choices(cores: int) -> tuple[int, ...]:
+    """The numbers of intra-op threads that a run may use: all cores, a quarter of them, ..., one.
 
-    A run on all cores answers one request soonest. One thread a run answers most requests a second: on two
-    cores yolov8n gives 19.5 images a second in two runs of one thread each, 16.6 in one run of two after
-    the other, and 15.2 in two runs of two threads each, which is what a session that is shared without
-    thought does. The steps between keep many cores busy when only a few requests are there.
+    A run on all cores has the lowest latency. One thread a run has the highest throughput: on two cores
+    yolov8n gives 19.5 images a second in two concurrent runs of one thread each, 16.6 in consecutive runs
+    of two threads, and 15.2 in two concurrent runs of two threads each, which is what sharing one session
+    without a budget amounts to. The steps between keep many cores busy when few requests are there.
+
+    Args:
+        cores: at least 1.
+
+    Returns:
+        Strictly decreasing, from `cores` to 1.
     """
-    found = [cores]
-    while found[-1] > 1:
-        found.append(max(1, found[-1] // 4))
-    return tuple(found)
+    choices = [cores]
+    while choices[-1] > 1:
+        choices.append(max(1, choices[-1] // 4))
+    return tuple(choices)
 
 
-def width_for(load: int, choices: Sequence[int]) -> int:
-    """The fewest threads a run with which `load` requests still keep all cores busy."""
+def intra_op_threads(load: int, choices: Sequence[int]) -> int:
+    """The fewest intra-op threads with which `load` concurrent runs still keep all cores busy.
+
+    Args:
+        load: requests in the server.
+        choices: as `intra_op_choices` gives them; the first is the number of cores.
+    """
     cores = choices[0]
     return next(n for n in reversed(choices) if n * load >= cores or n == cores)
 
 
-class Cores:
-    """Cores, lent to runs in the order in which they ask: never more than there are."""
+class CoreBudget:
+    """A counting lock over the cores, first come first served: runs never hold more than there are."""
 
-    def __init__(self, count: int) -> None:
-        """All of `count` are free."""
-        self._free = count
+    def __init__(self, cores: int) -> None:
+        """All of `cores` are free."""
+        self._free = cores
         self._changed = Condition()
         self._waiting: deque[object] = deque()
 
     @contextmanager
-    def lent(self, wanted: int) -> Iterator[None]:
-        """Hold `wanted` cores inside the context; waits for them."""
-        turn = object()
+    def reserve(self, cores: int) -> Iterator[None]:
+        """Wait until `cores` are free, and hold them inside the context."""
+        place = object()
         with self._changed:
-            self._waiting.append(turn)
-            # In turn, or a run that wants all cores would wait for as long as small ones keep coming.
-            self._changed.wait_for(lambda: self._waiting[0] is turn and self._free >= wanted)
+            self._waiting.append(place)
+            # Strictly in order, or a run that needs all cores would starve while small ones keep coming.
+            self._changed.wait_for(lambda: self._waiting[0] is place and self._free >= cores)
             self._waiting.popleft()
-            self._free -= wanted
+            self._free -= cores
             self._changed.notify_all()
         try:
             yield
         finally:
             with self._changed:
-                self._free += wanted
+                self._free += cores
                 self._changed.notify_all()

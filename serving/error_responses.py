@@ -11,7 +11,7 @@ from .bodies import BodyTooLarge, UnknownBody
 from .dialects.hub import encode
 from .fetch.fetcher import FetchError
 from .image_guard.headers import NotAImage
-from .scheduler import DeadlineError
+from .tickets import DeadlineError
 
 
 class NotAllowed(YoleanError):

@@ -15,8 +15,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..engine.errors import ServerBusy
 from .error_responses import reply_to
-from .scheduler import ClientGone
 from .shutdown import Traffic
+from .tickets import ClientGone
 
 log = logging.getLogger("yolean.access")
 server_log = logging.getLogger("yolean.server")

@@ -14,7 +14,7 @@ from time import perf_counter, time
 from ..engine.errors import InputError, ModelError, YoleanError
 from ..engine.loading import load
 from ..engine.pipeline import Engine, default_batch
-from .batching import Batches
+from .batching import Batcher
 from .settings import Place
 
 log = logging.getLogger("yolean.server")
@@ -24,16 +24,17 @@ _NO_FILE: Signature = (0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Served:
-    """One model as it is served. Requests hold on to it, so that a swap disturbs none.
+class LoadedModel:
+    """A model, ready to run. Requests keep a reference, so that replacing it disturbs none of them.
 
     Attributes:
-        id: what clients call it.
+        id: its name in requests.
         path: its file.
         digest: SHA-256 of the file, hexadecimal.
-        engines: by threads a run, most first; one alone where the CPU's threads are not the measure.
+        engines: one for each number of intra-op threads, most first; a single one for GPUs, for other
+            accelerators and for fixed batches.
         loaded_at: seconds since the epoch.
-        batches: where requests are joined into runs of several, for GPUs and fixed batches; else None.
+        batcher: joins requests into runs of several images, for GPUs and fixed batches; else None.
     """
 
     id: str
@@ -41,11 +42,11 @@ class Served:
     digest: str
     engines: Mapping[int, Engine]
     loaded_at: float = field(default_factory=time)
-    batches: Batches | None = None
+    batcher: Batcher | None = None
 
     @property
     def engine(self) -> Engine:
-        """The engine that takes the most cores, for whatever is the same in all of them."""
+        """The engine with the most threads, for what is the same in all of them."""
         return next(iter(self.engines.values()))
 
 
@@ -78,7 +79,7 @@ class Registry:
         self,
         places: Sequence[Place],
         device: str,
-        widths: Sequence[int],
+        intra_op_threads: Sequence[int],
         on_load: Callable[[bool], None] = lambda loaded: None,
         batch_window: float = 0.0,
     ) -> None:
@@ -87,13 +88,14 @@ class Registry:
         Args:
             places: files and folders.
             device: as for `yolean.load`.
-            widths: numbers of threads that a run may take; a model gets an engine for each.
+            intra_op_threads: numbers of threads that a run may use, most first; a model on the CPU gets an
+                engine for each.
             on_load: is told of every attempt to load whether it succeeded.
             batch_window: milliseconds that a batch waits for more.
         """
-        self._places, self._device, self._widths = places, device, widths
+        self._places, self._device, self._intra_op_threads = places, device, intra_op_threads
         self._on_load, self._window = on_load, batch_window
-        self.models: Mapping[str, Served] = {}
+        self.models: Mapping[str, LoadedModel] = {}
         self.failures: Mapping[str, str] = {}
         self.is_ready = False
         self._loaded: dict[str, Signature] = {}  # of the last attempt for an id
@@ -191,23 +193,23 @@ class Registry:
             self.models = {i: served for i, served in self.models.items() if i != model_id}
             log.info("model %s: its file is gone, it is not served any more", model_id)
 
-    def _load(self, model_id: str, path: Path) -> Served:
+    def _load(self, model_id: str, path: Path) -> LoadedModel:
         try:
             digest = sha256(path.read_bytes()).hexdigest()
         except OSError as exc:
             raise ModelError(f"{path} cannot be read: {exc.strerror or exc}") from exc
-        widest, *narrower = self._widths
-        engine = load(path, self._device, threads=widest)
-        engines = {widest: engine}
+        most, *fewer = self._intra_op_threads
+        engine = load(path, self._device, threads=most)
+        engines = {most: engine}
         fixed = engine.spec.batch or 1
-        batches = None
+        batcher = None
         if engine.session.device.is_gpu or fixed > 1:
-            batches = Batches(engine, engine.spec.batch or default_batch(engine.session), self._window)
+            batcher = Batcher(engine, engine.spec.batch or default_batch(engine.session), self._window)
         elif engine.session.device.name == "cpu":
-            engines |= {n: load(path, self._device, threads=n) for n in narrower}
+            engines |= {n: load(path, self._device, threads=n) for n in fewer}
         for each in engines.values():
             each.warmup()
-        return Served(model_id, path, digest, engines, batches=batches)
+        return LoadedModel(model_id, path, digest, engines, batcher=batcher)
 
 
 def _signature(path: Path) -> Signature:

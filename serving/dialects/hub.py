@@ -10,7 +10,7 @@ import numpy as np
 from ..._version import __version__
 from ...engine.results.results import Results
 from ...postprocess.types import Float
-from ..model_registry import Served
+from ..model_registry import LoadedModel
 from .arguments import Arguments
 
 encode = msgspec.json.Encoder().encode
@@ -19,7 +19,7 @@ _DECIMALS = 6
 """Of normalised coordinates: a millionth of an image's side is below any box's precision."""
 
 
-def answer(results: Results, arguments: Arguments, served: Served) -> bytes:
+def answer(results: Results, arguments: Arguments, served: LoadedModel) -> bytes:
     """The body that answers a request, in the form that it used."""
     if arguments.form == "first":
         items = first_items(results, arguments.conf)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from contextlib import contextmanager
 from time import perf_counter
 from types import SimpleNamespace
 
 import pytest
 from yolean.engine.errors import ModelError
-from yolean.serving.batching import Batches, Item
+from yolean.serving.batching import Batcher, BatchItem
 
 PATIENCE = 10.0  # seconds after which a test fails instead of hanging
 SMALL, LARGE = (32, 32), (64, 64)
@@ -51,12 +52,12 @@ class Answers:
         self.by_image, self.lock = {}, threading.Lock()
 
     def item(self, image, shape=SMALL, wanted=lambda: True):
-        def ready(outputs, row):
+        def on_outputs(outputs, row):
             with self.lock:
                 assert image not in self.by_image, "answered twice"
                 self.by_image[image] = outputs if isinstance(outputs, Exception) else outputs[row]
 
-        return Item((image, SimpleNamespace(tensor=shape)), wanted, ready)
+        return BatchItem((image, SimpleNamespace(tensor=shape)), wanted, on_outputs)
 
 
 @pytest.fixture
@@ -65,10 +66,10 @@ def answers():
 
 
 @contextmanager
-def busy(batches, engine, answers):
+def busy(batcher, engine, answers):
     """While the context lasts, a run of the image "first" is going; it goes on at the end."""
     engine.may_run.clear()
-    thread = threading.Thread(target=batches.add, args=(answers.item("first"),), daemon=True)
+    thread = threading.Thread(target=batcher.add, args=(answers.item("first"),), daemon=True)
     thread.start()
     assert engine.started.acquire(timeout=PATIENCE)
     yield
@@ -79,20 +80,20 @@ def busy(batches, engine, answers):
 
 def test_an_image_alone_runs_at_once(answers):
     engine = FakeEngine()
-    batches = Batches(engine, most=8)
-    batches.add(answers.item("a"))
+    batcher = Batcher(engine, max_batch=8)
+    batcher.add(answers.item("a"))
     assert engine.runs == [["a"]]
     assert answers.by_image == {"a": "a"}
-    assert len(batches) == 0
+    assert len(batcher) == 0
 
 
 def test_what_came_during_a_run_goes_into_the_next(answers):
     engine = FakeEngine()
-    batches = Batches(engine, most=8)
-    with busy(batches, engine, answers):
+    batcher = Batcher(engine, max_batch=8)
+    with busy(batcher, engine, answers):
         for image in "abc":
-            batches.add(answers.item(image))  # returns at once: the lane goes back to decoding
-        assert len(batches) == 3
+            batcher.add(answers.item(image))  # returns at once: the lane goes back to decoding
+        assert len(batcher) == 3
         assert answers.by_image == {}
     assert engine.runs == [["first"], ["a", "b", "c"]]
     assert answers.by_image == {image: image for image in ("first", "a", "b", "c")}
@@ -115,10 +116,10 @@ def test_what_came_during_a_run_goes_into_the_next(answers):
 )
 def test_runs_hold_one_shape_and_no_more_than_fits(answers, images, most, runs):
     engine, sizes = FakeEngine(), []
-    batches = Batches(engine, most)
-    with busy(batches, engine, answers):
+    batcher = Batcher(engine, most)
+    with busy(batcher, engine, answers):
         for number, (image, shape) in enumerate(images):
-            batches.add(answers.item(f"{image}{number}", shape), sizes.append)
+            batcher.add(answers.item(f"{image}{number}", shape), sizes.append)
     assert [len(run) for run in engine.runs[1:]] == runs
     assert [image for run in engine.runs[1:] for image in run] == [
         f"{i}{n}" for n, (i, _) in enumerate(images)
@@ -127,34 +128,36 @@ def test_runs_hold_one_shape_and_no_more_than_fits(answers, images, most, runs):
     assert sizes == []  # whoever only left an image is told of no run
 
 
-def test_every_run_is_told_and_has_its_turn(answers):
+def test_every_run_is_reported_and_reserves_its_cores(answers):
     engine, events = FakeEngine(), []
 
     @contextmanager
-    def turn():
-        events.append("turn")
+    def reserve() -> Iterator[None]:
+        events.append("reserve")
         runs = len(engine.runs)
         yield
         events.append(len(engine.runs) - runs)
 
-    batches = Batches(engine, most=2)
+    batcher = Batcher(engine, max_batch=2)
     engine.may_run.clear()
-    thread = threading.Thread(target=batches.add, args=(answers.item("a"), events.append, turn), daemon=True)
+    thread = threading.Thread(
+        target=batcher.add, args=(answers.item("a"), events.append, reserve), daemon=True
+    )
     thread.start()
     assert engine.started.acquire(timeout=PATIENCE)
     for image in "bcd":
-        batches.add(answers.item(image))
+        batcher.add(answers.item(image))
     engine.may_run.set()
     thread.join(PATIENCE)
-    assert events == [1, "turn", 1, 2, "turn", 1, 1, "turn", 1]
+    assert events == [1, "reserve", 1, 2, "reserve", 1, 1, "reserve", 1]
 
 
 def test_what_nobody_wants_is_left_out(answers):
     engine, wanted = FakeEngine(), {"a": True, "b": True, "c": True, "d": True}
-    batches = Batches(engine, most=2)
-    with busy(batches, engine, answers):
+    batcher = Batcher(engine, max_batch=2)
+    with busy(batcher, engine, answers):
         for image in wanted:
-            batches.add(answers.item(image, wanted=lambda image=image: wanted[image]))
+            batcher.add(answers.item(image, wanted=lambda image=image: wanted[image]))
         wanted["a"] = wanted["c"] = False  # they left after they had come
     assert engine.runs == [["first"], ["b", "d"]]
     assert answers.by_image.keys() == {"first", "b", "d"}
@@ -162,10 +165,10 @@ def test_what_nobody_wants_is_left_out(answers):
 
 def test_when_nobody_wants_anything_nothing_runs(answers):
     engine = FakeEngine()
-    batches = Batches(engine, most=2)
-    batches.add(answers.item("a", wanted=lambda: False))
-    assert (engine.runs, answers.by_image, len(batches)) == ([], {}, 0)
-    batches.add(answers.item("b"))
+    batcher = Batcher(engine, max_batch=2)
+    batcher.add(answers.item("a", wanted=lambda: False))
+    assert (engine.runs, answers.by_image, len(batcher)) == ([], {}, 0)
+    batcher.add(answers.item("b"))
     assert answers.by_image == {"b": "b"}
 
 
@@ -175,32 +178,32 @@ def test_when_nobody_wants_anything_nothing_runs(answers):
 def test_one_bad_image_fails_alone(answers):
     error = ModelError("it cannot take this one")
     engine = FakeEngine(lambda images: error if "bad" in images else None)
-    batches = Batches(engine, most=8)
-    with busy(batches, engine, answers):
+    batcher = Batcher(engine, max_batch=8)
+    with busy(batcher, engine, answers):
         for image in ("a", "bad", "b"):
-            batches.add(answers.item(image))
+            batcher.add(answers.item(image))
     assert answers.by_image == {"first": "first", "a": "a", "bad": error, "b": "b"}
-    batches.add(answers.item("later"))
+    batcher.add(answers.item("later"))
     assert answers.by_image["later"] == "later"
 
 
 @pytest.mark.parametrize("error", [RuntimeError("a bug"), MemoryError(), KeyError("x")], ids=repr)
 def test_a_bug_fails_its_batch_and_no_other(answers, error):
     engine = FakeEngine(lambda images: error if "bad" in images else None)
-    batches = Batches(engine, most=2)
-    with busy(batches, engine, answers):
+    batcher = Batcher(engine, max_batch=2)
+    with busy(batcher, engine, answers):
         for image in ("a", "bad", "b", "c"):
-            batches.add(answers.item(image))
+            batcher.add(answers.item(image))
     assert answers.by_image == {"first": "first", "a": error, "bad": error, "b": "b", "c": "c"}
     assert engine.runs == [["first"], ["a", "bad"], ["b", "c"]]  # not tried one by one
-    batches.add(answers.item("later"))
+    batcher.add(answers.item("later"))
     assert answers.by_image["later"] == "later"
 
 
 def test_a_bad_image_alone_is_run_once(answers):
     error = ModelError("no")
     engine = FakeEngine(lambda images: error)
-    Batches(engine, most=8).add(answers.item("a"))
+    Batcher(engine, max_batch=8).add(answers.item("a"))
     assert (engine.runs, answers.by_image) == ([["a"]], {"a": error})
 
 
@@ -212,21 +215,21 @@ def test_an_error_while_it_is_prepared_fails_the_image_too(answers):
         raise error
 
     engine.prepare = prepare
-    Batches(engine, most=8).add(answers.item("a"))
+    Batcher(engine, max_batch=8).add(answers.item("a"))
     assert answers.by_image == {"a": error}
 
 
-@pytest.mark.parametrize("where", ["on_run", "turn"])
+@pytest.mark.parametrize("where", ["on_run", "reserve"])
 def test_an_error_around_a_run_does_not_stop_the_runs_that_follow(answers, where):
     engine = FakeEngine()
-    batches = Batches(engine, most=8)
+    batcher = Batcher(engine, max_batch=8)
 
     def broken(*_):
         raise OSError("no space left for a metric")
 
     with pytest.raises(OSError, match="no space"):
-        batches.add(answers.item("a"), **{where: broken})
-    batches.add(answers.item("b"))
+        batcher.add(answers.item("a"), **{where: broken})
+    batcher.add(answers.item("b"))
     assert answers.by_image.get("b") == "b"
 
 
@@ -236,13 +239,13 @@ def test_an_error_around_a_run_does_not_stop_the_runs_that_follow(answers, where
 @pytest.mark.parametrize("most", [1, 3, 8])
 def test_of_many_threads_every_image_is_answered_once_and_runs_never_overlap(answers, most):
     engine = FakeEngine(lambda images: ModelError("bad") if any(i.endswith("7") for i in images) else None)
-    batches = Batches(engine, most)
+    batcher = Batcher(engine, most)
     start = threading.Barrier(8)
 
     def bring(thread):
         start.wait(PATIENCE)
         for i in range(150):
-            batches.add(answers.item(f"{thread}-{i}", SMALL if i % 5 else LARGE))
+            batcher.add(answers.item(f"{thread}-{i}", SMALL if i % 5 else LARGE))
 
     threads = [threading.Thread(target=bring, args=(n,), daemon=True) for n in range(8)]
     for thread in threads:
@@ -251,7 +254,7 @@ def test_of_many_threads_every_image_is_answered_once_and_runs_never_overlap(ans
         thread.join(PATIENCE)
         assert not thread.is_alive()
     # Nothing is left behind: the last to leave an image either runs it, or a run was going that takes it.
-    assert len(batches) == 0
+    assert len(batcher) == 0
     assert len(answers.by_image) == 8 * 150
     for image, outcome in answers.by_image.items():
         assert isinstance(outcome, ModelError) if image.endswith("7") else outcome == image
@@ -264,8 +267,8 @@ def test_of_many_threads_every_image_is_answered_once_and_runs_never_overlap(ans
 
 def test_a_batch_that_is_not_full_waits_for_the_window(answers):
     engine = FakeEngine()
-    batches = Batches(engine, most=8, window=200)
-    threads = [threading.Thread(target=batches.add, args=(answers.item(i),), daemon=True) for i in "ab"]
+    batcher = Batcher(engine, max_batch=8, window=200)
+    threads = [threading.Thread(target=batcher.add, args=(answers.item(i),), daemon=True) for i in "ab"]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -275,13 +278,13 @@ def test_a_batch_that_is_not_full_waits_for_the_window(answers):
 
 def test_a_full_batch_does_not_wait(answers):
     engine = FakeEngine()
-    batches = Batches(engine, most=1, window=1000)
+    batcher = Batcher(engine, max_batch=1, window=1000)
     started = perf_counter()
     done = threading.Event()
     item = answers.item("a")
-    told = item.ready
-    item.ready = lambda outputs, row: (told(outputs, row), done.set())
-    threading.Thread(target=batches.add, args=(item,), daemon=True).start()
+    told = item.on_outputs
+    item.on_outputs = lambda outputs, row: (told(outputs, row), done.set())
+    threading.Thread(target=batcher.add, args=(item,), daemon=True).start()
     assert done.wait(PATIENCE)
     assert perf_counter() - started < 0.7
 
@@ -289,5 +292,5 @@ def test_a_full_batch_does_not_wait(answers):
 def test_whoever_has_run_what_there_was_does_not_wait_for_more(answers):
     engine = FakeEngine()
     started = perf_counter()
-    Batches(engine, most=1, window=1000).add(answers.item("a"))
+    Batcher(engine, max_batch=1, window=1000).add(answers.item("a"))
     assert perf_counter() - started < 0.7  # the lane has other things to do

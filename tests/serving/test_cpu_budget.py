@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter, sleep
 
 import pytest
-from yolean.serving.cpu_budget import Cores, width_for, widths
+from yolean.serving.cpu_budget import CoreBudget, intra_op_choices, intra_op_threads
 
 PATIENCE = 10.0  # seconds after which a test fails instead of hanging
 
@@ -29,7 +29,7 @@ PATIENCE = 10.0  # seconds after which a test fails instead of hanging
     ],
 )
 def test_a_run_takes_all_cores_or_a_quarter_or_so_on_to_one(cores, expected):
-    assert widths(cores) == expected
+    assert intra_op_choices(cores) == expected
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_a_run_takes_all_cores_or_a_quarter_or_so_on_to_one(cores, expected):
     ],
 )
 def test_the_narrowest_run_that_keeps_all_cores_busy(load, choices, width):
-    assert width_for(load, choices) == width
+    assert intra_op_threads(load, choices) == width
 
 
 class Watch:
@@ -67,12 +67,12 @@ class Watch:
 
 @pytest.mark.parametrize("count", [1, 2, 4])
 def test_never_more_cores_are_lent_than_there_are(count):
-    cores, watch = Cores(count), Watch()
+    cores, watch = CoreBudget(count), Watch()
 
     def borrow(seed):
         for i in range(200):
             wanted = (seed + i) % count + 1
-            with cores.lent(wanted):
+            with cores.reserve(wanted):
                 watch.change(wanted)
                 watch.change(-wanted)
 
@@ -81,7 +81,7 @@ def test_never_more_cores_are_lent_than_there_are(count):
             future.result(PATIENCE)
     assert 0 < watch.most <= count
     assert watch.now == 0
-    with cores.lent(count):  # and all are there again
+    with cores.reserve(count):  # and all are there again
         pass
 
 
@@ -94,7 +94,7 @@ class Borrower:
         self.thread.start()
 
     def _hold(self, cores, wanted):
-        with cores.lent(wanted):
+        with cores.reserve(wanted):
             self.has.set()
             self.enough.wait(PATIENCE)
 
@@ -113,7 +113,7 @@ def wait_until_it_waits(thread):
 
 
 def test_cores_are_shared_by_those_who_fit():
-    cores = Cores(3)
+    cores = CoreBudget(3)
     borrowers = [Borrower(cores, 2), Borrower(cores, 1)]
     assert all(borrower.has.wait(PATIENCE) for borrower in borrowers)
     for borrower in borrowers:
@@ -121,7 +121,7 @@ def test_cores_are_shared_by_those_who_fit():
 
 
 def test_whoever_wants_all_is_not_passed_by_those_who_want_few():
-    cores = Cores(2)
+    cores = CoreBudget(2)
     first = Borrower(cores, 1)
     assert first.has.wait(PATIENCE)
     wide = Borrower(cores, 2)
@@ -139,12 +139,12 @@ def test_whoever_wants_all_is_not_passed_by_those_who_want_few():
 
 
 def test_cores_are_lent_in_the_order_in_which_they_were_asked_for():
-    cores, order, lock = Cores(1), [], threading.Lock()
+    cores, order, lock = CoreBudget(1), [], threading.Lock()
     holder = Borrower(cores, 1)
     assert holder.has.wait(PATIENCE)
 
     def borrow(number):
-        with cores.lent(1), lock:
+        with cores.reserve(1), lock:
             order.append(number)
 
     threads = []
@@ -160,8 +160,8 @@ def test_cores_are_lent_in_the_order_in_which_they_were_asked_for():
 
 
 def test_cores_come_back_after_an_error():
-    cores = Cores(2)
+    cores = CoreBudget(2)
     for _ in range(3):
-        with pytest.raises(RuntimeError), cores.lent(2):
+        with pytest.raises(RuntimeError), cores.reserve(2):
             raise RuntimeError
     assert Borrower(cores, 2).has.wait(PATIENCE)

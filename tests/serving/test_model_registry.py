@@ -84,7 +84,7 @@ def test_a_model_is_loaded_warm_and_described(folder, loads):
     assert list(served.engines) == [2, 1]  # one for each number of threads, most first
     assert [engine.session.threads for engine in served.engines.values()] == [2, 1]
     assert served.engine is served.engines[2]
-    assert served.batches is None
+    assert served.batcher is None
     assert registry.refresh() is False  # nothing new
 
 

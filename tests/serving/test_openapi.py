@@ -17,7 +17,7 @@ from yolean.server import create_app
 from yolean.serving.dialects.arguments import Arguments, read_arguments
 from yolean.serving.dialects.hub import answer, encode
 from yolean.serving.error_responses import reply_to
-from yolean.serving.model_registry import Served
+from yolean.serving.model_registry import LoadedModel
 from yolean.serving.openapi import document
 from yolean.serving.settings import Settings
 
@@ -299,7 +299,7 @@ def test_errors_are_as_described(api):
 @pytest.mark.parametrize("task", DEMO_MODELS)
 def test_answers_are_as_described(api, task):
     engine = yolean.load(demo_model(task), "cpu", threads=1)
-    served = Served(DEMO_MODELS[task], demo_model(task), "0", {1: engine})
+    served = LoadedModel(DEMO_MODELS[task], demo_model(task), "0", {1: engine})
     for conf in (0.05, 1.0):  # many objects, and none
         (results,) = engine(str(demo_images()[0]), conf=conf)
         for form, name in (("first", "FirstAnswer"), ("second", "SecondAnswer")):

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from time import perf_counter
 from types import SimpleNamespace
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -14,15 +15,16 @@ from prometheus_client.parser import text_string_to_metric_families
 from yolean.engine.errors import InputError, ModelError, ServerBusy, YoleanError
 from yolean.models import DEMO_MODELS, demo_images, demo_model
 from yolean.postprocess.detections import Options
+from yolean.postprocess.types import Size
 from yolean.server import create_app
-from yolean.serving import scheduler as module
-from yolean.serving.batching import Batches
+from yolean.serving.batching import Batcher
 from yolean.serving.dialects.arguments import Arguments
 from yolean.serving.dialects.hub import answer
 from yolean.serving.metrics import Metrics
-from yolean.serving.model_registry import Registry, Served
-from yolean.serving.scheduler import ClientGone, DeadlineError, Job, Scheduler
+from yolean.serving.model_registry import LoadedModel, Registry
+from yolean.serving.scheduler import Scheduler
 from yolean.serving.settings import Place, Settings
+from yolean.serving.tickets import ClientGone, DeadlineError, Ticket, Work
 
 PATIENCE = 10.0  # seconds after which a test fails instead of hanging
 IMAGE = cv2.imencode(".png", np.full((8, 8, 3), 99, np.uint8))[1].tobytes()
@@ -93,8 +95,8 @@ def start(metrics):
     """Makes schedulers, which end with the test."""
     made, threads = [], cv2.getNumThreads()
 
-    def make(cores=1, max_queue=64, max_pixels=10**6):
-        made.append(Scheduler(cores, max_queue, max_pixels, metrics))
+    def make(cores=1, max_queue=64, max_pixels=10**6, stuck_after=60.0):
+        made.append(Scheduler(cores, max_queue, max_pixels, metrics, stuck_after))
         made[-1].start()
         return made[-1]
 
@@ -104,23 +106,29 @@ def start(metrics):
     cv2.setNumThreads(threads)
 
 
-def fake(engine, *narrower, batches=None):
+def fake(engine, *narrower, batcher=None):
     engines = {each.width: each for each in (engine, *narrower)}
-    return Served("fake", demo_model(), "0", engines, batches=batches)
+    return LoadedModel("fake", demo_model(), "0", engines, batcher=batcher)
 
 
-def job(
-    served, name="a", data=IMAGE, render=lambda results: results.name.encode(), seconds=60.0, size=(32, 32)
+class Request(NamedTuple):
+    work: Work
+    ticket: Ticket
+
+
+def request(
+    model, name="a", data=IMAGE, render=lambda results: results.name.encode(), seconds=60.0, size=(32, 32)
 ):
-    return Job(served, data, name, size, Options(), render, perf_counter() + seconds)
+    work = Work(model, data, name, Size(*size), Options(), render)
+    return Request(work, Ticket(perf_counter() + seconds))
 
 
 async def never():
     await asyncio.Event().wait()
 
 
-def in_background(scheduler, *jobs):
-    return [asyncio.create_task(scheduler.run(each, never)) for each in jobs]
+def in_background(scheduler, *requests):
+    return [asyncio.create_task(scheduler.run(*each, never)) for each in requests]
 
 
 def run(coroutine):
@@ -149,12 +157,12 @@ def test_a_job_is_answered_and_its_stages_are_timed(start, metrics):
     engine, scheduler = FakeEngine(), start()
 
     async def go():
-        one = job(fake(engine), "image")
-        assert await scheduler.run(one, never) == b"image"
-        assert one.stages.keys() == STAGES
-        assert all(0 <= milliseconds < 5000 for milliseconds in one.stages.values())
-        assert one.objects == 3
-        assert (scheduler.inside, scheduler.waiting) == (0, 0)
+        one = request(fake(engine), "image")
+        assert await scheduler.run(*one, never) == b"image"
+        assert one.ticket.stages.keys() == STAGES
+        assert all(0 <= milliseconds < 5000 for milliseconds in one.ticket.stages.values())
+        assert one.ticket.objects == 3
+        assert (scheduler.in_flight, scheduler.waiting) == (0, 0)
 
     run(go())
     assert value(metrics, "yolean_batch_size_count", model="fake") == 1
@@ -165,31 +173,31 @@ def test_the_time_in_the_queue_is_told(start):
 
     async def go():
         engine.gate.clear()
-        first, second = job(fake(engine), "1"), job(fake(engine), "2")
+        first, second = request(fake(engine), "1"), request(fake(engine), "2")
         tasks = in_background(scheduler, first, second)
         await engine.has_begun()
         await asyncio.sleep(0.05)
         engine.gate.set()
         await asyncio.gather(*tasks)
-        assert second.stages["queue"] >= 45
-        assert first.stages["queue"] < second.stages["queue"]
+        assert second.ticket.stages["queue"] >= 45
+        assert first.ticket.stages["queue"] < second.ticket.stages["queue"]
 
     run(go())
 
 
-def test_jobs_are_done_in_the_order_in_which_they_came(start):
+def test_requests_are_done_in_the_order_in_which_they_came(start):
     engine, scheduler = FakeEngine(), start()
 
     async def go():
         engine.gate.clear()
         names = [str(i) for i in range(30)]
-        tasks = in_background(scheduler, *[job(fake(engine), name) for name in names])
+        tasks = in_background(scheduler, *[request(fake(engine), name) for name in names])
         await engine.has_begun()
-        assert (scheduler.inside, scheduler.waiting) == (30, 29)
+        assert (scheduler.in_flight, scheduler.waiting) == (30, 29)
         engine.gate.set()
         assert await asyncio.gather(*tasks) == [name.encode() for name in names]
         assert engine.names == names
-        assert scheduler.inside == 0
+        assert scheduler.in_flight == 0
 
     run(go())
 
@@ -202,21 +210,21 @@ def test_a_full_queue_turns_away_and_says_when_to_come_back(start, metrics):
 
     async def go():
         engine.gate.clear()
-        tasks = in_background(scheduler, job(fake(engine), "running"))
+        tasks = in_background(scheduler, request(fake(engine), "running"))
         await engine.has_begun()
-        tasks += in_background(scheduler, job(fake(engine), "1"), job(fake(engine), "2"))
+        tasks += in_background(scheduler, request(fake(engine), "1"), request(fake(engine), "2"))
         await asyncio.sleep(0)
         with pytest.raises(ServerBusy, match="2 requests wait already") as refusal:
-            await scheduler.run(job(fake(engine), "one too many"), never)
+            await scheduler.run(*request(fake(engine), "one too many"), never)
         assert isinstance(refusal.value.retry_after, int)
         assert 1 <= refusal.value.retry_after < 60
         with pytest.raises(ServerBusy):
             scheduler.check_room()
-        assert scheduler.inside == 3
+        assert scheduler.in_flight == 3
         engine.gate.set()
         assert await asyncio.gather(*tasks) == [b"running", b"1", b"2"]
         scheduler.check_room()
-        assert await scheduler.run(job(fake(engine), "later"), never) == b"later"
+        assert await scheduler.run(*request(fake(engine), "later"), never) == b"later"
 
     run(go())
     assert engine.names == ["running", "1", "2", "later"]
@@ -227,11 +235,11 @@ def test_slow_work_and_a_long_queue_are_told_to_come_back_later(start):
     engine, scheduler = FakeEngine(milliseconds=40_000), start(max_queue=10)
 
     async def go():
-        await scheduler.run(job(fake(engine)), never)
+        await scheduler.run(*request(fake(engine)), never)
         engine.gate.clear()
-        tasks = in_background(scheduler, *[job(fake(engine), seconds=1e6) for _ in range(10)])
+        tasks = in_background(scheduler, *[request(fake(engine), seconds=1e6) for _ in range(10)])
         await engine.has_begun(2)
-        tasks += in_background(scheduler, job(fake(engine), seconds=1e6))
+        tasks += in_background(scheduler, request(fake(engine), seconds=1e6))
         await asyncio.sleep(0)
         with pytest.raises(ServerBusy) as refusal:
             scheduler.check_room()
@@ -247,7 +255,7 @@ def test_slow_work_and_a_long_queue_are_told_to_come_back_later(start):
 
 async def is_late(one):
     """Let the deadline of a job be over while it waits."""
-    one.deadline = perf_counter() - 1
+    one.ticket.deadline = perf_counter() - 1
     await asyncio.sleep(0.05)
 
 
@@ -256,8 +264,10 @@ def test_a_job_whose_deadline_passes_in_the_queue_is_not_run(start, metrics):
 
     async def go():
         engine.gate.clear()
-        late = job(fake(engine), "late")
-        tasks = in_background(scheduler, job(fake(engine), "running"), late, job(fake(engine), "patient"))
+        late = request(fake(engine), "late")
+        tasks = in_background(
+            scheduler, request(fake(engine), "running"), late, request(fake(engine), "patient")
+        )
         await engine.has_begun()
         await is_late(late)
         engine.gate.set()
@@ -276,7 +286,7 @@ def test_a_deadline_that_passes_during_a_run_does_not_matter(start):
 
     async def go():
         engine.gate.clear()
-        running = job(fake(engine))
+        running = request(fake(engine))
         (task,) = in_background(scheduler, running)
         await engine.has_begun()
         await is_late(running)
@@ -291,11 +301,11 @@ def test_a_deadline_that_passes_while_others_have_the_cores_is_kept_too(start):
 
     async def go():
         wide.gate.clear()
-        late = job(fake(wide), "late")
-        tasks = in_background(scheduler, job(fake(wide), "running"))
+        late = request(fake(wide), "late")
+        tasks = in_background(scheduler, request(fake(wide), "running"))
         await wide.has_begun()
         tasks += in_background(scheduler, late)
-        await until(lambda: "queue" in late.stages)  # a lane has it
+        await until(lambda: "queue" in late.ticket.stages)  # a lane has it
         await is_late(late)
         wide.gate.set()
         assert await tasks[0] == b"running"
@@ -310,7 +320,7 @@ def sooner_or_later(scheduler, engine, seconds):
     """Whether an idle server runs a job that may wait for so long; a busy machine may need some tries."""
     for _ in range(20):
         try:
-            return run(one_job(scheduler, engine, seconds=seconds)) == b"a"
+            return run(one_request(scheduler, engine, seconds=seconds)) == b"a"
         except DeadlineError:
             continue
     return False
@@ -330,29 +340,29 @@ def test_the_shortest_timeout_there_is_can_be_met_by_an_idle_server(start):
 def test_slow_runs_do_not_make_an_idle_server_refuse_everything_for_ever(start, runs, milliseconds):
     engine, scheduler = FakeEngine(milliseconds=milliseconds), start()
     for _ in range(runs):
-        assert run(one_job(scheduler, engine, seconds=1000)) == b"a"
+        assert run(one_request(scheduler, engine, seconds=1000)) == b"a"
     assert sooner_or_later(scheduler, engine, 10)
 
 
 def test_a_slow_model_does_not_shut_out_a_fast_one_that_need_not_wait(start):
     slow, fast, scheduler = FakeEngine(milliseconds=12_000), FakeEngine(), start(cores=2)
     for _ in range(40):  # longer than requests may wait, as the server has learned by now
-        run(one_job(scheduler, slow, seconds=1000))
+        run(one_request(scheduler, slow, seconds=1000))
 
     async def go():
         slow.gate.clear()
-        tasks = in_background(scheduler, job(fake(slow), "slow"))
+        tasks = in_background(scheduler, request(fake(slow), "slow"))
         await slow.has_begun(41)
         for _ in range(5):  # there is a lane and a core for these
-            assert await scheduler.run(job(fake(fast), "fast", seconds=10), never) == b"fast"
+            assert await scheduler.run(*request(fake(fast), "fast", seconds=10), never) == b"fast"
         slow.gate.set()
         await asyncio.gather(*tasks)
 
     run(go())
 
 
-async def one_job(scheduler, engine, **options):
-    return await scheduler.run(job(fake(engine), **options), never)
+async def one_request(scheduler, engine, **options):
+    return await scheduler.run(*request(fake(engine), **options), never)
 
 
 # ---- gone -------------------------------------------------------------------------------------------------
@@ -364,16 +374,16 @@ def test_who_leaves_the_queue_is_not_run(start, metrics):
     async def go():
         left = asyncio.Event()
         engine.gate.clear()
-        running, after = job(fake(engine), "running"), job(fake(engine), "after")
+        running, after = request(fake(engine), "running"), request(fake(engine), "after")
         tasks = in_background(scheduler, running)
         await engine.has_begun()
-        leaving = asyncio.create_task(scheduler.run(job(fake(engine), "leaving"), left.wait))
+        leaving = asyncio.create_task(scheduler.run(*request(fake(engine), "leaving"), left.wait))
         await asyncio.sleep(0)
         tasks += in_background(scheduler, after)
         left.set()
         with pytest.raises(ClientGone):
             await leaving  # at once, though the lane is busy
-        assert scheduler.inside == 2
+        assert scheduler.in_flight == 2
         engine.gate.set()
         assert await asyncio.gather(*tasks) == [b"running", b"after"]
 
@@ -388,13 +398,13 @@ def test_who_leaves_during_the_run_disturbs_nobody(start):
     async def go():
         left = asyncio.Event()
         engine.gate.clear()
-        leaving = asyncio.create_task(scheduler.run(job(fake(engine), "leaving"), left.wait))
+        leaving = asyncio.create_task(scheduler.run(*request(fake(engine), "leaving"), left.wait))
         await engine.has_begun()
         left.set()
         with pytest.raises(ClientGone):
             await leaving
         engine.gate.set()
-        assert await scheduler.run(job(fake(engine), "next"), never) == b"next"
+        assert await scheduler.run(*request(fake(engine), "next"), never) == b"next"
 
     run(go())
 
@@ -405,7 +415,7 @@ def test_a_request_that_is_cancelled_is_not_run(start):
     async def go():
         engine.gate.clear()
         running, cancelled = in_background(
-            scheduler, job(fake(engine), "running"), job(fake(engine), "cancelled")
+            scheduler, request(fake(engine), "running"), request(fake(engine), "cancelled")
         )
         await engine.has_begun()
         cancelled.cancel()
@@ -413,7 +423,7 @@ def test_a_request_that_is_cancelled_is_not_run(start):
             await cancelled
         engine.gate.set()
         assert await running == b"running"
-        assert await scheduler.run(job(fake(engine), "next"), never) == b"next"
+        assert await scheduler.run(*request(fake(engine), "next"), never) == b"next"
 
     run(go())
     assert engine.names == ["running", "next"]
@@ -424,12 +434,12 @@ def test_a_lane_outlives_the_loop_that_has_asked_it(start):
     engine.gate.clear()
 
     async def leave():
-        in_background(scheduler, job(fake(engine), "left behind"))
+        in_background(scheduler, request(fake(engine), "left behind"))
         await engine.has_begun()
 
     run(leave())
     engine.gate.set()
-    assert run(one_job(scheduler, engine, name="next")) == b"next"
+    assert run(one_request(scheduler, engine, name="next")) == b"next"
 
 
 # ---- errors -----------------------------------------------------------------------------------------------
@@ -445,8 +455,8 @@ def test_one_bad_image_fails_alone(start, data):
 
     async def go():
         names = ["a", "bad", "b"]
-        jobs = [job(fake(engine), name, data if name == "bad" else IMAGE) for name in names]
-        return await asyncio.gather(*in_background(scheduler, *jobs), return_exceptions=True)
+        requests = [request(fake(engine), name, data if name == "bad" else IMAGE) for name in names]
+        return await asyncio.gather(*in_background(scheduler, *requests), return_exceptions=True)
 
     first, bad, last = run(go())
     assert (first, last) == (b"a", b"b")
@@ -458,9 +468,9 @@ def test_one_bad_image_fails_alone(start, data):
 def test_a_image_of_too_many_pixels_is_refused_before_it_is_decoded(start):
     engine, scheduler = FakeEngine(), start(max_pixels=63)
     with pytest.raises(InputError, match="a: "):
-        run(one_job(scheduler, engine))
+        run(one_request(scheduler, engine))
     assert engine.names == []
-    assert run(one_job(start(max_pixels=64), engine)) == b"a"
+    assert run(one_request(start(max_pixels=64), engine)) == b"a"
 
 
 @pytest.mark.parametrize(
@@ -471,7 +481,7 @@ def test_an_error_of_the_engine_goes_to_its_request_and_the_lane_goes_on(start, 
 
     async def go():
         tasks = in_background(
-            scheduler, *[job(fake(engine), name) for name in ("bad", "good", "bad", "good")]
+            scheduler, *[request(fake(engine), name) for name in ("bad", "good", "bad", "good")]
         )
         return await asyncio.gather(*tasks, return_exceptions=True)
 
@@ -485,8 +495,8 @@ def test_an_error_of_the_answer_goes_to_its_request_and_the_lane_goes_on(start):
         raise ValueError(results.name)
 
     with pytest.raises(ValueError, match="a"):
-        run(one_job(scheduler, engine, render=render))
-    assert run(one_job(scheduler, engine)) == b"a"
+        run(one_request(scheduler, engine, render=render))
+    assert run(one_request(scheduler, engine)) == b"a"
 
 
 # ---- cores ------------------------------------------------------------------------------------------------
@@ -494,19 +504,19 @@ def test_an_error_of_the_answer_goes_to_its_request_and_the_lane_goes_on(start):
 
 def test_alone_a_job_has_all_cores_in_company_one(start):
     wide, narrow, scheduler = FakeEngine(width=2), FakeEngine(width=1), start(cores=2)
-    assert scheduler.widths == (2, 1)
-    served = fake(wide, narrow)
+    assert scheduler.intra_op_choices == (2, 1)
+    model = fake(wide, narrow)
 
     async def go():
         wide.gate.clear()
-        tasks = in_background(scheduler, job(served, "alone"))
+        tasks = in_background(scheduler, request(model, "alone"))
         await wide.has_begun()
-        tasks += in_background(scheduler, *[job(served, name) for name in "abc"])
+        tasks += in_background(scheduler, *[request(model, name) for name in "abc"])
         await asyncio.sleep(0)
         wide.gate.set()
         await asyncio.gather(*tasks)
         assert (wide.names, sorted(narrow.names)) == (["alone"], ["a", "b", "c"])
-        await scheduler.run(job(served, "alone again"), never)
+        await scheduler.run(*request(model, "alone again"), never)
         assert wide.names == ["alone", "alone again"]
 
     run(go())
@@ -522,12 +532,12 @@ def test_runs_never_take_more_cores_than_there_are(start, cores):
             most[0] = max(most[0], now[0])
 
     scheduler = start(cores, max_queue=1000)
-    engines = [FakeEngine(watch, width) for width in scheduler.widths]
-    served = fake(*engines)
+    engines = [FakeEngine(watch, width) for width in scheduler.intra_op_choices]
+    model = fake(*engines)
 
     async def client(number):
         for i in range(15):
-            assert await scheduler.run(job(served, f"{number}-{i}"), never) == f"{number}-{i}".encode()
+            assert await scheduler.run(*request(model, f"{number}-{i}"), never) == f"{number}-{i}".encode()
 
     async def go():
         for clients in (1, 2, 7):
@@ -543,25 +553,25 @@ def test_runs_never_take_more_cores_than_there_are(start, cores):
 
 
 def batched(engine, most=4):
-    return fake(engine, batches=Batches(engine, most))
+    return fake(engine, batcher=Batcher(engine, most))
 
 
 def test_what_waits_for_a_batch_is_run_together_and_answered_apart(start, metrics):
     error = ModelError("bad")
     engine, scheduler = FakeEngine(fails=lambda names: error if "bad" in names else None), start(cores=2)
-    served = batched(engine)
+    model = batched(engine)
 
     async def go():
         left = asyncio.Event()
         engine.gate.clear()
-        tasks = in_background(scheduler, job(served, "first"))
+        tasks = in_background(scheduler, request(model, "first"))
         await engine.has_begun()
-        late = job(served, "late")
-        tasks += in_background(scheduler, job(served, "a"), job(served, "bad"), late)
-        leaving = asyncio.create_task(scheduler.run(job(served, "leaving"), left.wait))
+        late = request(model, "late")
+        tasks += in_background(scheduler, request(model, "a"), request(model, "bad"), late)
+        leaving = asyncio.create_task(scheduler.run(*request(model, "leaving"), left.wait))
         await asyncio.sleep(0)
-        tasks += in_background(scheduler, job(served, "b"), job(served, "other size", size=(64, 64)))
-        await until(lambda: len(served.batches) == 6)
+        tasks += in_background(scheduler, request(model, "b"), request(model, "other size", size=(64, 64)))
+        await until(lambda: len(model.batcher) == 6)
         left.set()
         with pytest.raises(ClientGone):
             await leaving
@@ -581,10 +591,10 @@ def test_in_a_batch_the_stages_are_timed_too(start):
     engine, scheduler = FakeEngine(), start(cores=2)
 
     async def go():
-        one = job(batched(engine))
-        await scheduler.run(one, never)
-        assert one.stages.keys() == STAGES
-        assert all(milliseconds >= 0 for milliseconds in one.stages.values())
+        one = request(batched(engine))
+        await scheduler.run(*one, never)
+        assert one.ticket.stages.keys() == STAGES
+        assert all(milliseconds >= 0 for milliseconds in one.ticket.stages.values())
 
     run(go())
 
@@ -592,21 +602,21 @@ def test_in_a_batch_the_stages_are_timed_too(start):
 def test_who_waits_for_room_among_the_decoded_is_told_so_and_not_that_decoding_was_slow(start):
     # What is taken for work decides who is turned away later.
     engine, scheduler = FakeEngine(), start(cores=2)
-    served = batched(engine, most=1)
+    model = batched(engine, most=1)
 
     async def go():
         engine.gate.clear()
-        jobs = [job(served, str(number)) for number in range(5)]
-        tasks = in_background(scheduler, jobs[0])
+        requests = [request(model, str(number)) for number in range(5)]
+        tasks = in_background(scheduler, requests[0])
         await engine.has_begun()
-        tasks += in_background(scheduler, *jobs[1:])
-        await until(lambda: len(served.batches) == 2)  # no more are decoded for now
+        tasks += in_background(scheduler, *requests[1:])
+        await until(lambda: len(model.batcher) == 2)  # no more are decoded for now
         await asyncio.sleep(0.3)
         engine.gate.set()
         assert await asyncio.gather(*tasks) == [b"0", b"1", b"2", b"3", b"4"]
-        for each in jobs[1:]:
-            assert each.stages["queue"] > 250
-            assert each.stages["decode"] < 200
+        for each in requests[1:]:
+            assert each.ticket.stages["queue"] > 250
+            assert each.ticket.stages["decode"] < 200
 
     run(go())
 
@@ -614,15 +624,15 @@ def test_who_waits_for_room_among_the_decoded_is_told_so_and_not_that_decoding_w
 def test_what_waits_for_a_batch_counts_as_waiting(start):
     # They hold decoded images: a queue without end there would be the end of the memory.
     engine, scheduler = FakeEngine(), start(cores=2, max_queue=5)
-    served = batched(engine)
+    model = batched(engine)
 
     async def go():
         engine.gate.clear()
-        tasks = in_background(scheduler, job(served, "running"))
+        tasks = in_background(scheduler, request(model, "running"))
         await engine.has_begun()
         refused = 0
         for number in range(20):
-            tasks += in_background(scheduler, job(served, str(number)))
+            tasks += in_background(scheduler, request(model, str(number)))
             await asyncio.sleep(0.005)
         assert scheduler.waiting <= 5
         engine.gate.set()
@@ -636,18 +646,17 @@ def test_what_waits_for_a_batch_counts_as_waiting(start):
 # ---- the health of the lanes ------------------------------------------------------------------------------
 
 
-def test_lanes_that_take_nothing_for_long_are_stuck(start, monkeypatch):
-    monkeypatch.setattr(module, "_STUCK_SECONDS", 0.05)
-    engine, scheduler = FakeEngine(), start()
+def test_lanes_that_take_nothing_for_long_are_stuck(start):
+    engine, scheduler = FakeEngine(), start(stuck_after=0.05)
 
     async def go():
         assert not scheduler.is_stuck
         engine.gate.clear()
-        tasks = in_background(scheduler, job(fake(engine)))
+        tasks = in_background(scheduler, request(fake(engine)))
         await engine.has_begun()
         await asyncio.sleep(0.07)
         assert not scheduler.is_stuck  # nobody waits
-        tasks += in_background(scheduler, job(fake(engine)))
+        tasks += in_background(scheduler, request(fake(engine)))
         await asyncio.sleep(0.07)
         assert scheduler.is_stuck
         engine.gate.set()
@@ -657,13 +666,12 @@ def test_lanes_that_take_nothing_for_long_are_stuck(start, monkeypatch):
     run(go())
 
 
-def test_the_first_job_after_a_quiet_time_is_no_sign_of_trouble(start, monkeypatch):
-    monkeypatch.setattr(module, "_STUCK_SECONDS", 0.05)
-    engine, scheduler = FakeEngine(), start()
+def test_the_first_job_after_a_quiet_time_is_no_sign_of_trouble(start):
+    engine, scheduler = FakeEngine(), start(stuck_after=0.05)
 
     async def go():
         await asyncio.sleep(0.07)
-        (task,) = in_background(scheduler, job(fake(engine)))
+        (task,) = in_background(scheduler, request(fake(engine)))
         await asyncio.sleep(0)
         assert not scheduler.is_stuck
         await task
@@ -679,7 +687,7 @@ def test_closing_ends_the_lanes_and_leaves_undone_what_waits(start):
 
     async def go():
         engine.gate.clear()
-        tasks = in_background(scheduler, *[job(fake(engine), str(i)) for i in range(9)])
+        tasks = in_background(scheduler, *[request(fake(engine), str(i)) for i in range(9)])
         await engine.has_begun()
         closing = asyncio.create_task(asyncio.to_thread(scheduler.close))
         await asyncio.sleep(0.02)
@@ -708,29 +716,23 @@ def test_lanes_start_with_the_server_and_not_with_the_application(monkeypatch):
 
 def test_answers_to_many_at_once_are_byte_for_byte_those_to_one_after_the_other(start):
     scheduler = start(cores=2, max_queue=1000)
-    registry = Registry([Place(demo_model(task)) for task in DEMO_MODELS], "cpu", scheduler.widths)
+    registry = Registry([Place(demo_model(task)) for task in DEMO_MODELS], "cpu", scheduler.intra_op_choices)
     registry.refresh()
     assert not registry.failures
     images = [image.read_bytes() for image in demo_images()]
     arguments = Arguments("first", None, "url", None, "size", 0.25, 0.45, None)
 
-    def real(served, data):
-        engine = served.engine
-        return Job(
-            served,
-            data,
-            "image",
-            engine.size(),
-            engine.options(0.25, 0.45),
-            lambda results: answer(results, arguments, served),
-            perf_counter() + 60,
-        )
+    def real(model, data):
+        engine = model.engine
+        size, options = engine.size(), engine.options(0.25, 0.45)
+        work = Work(model, data, "image", size, options, lambda results: answer(results, arguments, model))
+        return Request(work, Ticket(perf_counter() + 60))
 
-    wanted = [(served, data) for served in registry.models.values() for data in images]
+    wanted = [(model, data) for model in registry.models.values() for data in images]
 
     async def go():
-        alone = [await scheduler.run(real(*each), never) for each in wanted]
-        together = await asyncio.gather(*[scheduler.run(real(*each), never) for each in wanted * 2])
+        alone = [await scheduler.run(*real(*each), never) for each in wanted]
+        together = await asyncio.gather(*[scheduler.run(*real(*each), never) for each in wanted * 2])
         return alone, together
 
     alone, together = run(go())

@@ -18,7 +18,7 @@ from yolean.postprocess.masks import InstanceMasks
 from yolean.postprocess.types import Size
 from yolean.serving.dialects.arguments import Arguments
 from yolean.serving.dialects.hub import answer, encode, first_items, second_items
-from yolean.serving.model_registry import Served
+from yolean.serving.model_registry import LoadedModel
 
 IMAGES = {image.stem: image for image in demo_images()}
 
@@ -36,7 +36,7 @@ def ask(engines, task, form, image="shapes", conf=0.25, size=None):
     """The answer as a client reads it, and the results that it was made of."""
     engine = engines[task]
     (results,) = engine(str(IMAGES[image]), conf=conf, imgsz=size)
-    served = Served(DEMO_MODELS[task], demo_model(task), "0", {1: engine})
+    served = LoadedModel(DEMO_MODELS[task], demo_model(task), "0", {1: engine})
     body = answer(results, arguments(form, conf, size), served)
     return read(body), results
 
@@ -255,7 +255,7 @@ def made(task="detect", shape=(100, 200), boxes=(), scores=(), classes=(), names
 
 def served(imgsz=(64, 96)):
     engine = SimpleNamespace(size=lambda size=None: imgsz, session=SimpleNamespace(provider="FakeProvider"))
-    return Served("fake", demo_model(), "0", {1: engine})
+    return LoadedModel("fake", demo_model(), "0", {1: engine})
 
 
 @pytest.mark.parametrize(

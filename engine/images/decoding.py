@@ -21,7 +21,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from .containers import ORIENTATIONS, UPRIGHT, Turn, cut_off, guess, turn_unknown_to_opencv
+from .containers import (
+    EXIF_ORIENTATIONS,
+    TIFF_SIGNATURES,
+    UPRIGHT,
+    Orientation,
+    describe,
+    is_truncated,
+    unread_orientation,
+)
 
 Image = NDArray[np.uint8]
 
@@ -84,13 +92,13 @@ def image_from_bytes(data: bytes | bytearray | memoryview, name: str = "image", 
         )
     if not data:
         raise InputError(f"{name}: expected an encoded image, found 0 bytes; check where it was written")
-    if cut_off(data):
+    if is_truncated(data):
         raise InputError(f"{name}: the image is cut off after {len(data)} bytes; copy or upload it again")
     flags = cv2.IMREAD_GRAYSCALE if channels == 1 else cv2.IMREAD_COLOR
-    if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+    if data.startswith(TIFF_SIGNATURES):
         flags |= cv2.IMREAD_ANYDEPTH  # OpenCV rounds 16-bit TIFF to 8 bits by other means than >> 8
-    turn = turn_unknown_to_opencv(data)
-    if turn is not None:
+    orientation = unread_orientation(data)
+    if orientation is not None:
         flags |= cv2.IMREAD_IGNORE_ORIENTATION
     try:
         with quiet_opencv:
@@ -98,8 +106,8 @@ def image_from_bytes(data: bytes | bytearray | memoryview, name: str = "image", 
     except cv2.error as exc:
         raise InputError(f"{name}: {_refusal(exc)}") from exc
     if image is None:
-        raise InputError(f"{name}: expected an image ({IMAGE_FORMATS}), found {guess(data)}")
-    return image_from_array(_turned(image, turn or UPRIGHT), name, channels)
+        raise InputError(f"{name}: expected an image ({IMAGE_FORMATS}), found {describe(data)}")
+    return image_from_array(_upright(image, orientation or UPRIGHT), name, channels)
 
 
 def image_from_array(array: NDArray[Any], name: str = "image", channels: int = 3) -> Image:
@@ -149,7 +157,7 @@ def image_from_pil(image: Any, name: str = "image", channels: int = 3) -> Image:
         raise InputError(f"{name}: PIL cannot read this image ({exc})") from exc
     if pixels.ndim == 3:
         pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
-    return image_from_array(_turned(pixels, _pil_turn(image)), name, channels)
+    return image_from_array(_upright(pixels, _pil_orientation(image)), name, channels)
 
 
 def is_pil(value: object) -> bool:
@@ -166,18 +174,17 @@ def _pil_converted(image: Any, channels: int) -> Any:
     return image.convert("L" if channels == 1 else "RGB")
 
 
-def _pil_turn(image: Any) -> Turn:
+def _pil_orientation(image: Any) -> Orientation:
     try:
         orientation = image.getexif().get(274, 1)
     except Exception:  # a damaged EXIF block does not make the pixels worse
         return UPRIGHT
-    return ORIENTATIONS.get(orientation, UPRIGHT)
+    return EXIF_ORIENTATIONS.get(orientation, UPRIGHT)
 
 
-def _turned(image: NDArray[Any], turn: Turn) -> NDArray[Any]:
-    quarters, flipped = turn
-    image = np.rot90(image, quarters)
-    return image if flipped is None else np.flip(image, flipped)
+def _upright(image: NDArray[Any], orientation: Orientation) -> NDArray[Any]:
+    image = np.rot90(image, orientation.quarter_turns)
+    return image if orientation.flipped_axis is None else np.flip(image, orientation.flipped_axis)
 
 
 def _dtype_advice(array: NDArray[Any]) -> str:

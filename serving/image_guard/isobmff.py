@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from ...engine.errors import InputError
+from ...engine.images.containers import Part, isobmff_boxes
 
 MAX_EXIF = 1 << 17
 """Bytes of EXIF. OpenCV's time for it grows with the square: 1 MB takes 18 s. A JPEG holds 64 kB."""
@@ -43,6 +44,14 @@ def limit(what: str, found: int, most: int) -> None:
     """Raise `InputError` when there is more of something than is taken."""
     if found > most:
         raise InputError(f"{found} {what}, more than {most}")
+
+
+def bounded(parts: Iterator[Part], what: str, most: int) -> Iterator[Part]:
+    """The parts of a container; raises `InputError` behind the last that is taken."""
+    for count, part in enumerate(parts):
+        if count == most:
+            raise InputError(f"more than {most} {what}")
+        yield part
 
 
 def area(size: Size) -> int:
@@ -98,20 +107,11 @@ class _Reader:
 
 def _boxes(data: bytes, at: int, end: int) -> Iterator[Box]:
     """The boxes beside each other from one place to another; `InputError` when one is larger than that."""
-    for _ in range(MAX_BOXES):
-        if at + 8 > end:
-            return
-        (size,), start = unpack(">I", data, at), at + 8
-        kind = data[at + 4 : start]
-        if size == 0:  # all that is left
-            size = end - at
-        elif size == 1:
-            (size,), start = unpack(">Q", data, start), start + 8
-        if not start - at <= size <= end - at:
-            raise InputError(f"a box {kind!r} of {size} bytes where {end - at} are left")
-        yield kind, start, at + size
-        at += size
-    raise InputError(f"more than {MAX_BOXES} boxes beside each other")
+    for kind, start, after in bounded(isobmff_boxes(data, at, end), "boxes beside each other", MAX_BOXES):
+        if not start <= after <= end:
+            raise InputError(f"a box {kind!r} of {after - at} bytes where {end - at} are left")
+        yield kind, start, after
+        at = after
 
 
 def _inside(data: bytes, boxes: list[Box], *path: bytes) -> list[Box]:

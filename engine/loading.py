@@ -30,7 +30,9 @@ def load(
         model: the .onnx file, or its bytes.
         device: `auto`, `cpu`, `cuda[:N]`, `tensorrt[:N]`, `openvino[:CPU|GPU|NPU]`, `coreml` or
             `directml[:N]`. A named device is used or refused; only `auto` may fall back to the CPU.
-        task, names, kpt_shape: for files without Ultralytics' metadata.
+        task: for files without Ultralytics' metadata, as are the next two.
+        names: class names by id.
+        kpt_shape: number of keypoints, values of each (2 or 3).
         threads: threads of one run on the CPU; default: the cores that this process may use.
         precision: `fp32`, `fp16` or `bf16`, where the device offers it.
         providers: ONNX Runtime's provider list, in place of what `device` implies.

@@ -16,7 +16,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.images.preprocessing import Image, InputTensor, place
+from ..engine.images.decoding import Image
+from ..engine.images.preprocessing import InputTensor, place
 from ..engine.model.spec import ModelSpec
 from ..postprocess import detect
 from ..postprocess.boxes import gaussian, probiou

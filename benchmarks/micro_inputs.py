@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.images.preprocessing import Image
+from ..engine.images.decoding import Image
 from ..postprocess.boxes import xyxy_to_xywh
 from ..postprocess.types import Float, Int
 

@@ -1,8 +1,9 @@
-"""From a model file to an engine."""
+"""Loads a model file: session, spec, engine."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from .errors import InputError, ModelError
@@ -30,13 +31,16 @@ def load(
         model: the .onnx file, or its bytes.
         device: `auto`, `cpu`, `cuda[:N]`, `tensorrt[:N]`, `openvino[:CPU|GPU|NPU]`, `coreml` or
             `directml[:N]`. A named device is used or refused; only `auto` may fall back to the CPU.
-        task: for files without Ultralytics' metadata, as are the next two.
+        task: for files without Ultralytics' metadata, as are the next two, which override it.
         names: class names by id.
         kpt_shape: number of keypoints, values of each (2 or 3).
-        threads: threads of one run on the CPU; default: the cores that this process may use.
+        threads: intra-op threads of one run on the CPU; default: the cores that this process may use.
         precision: `fp32`, `fp16` or `bf16`, where the device offers it.
-        providers: ONNX Runtime's provider list, in place of what `device` implies.
+        providers: ONNX Runtime's provider list, which replaces what `device` implies.
         cuda_graph: replay runs as a CUDA graph; for static exports.
+
+    Returns:
+        an engine, which is called like an Ultralytics model.
 
     Raises:
         ModelError: the file is missing, not a YOLO export, or contradicts itself.
@@ -58,4 +62,17 @@ def load(
         raise InputError(
             "cuda_graph: a graph replays one shape, and this export has free axes: export it static"
         )
-    return Engine(session, spec)
+    reload = partial(
+        load,
+        # Another process may have another working directory.
+        Path(model).absolute() if isinstance(model, (str, Path)) else bytes(model),
+        device,
+        task=task,
+        names=names,
+        kpt_shape=kpt_shape,
+        threads=threads,
+        precision=precision,
+        providers=providers,
+        cuda_graph=cuda_graph,
+    )
+    return Engine(session, spec, reload)

@@ -1,4 +1,4 @@
-"""The engine: preprocess -> session -> postprocess, for one image, many, or a stream."""
+"""The engine: preprocessing, inference and postprocessing of one image, several, or a stream."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ from ..postprocess.detections import Options
 from ..postprocess.geometry import Geometry
 from ..postprocess.types import Size
 from .errors import InputError, is_whole
-from .images.preprocessing import InputTensor, check_size, place
-from .images.sources import Frame, Source, open_source
+from .images.frames import Frame
+from .images.preprocessing import InputTensor, TensorPool, check_size, place
+from .images.sources import Source, open_source
 from .model.spec import ModelSpec
+from .prediction_options import check_options
 from .results.results import Results
 from .runtime.session import Session
 
@@ -31,18 +33,15 @@ DECODERS = {
 }
 Placed = tuple[Frame, Geometry]
 
-BAKED_CONF = 0.25
-"""Confidence that Ultralytics bakes into exports with nms=True; the file does not record another."""
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
     """Frames that share one input tensor.
 
     Attributes:
-        placed: frames, each with its place in the tensor.
-        tensor: what the model gets; rows beyond the frames are filling.
-        preprocess_ms: time spent on the tensor, whole batch.
+        placed: at least one frame, each with its geometry in the tensor; all of one tensor shape.
+        tensor: the model's input. Rows beyond the frames hold whatever an earlier batch left there.
+        preprocess_ms: milliseconds spent on writing the tensor, for the whole batch.
     """
 
     placed: list[Placed]
@@ -52,12 +51,12 @@ class Batch:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outputs:
-    """What the model gave for a batch.
+    """The model's outputs for a batch.
 
     Attributes:
-        batch: the batch; its tensor is no longer its own.
-        arrays: the model's outputs, the first `spec.outputs` of them with a row an image.
-        inference_ms: time of the run, whole batch.
+        batch: the batch. Its tensor has gone back to the pool and must not be read any more.
+        arrays: the model's outputs in the file's order; the first `spec.outputs` have one row for each image.
+        inference_ms: milliseconds of the run, for the whole batch.
     """
 
     batch: Batch
@@ -68,6 +67,8 @@ class Outputs:
 class Engine:
     """A loaded model. Calls may come from several threads.
 
+    Pickling and copying an engine loads its model again, so that it can be handed to worker processes.
+
     Attributes:
         spec: what the model file says about itself.
         session: the ONNX Runtime session.
@@ -75,17 +76,28 @@ class Engine:
         task: `detect`, `segment`, `pose`, `obb` or `classify`.
     """
 
-    def __init__(self, session: Session, spec: ModelSpec) -> None:
-        """Join a session and its spec; `loading.load` does it from a file."""
+    def __init__(self, session: Session, spec: ModelSpec, reload: Callable[[], Engine] | None = None) -> None:
+        """Join a session and its spec; `loading.load` does it from a file.
+
+        Args:
+            session: the ONNX Runtime session.
+            spec: of the model in that session.
+            reload: makes an equal engine anew, for copies and other processes; has to be picklable.
+        """
         self.session, self.spec = session, spec
         self.names, self.task = spec.names, spec.task
         self._decode = DECODERS[spec.task]
-        # Input tensors that wait to be used again, by shape. Lists are taken from and added to by single
-        # operations, which threads may share.
-        self._free: dict[tuple[int, ...], list[InputTensor]] = {}
+        self._reload = reload
+        self._pool = TensorPool(spec.dtype)
 
     def __repr__(self) -> str:
         return f"<Engine {self.task}, {len(self.names)} classes, on {self.session.device}>"
+
+    def __reduce__(self) -> tuple[Callable[[], Engine], tuple[()]]:
+        """How `pickle` and `copy` make another one: by loading the model again."""
+        if self._reload is None:
+            raise TypeError("this engine was not made by yolean.load, so a copy of it cannot be loaded")
+        return self._reload, ()
 
     def __call__(
         self,
@@ -98,26 +110,30 @@ class Engine:
         agnostic_nms: bool = False,
         batch: int | None = None,
     ) -> list[Results]:
-        """Predict every image of a source and return the results in its order.
+        """Predict every image of a source.
 
-        All results are held at once, images included: long videos are for `stream`.
+        All results are held in memory at once, images included: use `stream` for long videos.
 
         Args:
             source: path of an image or video, folder, glob pattern, encoded bytes, array (H, W, 3) BGR
-                uint8, grey or BGRA array, PIL image, or a list of these. What never ends, a camera or
-                stream, goes through `stream`.
-            conf: objects need a score above this, 0 to 1.
-            iou: of two boxes that overlap by more than this, 0 to 1, the better stays. End-to-end models
-                and exports with nms=True have settled it in the graph.
+                uint8, grey or BGRA array, PIL image, or a list of these. Cameras and streams, which
+                never end, go through `stream`.
+            conf: confidence threshold, 0 to 1: objects need a score above it.
+            iou: overlap threshold of NMS, 0 to 1 (IoU; probIoU for OBB). Of two boxes that overlap by more,
+                the one with the higher score stays. It has no effect where the graph itself suppresses:
+                end-to-end models and exports with nms=True.
             imgsz: size to run at, for models with free height and width; one number or (height, width).
-            max_det: most objects an image, from 1.
+            max_det: most objects for each image, from 1.
             classes: keep only these class ids; [] keeps none.
             agnostic_nms: let boxes of different classes suppress each other.
-            batch: images a run, for models with a free batch. Default 1: see `default_batch`.
+            batch: images for each run, for models with a free batch. Default: see `default_batch`.
+
+        Returns:
+            one result for each image or frame, in the order of the source.
 
         Raises:
             InputError: an argument is out of range, or an image cannot be read.
-            ModelError: the model refuses its input.
+            ModelError: the model refuses its input, or its outputs are not what its layout promises.
             DeviceError: the GPU fails.
         """
         options = self.options(conf, iou, max_det, classes, agnostic_nms)
@@ -142,15 +158,16 @@ class Engine:
         batch: int | None = None,
         on_error: Callable[[InputError], None] | None = None,
     ) -> Iterator[Results]:
-        """Like calling the model, but yields results as they come.
+        """Like calling the model, but yields each result as soon as it is there.
 
-        The next frames are read and preprocessed while the current ones run. Arguments are checked at
-        the call, not at the first result. Leaving the loop early waits for the frame being read, then
-        releases the source.
+        The next batch is read and preprocessed in a thread while the current one runs. Arguments are
+        checked when this is called, not at the first result. Closing the iterator early waits for the
+        frame being read, then releases the source.
 
         Args:
             source: as for a call, or a camera number, or the address of a stream.
-            on_error: is handed the error of an image that cannot be read, which is then left out;
+            conf, iou, imgsz, max_det, classes, agnostic_nms, batch: as for a call.
+            on_error: called with the error of each image that cannot be read, which is then skipped;
                 without it the error is raised.
         """
         options = self.options(conf, iou, max_det, classes, agnostic_nms)
@@ -159,7 +176,7 @@ class Engine:
         return self._run(frames, size, options, self._batch(batch, frames), on_error)
 
     def warmup(self, imgsz: int | tuple[int, int] | None = None) -> None:
-        """Run once on a blank image, so that the first real one of that shape finds all allocated."""
+        """Run once on a grey image, so that memory for this shape is allocated before the first real one."""
         height, width = check_size(imgsz, self.spec)
         blank = np.full((height, width, self.spec.channels), 114, np.uint8)
         self(blank, imgsz=imgsz)
@@ -172,7 +189,7 @@ class Engine:
         batch: int,
         on_error: Callable[[InputError], None] | None,
     ) -> Generator[Results, None, None]:
-        """Results in order, with the next batch prepared in a thread of its own."""
+        """The results in order; a thread prepares the next batch meanwhile."""
         frames = source.frames(on_error)
         batches = self._batches(frames, size, batch)
         with ThreadPoolExecutor(1, "yolean-prepare") as pool:
@@ -181,15 +198,15 @@ class Engine:
                 while (ready := upcoming.result()) is not None:
                     upcoming = pool.submit(next, batches, None)
                     yield from self._finish(ready, options)
-            finally:  # also when the consumer stops early: wait for the thread, then let go of the source
+            finally:  # also when the consumer stops early: wait for the thread, then release the source
                 pool.shutdown()
                 batches.close()
                 frames.close()
 
     def _batches(self, frames: Iterable[Frame], size: Size, batch: int) -> Generator[Batch, None, None]:
-        """Consecutive frames, grouped while they need a tensor of the same shape.
+        """Batches of consecutive frames whose tensors have the same shape.
 
-        So every image gets the answer that it gets alone, whatever its company.
+        A batch of several shapes would need more padding, and padding changes the answer for an image.
         """
         group: list[Placed] = []
         try:
@@ -203,7 +220,7 @@ class Engine:
                     yield self.prepare(group)
                     group = []
         except InputError:
-            if group:  # what was read before the bad image is answered before its error
+            if group:  # the results of the images before it come first
                 yield self.prepare(group)
             raise
         if group:
@@ -214,32 +231,32 @@ class Engine:
         return check_size(imgsz, self.spec)
 
     def place(self, frame: Frame, size: Size) -> Placed:
-        """Settle where a frame goes in the tensor for `size`: the first of the steps that a call takes.
+        """Compute the geometry of a frame in the tensor for `size`: the first of four steps of a call.
 
-        `place`, `prepare`, `infer` and `result` are for those who schedule the steps themselves, as the
-        server does.
+        `place`, `prepare`, `infer` and `result` are for callers who schedule these steps themselves, such
+        as the server.
         """
         return frame, place(Size.of(frame.image), size, self.spec)
 
     def prepare(self, placed: list[Placed]) -> Batch:
-        """Write frames of one tensor shape into one tensor, at most `spec.batch` of them if it is fixed."""
+        """Write frames of one tensor shape into one tensor: at most `spec.batch`, if that is fixed."""
         started = perf_counter()
         shape = (self.spec.batch or len(placed), self.spec.channels, *placed[0][1].tensor)
-        tensor = self._borrow(shape)
+        tensor = self._pool.take(shape)
         tensor.write([(frame.image, geometry) for frame, geometry in placed], self.spec)
         return Batch(placed, tensor, _ms_since(started))
 
     def infer(self, ready: Batch) -> Outputs:
-        """Run a batch. Its tensor is used again for others: a batch runs once."""
+        """Run a batch, once: its tensor goes back to the pool."""
         started = perf_counter()
         try:
             outputs = self.session.run(ready.tensor.array)
         finally:
-            self._give_back(ready.tensor)
+            self._pool.give_back(ready.tensor)
         return Outputs(ready, outputs, _ms_since(started))
 
     def result(self, outputs: Outputs, row: int, options: Options) -> Results:
-        """Decode the image in one row of a batch."""
+        """Decode the outputs of the frame in one row of a batch."""
         started = perf_counter()
         count = len(outputs.batch.placed)
         frame, geometry = outputs.batch.placed[row]
@@ -254,25 +271,13 @@ class Engine:
         return Results(frame, self.names, self.task, found, speed, geometry.tensor)
 
     def _finish(self, ready: Batch, options: Options) -> Iterator[Results]:
-        """Run a batch and decode each image."""
+        """Run a batch and decode its frames."""
         outputs = self.infer(ready)
         for row in range(len(ready.placed)):
             yield self.result(outputs, row, options)
 
-    def _borrow(self, shape: tuple[int, ...]) -> InputTensor:
-        try:
-            return self._free[shape].pop()
-        except (KeyError, IndexError):
-            return InputTensor(shape, self.spec.dtype)
-
-    def _give_back(self, tensor: InputTensor) -> None:
-        shape = tensor.array.shape
-        if len(self._free) >= 8 and shape not in self._free:
-            self._free.clear()  # a few shapes recur; keeping all would grow with every new one
-        self._free.setdefault(shape, []).append(tensor)
-
     def _batch(self, wanted: int | None, source: Source) -> int:
-        """Frames a run: as asked, else one where waiting for more would delay a live stream."""
+        """Frames for each run: as asked, else 1 for a source whose frames are waited for one by one."""
         if wanted is not None and (not is_whole(wanted) or wanted < 1):
             raise InputError(f"batch={wanted!r}: expected a whole number from 1")
         fixed = self.spec.batch
@@ -288,42 +293,21 @@ class Engine:
         iou: float = 0.45,
         max_det: int = 300,
         classes: int | Sequence[int] | None = None,
-        agnostic: bool = False,
+        agnostic_nms: bool = False,
     ) -> Options:
-        """Check what a call asks for, once.
+        """Check the thresholds and filters of a call, for those who run its steps themselves.
 
         Raises:
             InputError: an argument is out of range.
         """
-        for name, value in (("conf", conf), ("iou", iou)):
-            if not isinstance(value, (int, float, np.integer, np.floating)) or not 0 <= value <= 1:
-                raise InputError(f"{name}={value!r}: expected a number from 0 to 1")
-        if not is_whole(max_det) or max_det < 1:
-            raise InputError(f"max_det={max_det!r}: expected a whole number from 1")
-        if self.spec.layout.kind == "nms" and conf < BAKED_CONF:
-            raise InputError(
-                f"conf={conf}: this model was exported with nms=True, which bakes a confidence "
-                f"of {BAKED_CONF} into the graph; ask for that or more, or export without nms"
-            )
-        return Options(float(conf), float(iou), int(max_det), self._class_ids(classes), bool(agnostic))
-
-    def _class_ids(self, classes: int | Sequence[int] | None) -> tuple[int, ...] | None:
-        if classes is None:
-            return None
-        several = isinstance(classes, Iterable) and not isinstance(classes, str)
-        wanted: list[Any] = list(classes) if several else [classes]  # type: ignore[arg-type]
-        unknown = [c for c in wanted if not is_whole(c) or int(c) not in self.names]
-        if unknown:
-            raise InputError(f"classes={unknown}: this model has the ids 0 to {len(self.names) - 1}")
-        return tuple(int(c) for c in wanted)
+        return check_options(self.spec, conf, iou, max_det, classes, agnostic_nms)
 
 
 def default_batch(session: Session) -> int:
-    """Images a run for a free batch: 8 on GPUs, else 1.
+    """Images for each run of a model with a free batch: 8 on GPUs, else 1.
 
-    A GPU waits for work and gains from more. On a CPU a run keeps every core busy already: yolov8n took
-    42 ms an image one by one and 40 ms in batches of four or eight, while peak memory went from 142 to
-    360 MB.
+    One image does not keep a GPU busy. It does keep all cores of a CPU busy: yolov8n took 42 ms for each
+    image one by one and 40 ms in batches of four or eight, while peak memory went from 142 to 360 MB.
     """
     return 8 if session.device.is_gpu else 1
 

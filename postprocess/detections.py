@@ -23,14 +23,14 @@ class Options:
         iou: overlap threshold of NMS, 0 to 1 (probIoU for rotated boxes).
         max_det: most objects an image yields.
         classes: class ids to keep, or None for all; applied before NMS.
-        agnostic: let boxes of different classes suppress each other.
+        agnostic_nms: let boxes of different classes suppress each other.
     """
 
     conf: float = 0.25
     iou: float = 0.45
     max_det: int = 300
     classes: tuple[int, ...] | None = None
-    agnostic: bool = False
+    agnostic_nms: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)

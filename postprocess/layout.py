@@ -25,14 +25,14 @@ class Head:
             coded differently.
         limit: end-to-end heads keep this many anchors, and then this many rows, without NMS; None for
             heads that need NMS.
-        agnostic: of an end-to-end head's anchor, only the best class is kept.
+        agnostic_nms: end-to-end heads keep only the best class of each anchor.
     """
 
     strides: tuple[int, ...]
     reg_max: int = 16
     kind: HeadKind = "v8"
     limit: int | None = None
-    agnostic: bool = False
+    agnostic_nms: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,7 @@ def candidates(outputs: Sequence[Float], layout: Layout, conf: float) -> Candida
     with np.errstate(invalid="ignore", over="ignore"):
         found = _decoded(outputs, layout, passing)
     chosen = np.concatenate(columns, axis=1)
-    if head.limit is None or head.agnostic:
+    if head.limit is None or head.agnostic_nms:
         classes = chosen.argmax(axis=0)
         rows = np.arange(len(classes))
     else:  # an anchor may pass with several classes

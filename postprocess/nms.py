@@ -25,7 +25,7 @@ _PAIRS = 1 << 17  # pairs of rotated boxes compared at once: 0.5 MB a temporary
 def nms(boxes: Float, scores: Float, classes: Int, options: Options) -> Index:
     """Suppress (N, 4) x1, y1, x2, y2 or (N, 5) cx, cy, w, h, angle boxes.
 
-    Boxes of different classes ignore each other unless `options.agnostic`. Ties in score keep the order
+    Boxes of different classes ignore each other unless `options.agnostic_nms`. Ties in score keep the order
     of the input.
 
     Returns:
@@ -33,7 +33,7 @@ def nms(boxes: Float, scores: Float, classes: Int, options: Options) -> Index:
     """
     order = np.argsort(-scores, kind="stable")[:MAX_CANDIDATES]
     boxes = boxes[order]
-    groups = None if options.agnostic else classes[order]
+    groups = None if options.agnostic_nms else classes[order]
     suppress = _fast if boxes.shape[1] == 5 else _greedy
     return order[suppress(boxes, groups, options.iou, options.max_det)]
 

@@ -12,7 +12,7 @@ from functools import partial
 from time import perf_counter
 
 from ..engine.images.decoding import image_from_bytes
-from ..engine.images.sources import Frame
+from ..engine.images.frames import Frame
 from ..engine.pipeline import Outputs, Placed
 from .batching import Batcher, BatchItem
 from .cpu_budget import CoreBudget, intra_op_threads

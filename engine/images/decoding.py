@@ -35,7 +35,7 @@ Image = NDArray[np.uint8]
 
 IMAGE_SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".dib", ".tif", ".tiff"),
-    *(".avif", ".jp2", ".pbm", ".pgm", ".ppm", ".pnm"),
+    *(".mpo", ".avif", ".jp2", ".pbm", ".pgm", ".ppm", ".pnm"),
 )
 IMAGE_FORMATS = "JPEG, PNG, WebP, BMP, TIFF, AVIF, JPEG 2000 or PNM"
 

@@ -1,4 +1,4 @@
-"""From an image to the model's input tensor."""
+"""From an image to the model's input tensor: letterbox or centre crop, colour order, range."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from ...postprocess.types import Size
 from ..errors import InputError, is_whole
 from ..model.metadata import MAX_SIDE
 from ..model.spec import ModelSpec
+from .decoding import Image
 from .resampling import resample
-
-Image = NDArray[np.uint8]
 
 _GREY = 114  # of the padding, 0 to 255
 
 
 def check_size(imgsz: int | tuple[int, int] | None, spec: ModelSpec) -> Size:
-    """The (height, width) to run a model at: the largest tensor, for models with free axes.
+    """The size to run a model at; for models with free axes, the largest that a tensor may have.
 
     Args:
         imgsz: one number for both sides, (height, width), or None for the model's own. Rounded up to
-            the stride where the model leaves it free.
+            a multiple of the stride where the model leaves it free.
+        spec: of the model.
 
     Raises:
-        InputError: not a size, or not the one that a static export has.
+        InputError: `imgsz` is no size, or not the one of a static export.
     """
     if imgsz is None:
         return spec.imgsz
@@ -46,9 +46,10 @@ def check_size(imgsz: int | tuple[int, int] | None, spec: ModelSpec) -> Size:
 
 
 def place(original: Size, size: Size, spec: ModelSpec) -> Geometry:
-    """Where an image of (height, width) `original` goes in a tensor for `size`.
+    """The geometry of an image of size `original` in a tensor for `size`.
 
-    Static exports get the whole size; dynamic ones only as much as the image needs.
+    Tensors of static exports have the whole size; those of dynamic exports only as much as the image needs,
+    rounded up to the stride.
     """
     if spec.task == "classify":
         return Geometry.centre_crop(original, size)
@@ -58,30 +59,69 @@ def place(original: Size, size: Size, spec: ModelSpec) -> Geometry:
 
 
 class InputTensor:
-    """An input tensor that is used again and again: fresh ones cost page faults, 1 ms for 5 MB.
+    """An input tensor that is used for many batches: a new one costs page faults, 1 ms for 5 MB.
 
     Attributes:
         array: (batch, channels, height, width) float32, float16 or uint8.
     """
 
     def __init__(self, shape: tuple[int, ...], dtype: str) -> None:
-        """Allocate for a shape."""
+        """Allocate.
+
+        Args:
+            shape: (batch, channels, height, width).
+            dtype: `float32`, `float16` or `uint8`.
+        """
         self.array = np.zeros(shape, dtype)
         self._grey = _GREY if dtype == "uint8" else np.float32(_GREY) / np.float32(255)
         self._padded: list[Geometry | None] = [None] * shape[0]
 
     def write(self, images: list[tuple[Image, Geometry]], spec: ModelSpec) -> None:
-        """Fill the first rows with images; what a longer batch left in the others is of no account."""
+        """Fill the first rows with images; the others keep what an earlier batch wrote there.
+
+        Args:
+            images: (h, w, channels) uint8, BGR when there are three, each with its geometry from `place`.
+            spec: of the model.
+        """
         for row, (image, geometry) in enumerate(images):
-            # A video's frames have the same padding: painting it anew is a quarter of all writing.
+            # The frames of a video have the same padding: writing it again is a quarter of all writing.
             if self._padded[row] != geometry:
                 self.array[row] = self._grey
                 self._padded[row] = geometry
             fill(image, geometry, spec, self.array[row])
 
 
+class TensorPool:
+    """Input tensors that wait for their next batch, by shape; threads may share it.
+
+    Args:
+        dtype: of the tensors: `float32`, `float16` or `uint8`.
+    """
+
+    _MAX_SHAPES = 8  # a few shapes recur; keeping all would grow with every new one
+
+    def __init__(self, dtype: str) -> None:
+        self._dtype = dtype
+        # Lists are taken from and added to by single operations, which are atomic.
+        self._free: dict[tuple[int, ...], list[InputTensor]] = {}
+
+    def take(self, shape: tuple[int, ...]) -> InputTensor:
+        """A tensor (batch, channels, height, width) that nobody else uses."""
+        try:
+            return self._free[shape].pop()
+        except (KeyError, IndexError):
+            return InputTensor(shape, self._dtype)
+
+    def give_back(self, tensor: InputTensor) -> None:
+        """Allow the next `take` of this shape to use a tensor again."""
+        shape = tensor.array.shape
+        if len(self._free) >= self._MAX_SHAPES and shape not in self._free:
+            self._free.clear()
+        self._free.setdefault(shape, []).append(tensor)
+
+
 def fill(image: Image, geometry: Geometry, spec: ModelSpec, out: NDArray[Any]) -> None:
-    """Write an image into `out`, its place in the input tensor, and leave the padding as it is.
+    """Write an image into its row of the input tensor; the padding is not touched.
 
     Args:
         image: (h, w, channels) uint8, BGR when there are three.
@@ -107,7 +147,7 @@ def fill(image: Image, geometry: Geometry, spec: ModelSpec, out: NDArray[Any]) -
 
 
 def _write(values: NDArray[Any], out: NDArray[Any]) -> None:
-    """Write bytes as `out` wants them."""
+    """Write values of 0 to 255 in the range of the dtype of `out`."""
     if out.dtype == np.uint8:
         out[...] = values
     else:

@@ -31,7 +31,7 @@ def entry(head: Head | None, precision: str) -> str:
             "reg_max": head.reg_max,
             "head": head.kind,
             "limit": head.limit,
-            "agnostic": head.agnostic,
+            "agnostic": head.agnostic_nms,
         }
     return str(value)
 
@@ -70,9 +70,9 @@ def read_head(metadata: Mapping[str, str]) -> Head | None:
             "reg_max": int() as reg_max,
             "head": "v8" | "26" as kind,
             "limit": None | int() as limit,
-            "agnostic": bool() as agnostic,
+            "agnostic": bool() as agnostic_nms,
         } if strides and _all_between(1, 1024, [*strides, reg_max]) and (limit is None or limit > 0):
-            return Head(tuple(strides), reg_max, kind, limit, agnostic)
+            return Head(tuple(strides), reg_max, kind, limit, agnostic_nms)
     raise ModelError(f"the metadata entry {KEY!r} describes no head that yolean knows: {str(value)[:120]!r}")
 
 

@@ -1,7 +1,8 @@
-"""Results -> an annotated image, with OpenCV alone.
+"""Draws results onto an image, with OpenCV alone.
 
-Every length (lines, text, joints) follows from one unit, derived from the image's smaller side, so that a
-thumbnail and a 12-megapixel photograph look alike. The lowest score is drawn first: the best lies on top.
+Every length (lines, text, joints) follows from one unit, derived from the shorter side of the image, so that
+a thumbnail and a 12-megapixel photograph look alike. Objects are drawn in ascending order of score: the best
+lies on top.
 """
 
 from __future__ import annotations
@@ -9,21 +10,19 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from .results import Results
-    from .views import Keypoints, Probs
+from ..images.decoding import Image
+from .views import OBB, Boxes, Keypoints, Masks, Probs
 
-Image = NDArray[np.uint8]
 Colour = tuple[int, int, int]
 
-# RGB, by farthest-point search in OKLab among colours neither dark, pale nor neon, each as far as possible
-# from those before it: the fewer classes an image has, the further apart they look.
+# RGB, by farthest-point search in OKLab among colours that are neither dark, pale nor neon: each is as far as
+# possible from those before it, so that the first classes differ most.
 _PALETTE = (
     0x248CF8, 0xACE81C, 0xE83C00, 0xFCB0F8, 0x089C74, 0x2CECF4, 0xAC5CBC, 0xFCC468, 0xA87800, 0xA0A4FC,
     0x00B4D4, 0x24DC90, 0xB0B014, 0xF454AC, 0xF88400, 0x34B000, 0xFC8C98, 0xE478FC, 0x8064F8, 0xC05C74,
@@ -34,10 +33,10 @@ _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _MASK_OPACITY = 0.42
 _PANEL_OPACITY = 0.68
 _VISIBLE = 0.5
-_SHIFT = 4  # OpenCV draws at fixed-point coordinates: four binary digits are a sixteenth of a pixel
-_FAR = 1 << 20  # points further out than any image are pulled in to here, or they would overflow an int32
+_SHIFT = 4  # fractional bits of OpenCV's fixed-point coordinates: a sixteenth of a pixel
+_FAR = 1 << 20  # coordinates are clipped to this, beyond any image: they would overflow an int32
 
-# COCO's seventeen points by body part: palette index (cold left, warm right), points, limbs.
+# COCO's seventeen keypoints by body part: palette index (cold left, warm right), keypoints, limbs.
 _BODY: tuple[tuple[int, tuple[int, ...], tuple[tuple[int, int], ...]], ...] = (
     (1, (), ((5, 6), (5, 11), (6, 12), (11, 12))),
     (3, (0, 1, 2, 3, 4), ((0, 1), (0, 2), (1, 2), (1, 3), (2, 4), (3, 5), (4, 6))),
@@ -48,9 +47,28 @@ _BODY: tuple[tuple[int, tuple[int, ...], tuple[tuple[int, int], ...]], ...] = (
 )
 
 
+class Annotatable(Protocol):
+    """The parts of `Results` that are drawn."""
+
+    @property
+    def orig_img(self) -> Image: ...
+    @property
+    def names(self) -> Mapping[int, str]: ...
+    @property
+    def boxes(self) -> Boxes | None: ...
+    @property
+    def obb(self) -> OBB | None: ...
+    @property
+    def masks(self) -> Masks | None: ...
+    @property
+    def keypoints(self) -> Keypoints | None: ...
+    @property
+    def probs(self) -> Probs | None: ...
+
+
 def annotate(
-    results: Results,
-    image: NDArray[np.uint8] | None = None,
+    results: Annotatable,
+    image: Image | None = None,
     *,
     boxes: bool = True,
     labels: bool = True,
@@ -59,14 +77,22 @@ def annotate(
     keypoints: bool = True,
     probs: bool = True,
     line_width: int | None = None,
-) -> NDArray[np.uint8]:
-    """Draw `results` on a copy of `image` and return it: (H, W, 3) uint8, BGR.
+) -> Image:
+    """Draw results onto a copy of an image.
 
-    `image` is (H, W), (H, W, 1) or (H, W, 3) uint8 and defaults to `results.orig_img`; it is never modified,
-    and a grey one comes back as BGR. `boxes`, `masks`, `keypoints` and `probs` choose what is drawn. `labels`
-    adds name tags to boxes and masks, `conf` the score to each name. `line_width` in pixels replaces the one
-    derived from the image's size; text and joints follow it. Tags never cover each other: in a crowd those
-    of the lowest scores that find no free place are left out; their boxes still tell the class by colour.
+    Labels never cover each other: where there is no free place for one, that of the lower score is left out;
+    the colour of its box still tells the class.
+
+    Args:
+        results: of one image.
+        image: (H, W), (H, W, 1) or (H, W, 3) uint8, BGR; default: `results.orig_img`.
+        boxes, masks, keypoints, probs: whether to draw them.
+        labels: whether to write the class name at each box or mask.
+        conf: whether to add the score to each name.
+        line_width: in pixels; default: from the size of the image. Text and joints follow it.
+
+    Returns:
+        (H, W, 3) uint8, BGR, also for a grey image.
     """
     canvas = _bgr_copy(results.orig_img if image is None else image)
     found: Any = results.boxes if results.obb is None else results.obb
@@ -85,24 +111,24 @@ def annotate(
         texts = [_name(results.names, int(c)) for c in found.cls]
         if conf:
             texts = [f"{text} {score:.2f}" for text, score in zip(texts, found.conf, strict=True)]
-        _draw_tags(canvas, corners, texts, colours, style)
+        _draw_labels(canvas, corners, texts, colours, style)
     if probs and results.probs is not None:
         _draw_panel(canvas, results.probs, results.names, style, conf)
     return canvas
 
 
 def colour(class_id: int) -> tuple[int, int, int]:
-    """Return the BGR colour of a class, 0..255 each; it repeats after twenty classes."""
+    """The BGR colour of a class, 0 to 255 each; colours repeat after twenty classes."""
     rgb = _PALETTE[class_id % len(_PALETTE)]
     return rgb & 255, rgb >> 8 & 255, rgb >> 16
 
 
 class _Style:
-    """One image's lengths in pixels, from its smaller side; `scale` and `weight` are OpenCV's for text."""
+    """Lengths in pixels for one image, from its shorter side; `scale` and `weight` are OpenCV's for text."""
 
     def __init__(self, canvas: Image, count: int, line_width: int | None) -> None:
-        crowd = min(1.0, max(0.5, (24 / max(count, 1)) ** 0.5))  # many objects: thinner lines, smaller text
-        self.unit = max(1.0, min(canvas.shape[:2]) / 320 * crowd if line_width is None else line_width)
+        density = min(1.0, max(0.5, (24 / max(count, 1)) ** 0.5))  # many objects: thinner lines, smaller text
+        self.unit = max(1.0, min(canvas.shape[:2]) / 320 * density if line_width is None else line_width)
         self.line = round(self.unit)
         self.scale = max(0.4, 0.22 * self.unit)
         self.weight = max(1, round(1.7 * self.scale))
@@ -114,7 +140,7 @@ class _Style:
         return int(cv2.getTextSize(text, _FONT, self.scale, self.weight)[0][0])
 
     def fit(self, text: str, width: int) -> str:
-        """Shorten `text` to `width`; to nothing when not even one letter fits."""
+        """Shorten a text to a width in pixels; to "" when not even one letter fits."""
         if self.width(text) <= width:
             return text
         cuts = (f"{text[:n]}.." for n in range(len(text) - 1, 0, -1))
@@ -132,13 +158,13 @@ def _bgr_copy(image: Image) -> Image:
 
 
 def _fixed(points: NDArray[Any]) -> NDArray[np.int32]:
-    """Points in pixels -> OpenCV's fixed-point integers."""
+    """Points in pixels to OpenCV's fixed-point integers."""
     fixed: NDArray[np.int32] = np.rint(np.clip(points, -_FAR, _FAR) * (1 << _SHIFT)).astype(np.int32)
     return fixed
 
 
 def _ink_on(background: Colour) -> Colour:
-    """Dark or white, whichever reads better: by relative luminance as in WCAG, with gamma taken as 2."""
+    """Dark or white, whichever has more contrast: by relative luminance (WCAG 2), with a gamma of 2."""
     blue, green, red = (channel * channel / 65025 for channel in background)
     return _INK if 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.27 else _PAPER
 
@@ -146,7 +172,7 @@ def _ink_on(background: Colour) -> Colour:
 def _draw_masks(
     canvas: Image, parts: list[list[NDArray[np.float32]]], colours: list[Colour], style: _Style
 ) -> None:
-    """Fill all masks on one layer, blend that once, then draw the outlines of their parts."""
+    """Fill all masks on one layer, blend it once, then draw the contours of their parts."""
     pairs = zip(parts, colours, strict=True)
     shapes = [([_fixed(part) for part in pieces], tint) for pieces, tint in pairs if pieces]
     layer, width = canvas.copy(), max(1, round(style.unit * 0.8))
@@ -158,15 +184,15 @@ def _draw_masks(
 
 
 def _draw_boxes(canvas: Image, corners: NDArray[Any], colours: list[Colour], style: _Style) -> None:
-    """Draw (N, 4) upright or (N, 4, 2) rotated boxes."""
+    """Draw boxes, (N, 4) x1, y1, x2, y2 or (N, 4, 2) corners."""
     for box, tint in zip(corners[::-1], colours[::-1], strict=True):
         if box.ndim == 2:
             short = min(np.hypot(*(box[1] - box[0])), np.hypot(*(box[2] - box[1])))
-            line = max(1, min(style.line, round(float(short) / 8)))  # or it would hide small things
+            line = max(1, min(style.line, round(float(short) / 8)))  # a thick line would hide a small object
             cv2.polylines(canvas, [_fixed(box)], True, tint, line, cv2.LINE_AA, _SHIFT)
             continue
-        # Four bars on whole pixels, inside the image: anti-aliasing would only blur an upright line, and a
-        # line centred on the border would lose half its width.
+        # Four bars on whole pixels, inside the image: anti-aliasing would blur them, and a line centred
+        # on the border would lose half its width.
         x0, y0, x1, y1 = _frame(canvas, box, style)
         dx, dy = min(style.line, x1 - x0), min(style.line, y1 - y0)
         canvas[y0 : y0 + dy, x0:x1] = canvas[y1 - dy : y1, x0:x1] = tint
@@ -174,7 +200,7 @@ def _draw_boxes(canvas: Image, corners: NDArray[Any], colours: list[Colour], sty
 
 
 def _frame(canvas: Image, box: NDArray[Any], style: _Style) -> tuple[int, int, int, int]:
-    """Outer edge of a box's line, kept inside the image: left, top, right, bottom (both exclusive)."""
+    """Outer edge of the line of a box, inside the image: left, top, right, bottom (both exclusive)."""
     corners, half = box.reshape(-1, 2), style.line / 2
     size = np.array([canvas.shape[1], canvas.shape[0]])
     x0, y0 = np.clip(np.rint(corners.min(axis=0) - half), 0, size).astype(int).tolist()
@@ -182,10 +208,10 @@ def _frame(canvas: Image, box: NDArray[Any], style: _Style) -> tuple[int, int, i
     return x0, y0, x1, y1
 
 
-def _draw_tags(
+def _draw_labels(
     canvas: Image, corners: NDArray[Any], texts: list[str], colours: list[Colour], style: _Style
 ) -> None:
-    """Write each text on a filled tag at its box, best score first, where no other tag is."""
+    """Write each text on a filled rectangle at its box, best score first, where no other one is."""
     height, width = canvas.shape[:2]
     taken = np.zeros((height, width), np.bool_)
     for box, full, tint in zip(corners, texts, colours, strict=True):
@@ -201,22 +227,22 @@ def _draw_tags(
                   (x1, y0), (x0 - w, y0), (x1 - w, y0), (x0, y1 - h), (left, y0 + h))  # fmt: skip
         for left, top in places:
             x, y = min(max(left, 0), width - w), min(max(top, 0), height - h)
-            spot = taken[y : y + h, x : x + w]
-            if not spot.any():
-                spot[:] = True
+            area = taken[y : y + h, x : x + w]
+            if not area.any():
+                area[:] = True
                 canvas[y : y + h, x : x + w] = tint
                 style.write(canvas, text, x + style.pad, y + style.pad // 2, _ink_on(tint))
                 break
 
 
 def _draw_keypoints(canvas: Image, keypoints: Keypoints, style: _Style) -> None:
-    """Draw points, and limbs where they are COCO's seventeen: no other skeleton is known."""
+    """Draw keypoints, and limbs for COCO's seventeen: the skeleton of others is unknown."""
     points = _fixed(keypoints.xy)
     seen = np.full(points.shape[:2], True) if keypoints.conf is None else keypoints.conf >= _VISIBLE
     body = _BODY if points.shape[1] == 17 else tuple((i, (i,), ()) for i in range(points.shape[1]))
     for xy, visible in zip(points[::-1].tolist(), seen[::-1], strict=True):
         shown = [point for point, ok in zip(xy, visible, strict=True) if ok]
-        # Far people get finer lines than near ones, or they would vanish below their own joints.
+        # Small persons get finer lines than large ones, or they would disappear below their own joints.
         extent = np.ptp(shown, axis=0).max() / (40 << _SHIFT) if len(shown) > 1 else 2 * style.unit
         limb, radius = max(1, round(min(style.unit, extent))), max(1.2, min(style.unit * 1.6, extent * 1.1))
         for index, _, limbs in body:
@@ -225,13 +251,13 @@ def _draw_keypoints(canvas: Image, keypoints: Keypoints, style: _Style) -> None:
                     cv2.line(canvas, xy[a], xy[b], colour(index), limb, cv2.LINE_AA, _SHIFT)
         for index, members, _ in body:
             for i in filter(visible.__getitem__, members):
-                # The dark rim keeps a dot legible on its own limb and on a bright background.
+                # A dark rim makes a dot visible on its own limb and on a bright background.
                 for size, ink in ((radius * 1.3 + 0.4, _INK), (radius, colour(index))):
                     cv2.circle(canvas, xy[i], round(size * (1 << _SHIFT)), ink, -1, cv2.LINE_AA, _SHIFT)
 
 
 def _draw_panel(canvas: Image, probs: Probs, names: Mapping[int, str], style: _Style, conf: bool) -> None:
-    """List the best five classes with their bars on a translucent panel in the top left corner."""
+    """List the five most probable classes with bars on a translucent panel in the top left corner."""
     height, width = canvas.shape[:2]
     pad, bar = 2 * style.pad, max(2, style.height // 5)
     drop = style.height + style.pad // 2  # from a row's top to its bar
@@ -259,7 +285,7 @@ def _draw_panel(canvas: Image, probs: Probs, names: Mapping[int, str], style: _S
 
 @lru_cache(maxsize=4096)
 def _writable(character: str) -> bool:
-    """Whether OpenCV has a glyph: version 4 knows ASCII only, 5 most scripts; both write "?" for the rest."""
+    """Whether OpenCV has a glyph: version 4 has ASCII only, 5 most scripts; both draw "?" for the rest."""
     if character.isascii() or not hasattr(cv2, "FontFace"):
         return character.isascii() and character.isprintable()
     drawn, unknown = np.zeros((2, 32, 64), np.uint8)
@@ -269,7 +295,7 @@ def _writable(character: str) -> bool:
 
 
 def _name(names: Mapping[int, str], class_id: int) -> str:
-    """The class's name in characters that can be drawn: as it is, else without accents, else `class N`."""
+    """The name of a class in characters that can be drawn: as it is, or without accents, or `class N`."""
     name = " ".join(names.get(class_id, "").split())
     if not all(map(_writable, name)):
         letters = sum(map(str.isalnum, name))

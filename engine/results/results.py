@@ -1,4 +1,4 @@
-"""What users hold: `Results` of one image, with the names that Ultralytics' users know, in numpy."""
+"""`Results` of one image, in numpy, with the attribute names of Ultralytics."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from ...postprocess.detections import Detections
 from ...postprocess.layout import Task
 from ...postprocess.types import Float, Size
 from ..errors import InputError
-from ..images.decoding import quiet_opencv
-from ..images.sources import Frame
+from ..images.decoding import Image, quiet_opencv
+from ..images.frames import Frame
+from .drawing import annotate
 from .views import OBB, Arrays, Boxes, Keypoints, Masks, Probs, sides
 
 
 class Results(Arrays):
-    """What a model found in one image.
+    """The objects, or the class probabilities, of one image.
 
-    The view that belongs to the task is set, the others are None: `boxes` for detect, segment and pose,
-    with `masks` or `keypoints` beside it; `obb`; `probs`.
+    The views of the task are set, the others are None: `boxes` for detect, segment and pose, with `masks`
+    or `keypoints` beside it; `obb`; `probs`.
 
     Attributes:
-        orig_img: (height, width, 3) uint8 BGR, upright.
-        orig_shape: (height, width).
-        path: the file, or the name that an array was given.
+        orig_img: (height, width, channels) uint8, upright; BGR for 3 channels.
+        orig_shape: (height, width) of that image.
+        path: of the file, or the name that was given to an array: see `Frame.path`.
         names: class names by id.
         task: `detect`, `segment`, `pose`, `obb` or `classify`.
         speed: milliseconds of `decode`, `preprocess`, `inference` and `postprocess` for this image.
-        tensor_shape: (height, width) that the model saw.
-        frame: number within its video or stream, from 0; 0 for an image.
+        tensor_shape: (height, width) of the input tensor.
+        frame: number of the frame in its video or stream, from 0; 0 for an image.
         fps: frames a second of its video or stream, None for an image.
     """
 
@@ -66,7 +66,7 @@ class Results(Arrays):
         return f"<Results {self.task} {self.path}: {self.verbose()}>"
 
     def verbose(self) -> str:
-        """What was found, in one line: "4 persons, 1 bus", or the classes of a classification."""
+        """One line such as "4 persons, 1 bus", or the five best classes with their probabilities."""
         if self.probs is not None:
             pairs = zip(self.probs.top5, self.probs.top5conf, strict=True)
             return ", ".join(f"{self.class_name(i)} {conf:.2f}" for i, conf in pairs)
@@ -80,13 +80,13 @@ class Results(Arrays):
         """The objects as plain Python values, ready for JSON.
 
         Args:
-            normalize: coordinates from 0 to 1 instead of pixels.
+            normalize: coordinates divided by width and height, 0 to 1, instead of pixels.
             decimals: all numbers are rounded to so many.
 
         Returns:
-            a dict an object: `name`, `class`, `confidence`, then `box` {x1, y1, x2, y2} (to x4, y4 for
-            OBB), and `segments` {x, y} or `keypoints` {x, y, visible} by task. A classification gives
-            its five best classes.
+            a dict for each object: `name`, `class`, `confidence`, then `box` {x1, y1, x2, y2} (to x4, y4
+            for OBB), and `segments` {x, y} or `keypoints` {x, y, visible} by task. For a classification,
+            the five most probable classes.
         """
         if self.probs is not None:
             pairs = zip(self.probs.top5, self.probs.top5conf, strict=True)
@@ -114,19 +114,17 @@ class Results(Arrays):
         """`summary` as JSON text."""
         return json.dumps(self.summary(normalize, decimals), ensure_ascii=False, allow_nan=False)
 
-    def plot(self, **options: Any) -> NDArray[np.uint8]:
-        """The image with what was found drawn onto it, (height, width, 3) uint8 BGR; see `draw.annotate`."""
-        from .drawing import annotate
-
+    def plot(self, **options: Any) -> Image:
+        """The annotated image, (height, width, 3) uint8 BGR; `options` are those of `drawing.annotate`."""
         return annotate(self, **options)
 
     def save(self, filename: str | Path | None = None, **options: Any) -> str:
         """Write the annotated image and return the file's name.
 
         Args:
-            filename: its suffix decides the format; default: `results_`, the image's own name, and the
-                number of a video's frame.
-            options: those of `plot`.
+            filename: its suffix decides the format; default: `results_`, the name of the image, and for
+                videos the number of the frame.
+            options: those of `drawing.annotate`.
 
         Raises:
             InputError: the folder does not exist or cannot be written, or the format is unknown.
@@ -144,7 +142,7 @@ class Results(Arrays):
         return self.obb if self.boxes is None else self.boxes
 
     def class_name(self, class_id: int) -> str:
-        """A class' name; end-to-end models can give ids beyond the names that a caller gave."""
+        """The name of a class, or `class N`: end-to-end models can give ids beyond the names of a caller."""
         return self.names.get(class_id, f"class {class_id}")
 
     def _item(self, class_id: Any, confidence: Any, decimals: int) -> dict[str, Any]:
@@ -162,7 +160,7 @@ def _counted(number: int, noun: str) -> str:
     return f"{number} {noun}{'es' if noun.endswith(('s', 'x', 'z', 'ch', 'sh')) else 's'}"
 
 
-def write_image(target: Path, image: NDArray[np.uint8]) -> None:
+def write_image(target: Path, image: Image) -> None:
     """Write an image in the format of its suffix.
 
     Raises:
@@ -170,7 +168,7 @@ def write_image(target: Path, image: NDArray[np.uint8]) -> None:
     """
     if not target.suffix or not cv2.haveImageWriter(target.name):
         raise InputError(f"cannot write {target}: expected an image's suffix such as .jpg or .png")
-    # Not cv2.imwrite: it fails on non-ASCII names on Windows, and never tells why.
+    # Not cv2.imwrite: it fails on non-ASCII names on Windows, and gives no reason.
     try:
         with quiet_opencv:
             written, data = cv2.imencode(target.suffix, image)

@@ -11,23 +11,23 @@ from numpy.typing import NDArray
 
 from ...postprocess.boxes import xywhr_to_corners, xyxy_to_xywh
 from ...postprocess.masks import InstanceMasks
-from ...postprocess.types import Float, Int, Size
+from ...postprocess.types import Float, Int, Mask, Size
 
 
 class Arrays:
-    """What holds numpy arrays only, and answers what torch's users ask of tensors."""
+    """Methods of torch tensors that code written for Ultralytics calls; everything here is numpy already."""
 
     def cpu(self) -> Self:
-        """The same object: kept so that code written for torch tensors goes on working."""
+        """The same object: there is no other device."""
         return self
 
     def numpy(self) -> Self:
-        """The same object: everything here is numpy already."""
+        """The same object."""
         return self
 
 
 class _View(Arrays):
-    """Common to the views: they hold N objects of one image and can be indexed like an array."""
+    """Base of the views of N objects of one image, which can be indexed like an array."""
 
     orig_shape: Size
 
@@ -45,7 +45,7 @@ class _View(Arrays):
 
 
 def _rows(array: NDArray[Any], index: Any) -> NDArray[Any]:
-    """Index the first axis and keep it, also for a single integer."""
+    """Index the first axis, and keep it for a single integer."""
     if isinstance(index, (int, np.integer)):
         if not -len(array) <= index < len(array):
             raise IndexError(f"index {index} is out of range for {len(array)} objects")
@@ -72,7 +72,7 @@ class _Scored(_View):
 
     @property
     def data(self) -> Float:
-        """(N, 6) or (N, 7) float32: the boxes as they are held, conf, cls."""
+        """(N, 6) float32 x1, y1, x2, y2, conf, cls; for OBB (N, 7) cx, cy, w, h, angle, conf, cls."""
         return np.column_stack((self._boxes, self.conf, self.cls)).astype(np.float32)
 
 
@@ -117,9 +117,9 @@ class OBB(_Scored):
 
     @property
     def xywhr(self) -> Float:
-        """(N, 5) centre x, centre y, width, height in pixels, and rotation in radians as the model gives it.
+        """(N, 5) centre x, centre y, width, height in pixels, and angle in radians as the model gives it.
 
-        Rotations lie between -pi/4 and 3pi/4 for most families.
+        Angles are -pi/4 to 3/4 pi for all families but YOLO26, which does not bound them.
         """
         return self._boxes
 
@@ -135,7 +135,7 @@ class OBB(_Scored):
 
     @property
     def xyxy(self) -> Float:
-        """(N, 4) the axis-aligned boxes around the corners."""
+        """(N, 4) x1, y1, x2, y2 of the axis-aligned boxes around the corners."""
         corners = self.xyxyxyxy
         return np.concatenate((corners.min(axis=1), corners.max(axis=1)), axis=1)
 
@@ -169,17 +169,17 @@ class Keypoints(_View):
 
     @property
     def has_visible(self) -> bool:
-        """Whether the model tells each point's visibility."""
+        """Whether the model predicts the visibility of keypoints."""
         return bool(self.data.shape[-1] == 3)
 
     @property
     def conf(self) -> Float | None:
-        """(N, K) visibility, 0 to 1, or None where the model does not tell it."""
+        """(N, K) visibility, 0 to 1, or None where the model does not predict it."""
         return self.data[..., 2] if self.has_visible else None
 
 
 class Masks(_View):
-    """N instance masks; full masks and outlines are made when they are first asked for.
+    """N instance masks; dense masks and outlines are computed at their first use.
 
     Attributes:
         orig_shape: (height, width) of the image.
@@ -199,18 +199,18 @@ class Masks(_View):
         )
 
     @cached_property
-    def data(self) -> NDArray[np.uint8]:
-        """(N, h, w) of 0 and 1 at the size of the model's input, letterbox padding included."""
+    def data(self) -> Mask:
+        """(N, h, w) uint8 of 0 and 1 at the size of the input tensor, letterbox padding included."""
         return self._masks.dense()
 
     @cached_property
     def parts(self) -> list[list[Float]]:
-        """N lists of the outer contours (P, 2) of a mask's parts, in pixels of the image, clipped to it."""
+        """N lists, one for each mask, of the outer contours (P, 2) of its parts in image pixels, clipped."""
         return self._masks.parts()
 
     @cached_property
     def xy(self) -> list[Float]:
-        """N outlines (P, 2) in pixels of the image, clipped to it; the parts of a mask are joined."""
+        """N outlines (P, 2) in image pixels, clipped to the image; the parts of a mask are joined."""
         return self._masks.outlines()
 
     @property

@@ -1,4 +1,4 @@
-"""The ONNX Runtime session: providers, threads, buffers, warm-up. Knows nothing of YOLO."""
+"""The ONNX Runtime session: providers, threads, buffers. It knows nothing of YOLO."""
 
 from __future__ import annotations
 
@@ -12,16 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from numpy.typing import NDArray
-
-from ..errors import DeviceError, InputError, ModelError, is_whole
+from ..errors import DeviceError, InputError, is_whole
+from .binding import Array, Binding
 from .cpu import usable_cores
 from .devices import PROVIDERS, Device, Provider, candidates, import_runtime, provider_options
+from .model_file import check_model, path_or_bytes
 from .ort_errors import mapped
 
 log = logging.getLogger("yolean")
-
-Array = NDArray[Any]
 
 _MAX_THREADS = 1024
 _REDIRECTING = threading.Lock()
@@ -29,7 +27,13 @@ _REDIRECTING = threading.Lock()
 
 @dataclass(frozen=True, slots=True)
 class TensorInfo:
-    """One input or output as the model file declares it; free axes are names or None."""
+    """One input or output as the model file declares it.
+
+    Attributes:
+        name: in the graph.
+        shape: the length of each axis; a name or None where it is free.
+        dtype: in ONNX Runtime's words, such as `tensor(float)`.
+    """
 
     name: str
     shape: tuple[int | str | None, ...]
@@ -43,11 +47,11 @@ class Session:
     waits for it: concurrent runs of one CUDA session corrupt results or crash.
 
     Attributes:
-        device: the device really in use.
-        provider: ONNX Runtime's name of the provider really in use.
-        threads: threads of one run on the CPU.
-        inputs, outputs: what the model file declares.
-        metadata: the model file's own key-value pairs.
+        device: the device in use, which a fallback may have changed.
+        provider: ONNX Runtime's name of the first execution provider in use.
+        threads: intra-op threads of one run on the CPU.
+        inputs, outputs: as the model file declares them.
+        metadata: the key-value pairs of the model file.
     """
 
     def __init__(
@@ -66,7 +70,7 @@ class Session:
             model: an .onnx file, or its bytes.
             device: `auto`, `cpu`, `cuda[:N]`, `tensorrt[:N]`, `openvino[:CPU|GPU|NPU]`, `coreml` or
                 `directml[:N]`. A named device is used or refused; only `auto` may fall back to the CPU.
-            threads: threads of one run; default: the cores this process may use.
+            threads: intra-op threads of one run, 1 to 1024; default: the cores that this process may use.
             precision: `fp32`, `fp16` or `bf16`, where the device offers it. OpenVINO takes bf16 by default
                 on CPUs that have it.
             providers: ONNX Runtime's own provider list, which replaces what `device` implies.
@@ -81,7 +85,7 @@ class Session:
         if threads is not None and not (is_whole(threads) and 1 <= threads <= _MAX_THREADS):
             raise InputError(f"threads={threads!r}: expected a whole number from 1 to {_MAX_THREADS}")
         self.threads = threads or usable_cores()
-        data = _checked_file(model)
+        data = check_model(model)
         if providers is None:
             self._session, self.device = self._open(data, device, precision, cuda_graph)
         elif precision is not None:
@@ -100,7 +104,7 @@ class Session:
         self._bound: dict[tuple[int, ...], Binding] = {}
 
     def run(self, tensor: Array) -> list[Array]:
-        """Run the model on one input; returns its outputs in the file's order.
+        """Run the model on one input, (batch, channels, height, width), and return its outputs in order.
 
         Raises:
             ModelError: the graph refuses this tensor.
@@ -113,12 +117,12 @@ class Session:
         return self._owner.submit(self._run_bound, tensor).result()
 
     def close(self) -> None:
-        """Give back the owner thread; the session is not usable afterwards."""
+        """End the owner thread of a GPU session, which is not usable afterwards."""
         if self._owner is not None:
             self._owner.shutdown()
 
     def _listed(self, providers: Sequence[str | Provider]) -> list[Provider]:
-        """Check a provider list that the caller made."""
+        """Check the provider list of a caller."""
         listed = [providers] if isinstance(providers, str) else list(providers)
         wanted: list[Provider] = []
         for entry in listed:
@@ -140,7 +144,7 @@ class Session:
     def _open(
         self, model: Path | bytes, device: str, precision: str | None, cuda_graph: bool
     ) -> tuple[Any, Device]:
-        """The first candidate that really comes up, or the error of the only one."""
+        """A session on the first candidate that starts; the error of the last one if none does."""
         choices = candidates(device, self._ort.get_available_providers())
         for choice in choices:
             wanted = provider_options(choice, model, self.threads, precision, cuda_graph)
@@ -164,7 +168,7 @@ class Session:
         options = self._session_options(name)
         with mapped(name), _quiet(self._ort, name):
             session = self._ort.InferenceSession(
-                _path_or_bytes(model, options),
+                path_or_bytes(model, options),
                 options,
                 providers=[p for p, _ in providers],
                 provider_options=[o for _, o in providers],
@@ -184,12 +188,12 @@ class Session:
         # Explicit numbers: the default ignores quotas and pins threads to cores that may not be ours.
         options.intra_op_num_threads = self.threads if provider == "CPUExecutionProvider" else 1
         options.inter_op_num_threads = 1
-        # Threads spin within a run and sleep between runs. Left spinning, the pool of an idle session takes
-        # the cores from the busy one: two models in turn took 1.5 times as long each. A global thread
-        # pool cures that too, but forbids every other session of the process to have a pool of its own.
+        # Threads spin within a run and sleep between runs. Spinning between runs too, the pool of an idle
+        # session takes the cores from the busy one: two alternating models took 1.5 times as long each. A
+        # global thread pool avoids that too, but then no session of the process may have its own pool.
         options.add_session_config_entry("session.force_spinning_stop", "1")
-        # Without VNNI, x86 sums pairs of u8 x s8 products in 16 bits, which saturate: INT8 models then answer
-        # wrongly. With this entry such CPUs take kernels that do not; CPUs with VNNI ignore it.
+        # Without VNNI, x86 sums pairs of u8 x s8 products in 16 bits, which saturate: INT8 models then give
+        # wrong outputs. With this entry such CPUs use kernels that do not; CPUs with VNNI ignore it.
         options.add_session_config_entry("session.x64quantprecision", "1")
         # Saves 20 MB a model and, with free shapes, growth with every new shape; costs no measurable time.
         options.enable_mem_pattern = False
@@ -207,39 +211,11 @@ class Session:
             return self._bound[tensor.shape].run(tensor)
 
 
-class Binding:
-    """One input shape's buffers on a device, used again by every run of that shape.
-
-    Reuse saves the allocations, and CUDA graphs need it: they replay fixed addresses.
-    """
-
-    def __init__(self, ort: Any, session: Any, tensor: Array, kind: str, unit: int) -> None:
-        """Allocate for `tensor`'s shape and dtype on device `kind` (`cuda`, `dml`, `cpu`) number `unit`."""
-        self._session = session
-        self._input = ort.OrtValue.ortvalue_from_numpy(tensor, kind, unit)
-        self._binding = session.io_binding()
-        self._binding.bind_ortvalue_input(session.get_inputs()[0].name, self._input)
-        self._fresh = [output.name for output in session.get_outputs()]
-        for name in self._fresh:
-            self._binding.bind_output(name, kind, unit)
-
-    def run(self, tensor: Array) -> list[Array]:
-        """Copy `tensor` in, run, copy the outputs out."""
-        self._input.update_inplace(tensor)
-        self._session.run_with_iobinding(self._binding)
-        outputs: list[Array] = self._binding.copy_outputs_to_cpu()
-        # The first run tells the outputs' shapes; what it wrote to stays bound from then on.
-        for name, value in zip(self._fresh, self._binding.get_outputs(), strict=False):
-            self._binding.bind_ortvalue_output(name, value)
-        self._fresh = []
-        return outputs
-
-
 def _find_cuda(ort: Any) -> None:
-    """Load the CUDA libraries of NVIDIA's pip wheels, which otherwise only torch would do."""
+    """Load the CUDA libraries from NVIDIA's pip wheels, as importing torch would."""
     preload = getattr(ort, "preload_dlls", None)
-    # It prints what it misses, amid a caller's own output. The lock: of two overlapping redirections, the
-    # one that ends last would leave standard output redirected for good.
+    # It prints missing libraries to standard output, which belongs to the caller. The lock: of two
+    # overlapping redirections, the one that ends last would leave standard output redirected for good.
     with _REDIRECTING:
         if preload is not None:
             with redirect_stdout(io.StringIO()):
@@ -256,51 +232,7 @@ def _quiet(ort: Any, provider: str) -> Iterator[None]:
     try:
         yield
     finally:
-        ort.set_default_logger_severity(2)  # ONNX Runtime's own default; it does not tell what it was
-
-
-def _checked_file(model: str | Path | bytes) -> Path | bytes:
-    if isinstance(model, (bytearray, memoryview)):
-        model = bytes(model)
-    if isinstance(model, bytes):
-        if not model:
-            raise ModelError("the model is empty: expected the bytes of an .onnx file")
-        return model
-    if not isinstance(model, (str, Path)):
-        raise InputError(f"model: expected a path or bytes of an .onnx file, found {type(model).__name__}")
-    path = Path(model)
-    if path.suffix in (".pt", ".pth"):
-        raise ModelError(
-            f"{path} holds PyTorch weights: export them once, with yolean export {path.name}, and load the "
-            ".onnx file"
-        )
-    try:
-        if path.is_dir():
-            raise ModelError(f"{path} is a folder: expected an .onnx file")
-        with path.open("rb") as file:
-            if not file.read(1):
-                raise ModelError(f"{path} is empty: expected an .onnx file")
-    except FileNotFoundError as exc:
-        raise ModelError(f"{path} does not exist: expected an .onnx file") from exc
-    except (OSError, ValueError) as exc:
-        reason = getattr(exc, "strerror", None) or exc
-        raise ModelError(f"{str(path)[:200]!r} cannot be read: {reason}") from exc
-    return path
-
-
-def _path_or_bytes(model: Path | bytes, options: Any) -> str | bytes:
-    """What ONNX Runtime is given: the bytes, where it would refuse the path because that is no UTF-8."""
-    if isinstance(model, bytes):
-        return model
-    try:
-        str(model).encode()
-    except UnicodeEncodeError:
-        # Weights in a second file would be looked for in the working directory, where others may lie. A
-        # folder that is no UTF-8 either cannot be named: one that does not exist is better than the wrong.
-        folder = str(model.parent).encode(errors="backslashreplace").decode()
-        options.add_session_config_entry("session.model_external_initializers_file_folder_path", folder)
-        return model.read_bytes()
-    return str(model)
+        ort.set_default_logger_severity(2)  # ONNX Runtime's default; the level before cannot be read
 
 
 def _info(argument: Any) -> TensorInfo:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from statistics import quantiles
 from time import perf_counter
 
-from ...engine.images.preprocessing import Image
+from ...engine.images.decoding import Image
 from ...engine.pipeline import Engine
 
 _WARM_UP_RUNS = 3

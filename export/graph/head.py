@@ -170,8 +170,8 @@ def _readings(plain: Layout, trial: _Trial, scales: list[list[int]]) -> Iterator
             continue
         if plain.task == "segment":
             order.append(len(trial.ends) - 1)
-        for kind, agnostic in product(kinds, (False, True) if limit else (False,)):
-            head = Head(tuple(strides), bins, kind, limit, agnostic)
+        for kind, agnostic_nms in product(kinds, (False, True) if limit else (False,)):
+            head = Head(tuple(strides), bins, kind, limit, agnostic_nms)
             yield replace(plain, kind="lean", head=head), order
 
 

@@ -249,13 +249,6 @@ def test_classes_by_single_number_and_empty():
     assert classes(engine()(grey(5), classes={5, 6}, max_det=np.int64(3))) == [5]
 
 
-def test_tensors_are_used_again_and_bounded():
-    model = engine()
-    for side in range(1, 30):
-        model(grey(1, 64, 64 * side), imgsz=(64, 64 * side))
-    assert sum(len(stack) for stack in model._free.values()) <= 8
-
-
 def test_threads_share_an_engine():
     model = engine(delay=0.001)
     with ThreadPoolExecutor(8) as pool:

@@ -62,7 +62,7 @@ class Builder:
 
 def build(
     task="detect", nc=3, reg_max=16, extra=0, kpt_shape=None, kind="v8", strides=(8, 16, 32), limit=None,
-    agnostic=False, seed=0, spoil=False, score_scale=0.5,
+    agnostic_nms=False, seed=0, spoil=False, score_scale=0.5,
 ):  # fmt: skip
     """A model whose spec `yolean.load` reads; `spoil` puts something into the head that no YOLO has."""
     b = Builder(seed)
@@ -101,7 +101,7 @@ def build(
     parts = [boxes, scores] + [more] * bool(extra)
     output = b("Concat", *parts, axis=1)
     if limit:
-        output = _rows(b, parts, extra, limit, agnostic, nc)
+        output = _rows(b, parts, extra, limit, agnostic_nms, nc)
     outputs = [output]
     if task == "segment":
         outputs.append(b.silu(b.conv(features[0], width, extra)))
@@ -137,7 +137,7 @@ def _boxes(b, sides, anchors, steps, angle, centred):
     return b("Mul", b("Concat", low, high, axis=1), steps)
 
 
-def _rows(b, parts, extra, limit, agnostic, nc):
+def _rows(b, parts, extra, limit, agnostic_nms, nc):
     """The end-to-end head: the best anchors, of these the best pairs of anchor and class."""
     boxes, scores, *more = (b("Transpose", part, perm=[0, 2, 1]) for part in parts)
     k = b.constant([limit], np.int64)
@@ -149,7 +149,7 @@ def _rows(b, parts, extra, limit, agnostic, nc):
         wide = b("Expand", b("Unsqueeze", where, axis), b.constant([1, limit, channels], np.int64))
         return b("GatherElements", source, wide, axis=1)
 
-    if agnostic:
+    if agnostic_nms:
         labels = gathered(b("ArgMax", scores, axis=2, keepdims=1), 1, index)
         values = top
     else:

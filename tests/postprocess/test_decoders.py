@@ -37,9 +37,9 @@ def test_confidence_is_strictly_above(conf, count):
 def test_class_filter_comes_before_suppression():
     # The better box is of an unwanted class, so it must not strike out the wanted one.
     output = raw([(50, 50, 20, 20, 0.9, 0, 0), (50, 50, 20, 20, 0, 0.8, 0)])
-    options = Options(classes=(1,), agnostic=True)
+    options = Options(classes=(1,), agnostic_nms=True)
     assert detect.decode([output], DETECT, SAME, options).classes.tolist() == [1]
-    assert detect.decode([output], DETECT, SAME, Options(agnostic=True)).classes.tolist() == [0]
+    assert detect.decode([output], DETECT, SAME, Options(agnostic_nms=True)).classes.tolist() == [0]
     assert detect.decode([output], DETECT, SAME, Options()).classes.tolist() == [0, 1]
 
 

@@ -117,7 +117,7 @@ def test_candidates_are_the_anchors_above_the_threshold_in_their_order(layout, s
 @settings(max_examples=40, deadline=None)
 @given(st.sampled_from(LAYOUTS), st.integers(0, 99), st.integers(1, 40), st.booleans(), st.floats(0, 0.9))
 def test_end_to_end_heads_keep_so_many_anchors_and_then_so_many_rows(layout, seed, limit, agnostic, conf):
-    layout = replace(layout, head=replace(layout.head, limit=limit, agnostic=agnostic))
+    layout = replace(layout, head=replace(layout.head, limit=limit, agnostic_nms=agnostic))
     arrays = outputs(layout, seed)
     found = lean.candidates(arrays, layout, conf)
     anchors = sorted(naive(arrays, layout), key=lambda e: -max(e[1]))[:limit]

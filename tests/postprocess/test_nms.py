@@ -62,7 +62,7 @@ def test_greedy_equals_a_plain_loop(rows, iou, max_det, agnostic, random):
     order = list(range(len(rows)))
     random.shuffle(order)
     scores = np.array(order, np.float32) / 100 + 0.01
-    kept = nms(boxes, scores, classes, Options(iou=iou, max_det=max_det, agnostic=agnostic))
+    kept = nms(boxes, scores, classes, Options(iou=iou, max_det=max_det, agnostic_nms=agnostic))
     assert kept.tolist() == loop_nms(boxes, scores, classes, iou, max_det, agnostic)
 
 
@@ -76,7 +76,7 @@ def test_greedy_equals_a_plain_loop_over_many_blocks(monkeypatch, spread, agnost
     boxes = np.hstack((corner, corner + rng.integers(8, 40, (550, 2)))).astype(np.float32)
     scores = rng.permutation(550).astype(np.float32)
     classes = rng.integers(0, 3, 550)
-    kept = nms(boxes, scores, classes, Options(iou=0.5, max_det=10**6, agnostic=agnostic))
+    kept = nms(boxes, scores, classes, Options(iou=0.5, max_det=10**6, agnostic_nms=agnostic))
     assert kept.tolist() == loop_nms(boxes, scores, classes, 0.5, 10**6, agnostic)
 
 
@@ -118,10 +118,11 @@ def test_rotated_equals_a_plain_loop(spread, iou, agnostic):
         better = (scores > scores[i]) & (agnostic | (classes == classes[i]))
         if not (overlap[better, i] > np.float32(iou)).any():  # also boxes that fell themselves
             expected.append(i)
-    kept = nms(boxes, scores, classes, Options(iou=iou, max_det=10**6, agnostic=agnostic))
+    kept = nms(boxes, scores, classes, Options(iou=iou, max_det=10**6, agnostic_nms=agnostic))
     assert kept.tolist() == expected
     assert (
-        nms(boxes, scores, classes, Options(iou=iou, max_det=5, agnostic=agnostic)).tolist() == (expected[:5])
+        nms(boxes, scores, classes, Options(iou=iou, max_det=5, agnostic_nms=agnostic)).tolist()
+        == (expected[:5])
     )
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from yolean.engine.errors import InputError
-from yolean.engine.images.preprocessing import InputTensor, check_size, place
+from yolean.engine.images.preprocessing import InputTensor, TensorPool, check_size, place
 from yolean.engine.images.resampling import resample
 from yolean.engine.model.spec import ModelSpec
 from yolean.postprocess.layout import Layout
@@ -47,6 +47,20 @@ def test_a_tensor_used_again_is_padded_anew_for_another_shape():
         tensor.write([(i, place(Size.of(i), Size(64, 64), model)) for i in images], model)
         for row, image in zip(tensor.array, images, strict=True):
             np.testing.assert_array_equal(row, prepared(image, model))
+
+
+def test_the_pool_gives_tensors_again_and_keeps_those_of_few_shapes() -> None:
+    pool = TensorPool("float32")
+    tensors = [pool.take((1, 3, 32, 32 * width)) for width in range(1, 12)]
+    pool.give_back(tensors[0])
+    other = pool.take((1, 3, 32, 32))
+    assert other is tensors[0]
+    assert pool.take((1, 3, 32, 32)) is not other
+    for tensor in tensors:
+        pool.give_back(tensor)
+    kept = [pool.take(tensor.array.shape) is tensor for tensor in tensors]
+    assert 1 <= sum(kept) <= 8
+    assert kept[-1]
 
 
 def test_dynamic_models_pad_to_the_stride_only():

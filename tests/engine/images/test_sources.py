@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from PIL import Image
 from yolean.engine.errors import InputError
-from yolean.engine.images import sources
-from yolean.engine.images.sources import Frame, open_source
+from yolean.engine.images.frames import Frame
+from yolean.engine.images.sources import open_source
 
 IMAGE = np.full((24, 32, 3), (10, 120, 240), np.uint8)
 
@@ -116,7 +116,7 @@ def test_a_mixed_list(folder: Path, make: Any) -> None:
         str(folder / "sub"),
     ]
     source = open_source(make(mixed))
-    expected = ["a.jpg", "image1", "image2", "b.PNG", "image4", "image5", "c.png"]
+    expected = ["a.jpg", "image1.jpg", "image2.jpg", "b.PNG", "image4.jpg", "image5.jpg", "c.png"]
     assert source.total == (None if make is iter else 7)
     frames = list(source)
     assert names(frames) == expected
@@ -134,15 +134,15 @@ def test_a_generator_is_read_lazily() -> None:
 
     frames = iter(open_source(images()))
     assert taken == []
-    assert next(frames).path == "image0"
-    assert next(frames).path == "image1"
+    assert next(frames).path == "image0.jpg"
+    assert next(frames).path == "image1.jpg"
     assert taken == [0, 1]
 
 
 def test_a_batch_array() -> None:
     source = open_source(np.stack([IMAGE, IMAGE // 2]))
     assert source.total == 2
-    assert [frame.path for frame in source] == ["image0", "image1"]
+    assert [frame.path for frame in source] == ["image0.jpg", "image1.jpg"]
     assert [int(frame.image.max()) for frame in source] == [240, 120]
 
 
@@ -241,7 +241,7 @@ def captures(monkeypatch: pytest.MonkeyPatch) -> list[Capture]:
         return made[-1]
 
     monkeypatch.setattr(Capture, "open", 0)
-    monkeypatch.setattr(sources.cv2, "VideoCapture", make)
+    monkeypatch.setattr(cv2, "VideoCapture", make)
     return made
 
 
@@ -274,7 +274,7 @@ def test_live_sources(captures: list[Capture], source: Any, address: Any, path: 
 def test_an_unknown_rate_is_none(
     captures: list[Capture], monkeypatch: pytest.MonkeyPatch, fps: float
 ) -> None:
-    monkeypatch.setattr(sources.cv2, "VideoCapture", functools.partial(Capture, fps=fps))
+    monkeypatch.setattr(cv2, "VideoCapture", functools.partial(Capture, fps=fps))
     assert next(iter(open_source(0))).fps is None
 
 
@@ -324,10 +324,10 @@ def test_on_error_gets_the_bad_ones_and_the_rest_goes_on(folder: Path) -> None:
     ]
     for given in (mixed, iter(mixed)):
         errors: list[InputError] = []
-        assert names(open_source(given).frames(errors.append)) == ["b.PNG", "image6"]
+        assert names(open_source(given).frames(errors.append)) == ["b.PNG", "image6.jpg"]
         texts = [str(error) for error in errors]
         for text, expected in zip(
-            texts, ["missing.jpg", "empty.png", "fake.mp4", "image4", "float"], strict=True
+            texts, ["missing.jpg", "empty.png", "fake.mp4", "image4.jpg", "float"], strict=True
         ):
             assert expected in text
     source = open_source(mixed)
@@ -397,10 +397,10 @@ def test_wrong_sources_are_refused_at_once(
         ("empty.jpg", "empty.jpg: expected an encoded image, found 0 bytes"),
         ("text.png", "text.png: expected an image (JPEG, PNG"),
         ("fake.avi", "fake.avi: this video cannot be opened; check"),
-        (io.StringIO("text"), "image0: read() gave str; open the file in binary mode"),
-        (io.BytesIO(), "image0: expected an encoded image, found 0 bytes"),
-        (np.zeros((4, 4, 7), np.uint8), "image0: expected an array (H, W, 3) BGR"),
-        (np.zeros((0, 4, 4, 3), np.uint8), "image0: expected an array (H, W, 3) BGR"),
+        (io.StringIO("text"), "image0.jpg: read() gave str; open the file in binary mode"),
+        (io.BytesIO(), "image0.jpg: expected an encoded image, found 0 bytes"),
+        (np.zeros((4, 4, 7), np.uint8), "image0.jpg: expected an array (H, W, 3) BGR"),
+        (np.zeros((0, 4, 4, 3), np.uint8), "image0.jpg: expected an array (H, W, 3) BGR"),
         ([[IMAGE]], "a flat list of these, found builtins.list"),
         ("9999", "9999: this camera or stream cannot be opened"),
     ],
@@ -427,14 +427,14 @@ def test_a_file_that_vanished(folder: Path) -> None:
 def test_a_closed_file() -> None:
     file = io.BytesIO(png())
     file.close()
-    with pytest.raises(InputError, match="image0: cannot be read"):
+    with pytest.raises(InputError, match="image0.jpg: cannot be read"):
         list(open_source(file))
 
 
 def test_a_video_without_a_frame(
     captures: list[Capture], monkeypatch: pytest.MonkeyPatch, folder: Path
 ) -> None:
-    monkeypatch.setattr(sources.cv2, "VideoCapture", functools.partial(Capture, frames=0))
+    monkeypatch.setattr(cv2, "VideoCapture", functools.partial(Capture, frames=0))
     with pytest.raises(InputError, match=r"clip\.avi: not one frame of this video"):
         list(open_source(folder / "clip.avi"))
     assert Capture.open == 0

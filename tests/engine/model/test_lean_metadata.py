@@ -11,7 +11,7 @@ HEADS = [
     Head((8, 16, 32)),
     Head((8, 16, 32), reg_max=1, kind="26"),
     Head((8, 16, 32, 64), limit=300),
-    Head((4, 8, 16, 32), reg_max=8, limit=20, agnostic=True),
+    Head((4, 8, 16, 32), reg_max=8, limit=20, agnostic_nms=True),
 ]
 IMAGE = TensorInfo("images", ("batch", 3, "height", "width"), "tensor(float)")
 NAMES = "{0: 'cat', 1: 'dog', 2: 'owl'}"

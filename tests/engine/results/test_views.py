@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 from yolean.engine.errors import InputError
-from yolean.engine.images.sources import Frame
+from yolean.engine.images.frames import Frame
 from yolean.engine.results.results import Results, write_image
 from yolean.postprocess.detections import Detections
 from yolean.postprocess.geometry import Geometry

@@ -38,7 +38,7 @@ KINDS = {
     "two scales": {"strides": (16, 32)},
     "four scales": {"strides": (4, 8, 16, 32)},
     "end-to-end": {"limit": 20, "reg_max": 1},
-    "end-to-end, best class only": {"limit": 20, "agnostic": True},
+    "end-to-end, best class only": {"limit": 20, "agnostic_nms": True},
     "end-to-end segment": {"limit": 20, "task": "segment", "extra": 8},
     "end-to-end pose": {"limit": 20, "task": "pose", "extra": 15, "kpt_shape": (5, 3), "kind": "26"},
     "end-to-end obb": {"limit": 20, "task": "obb", "extra": 1, "kind": "26", "reg_max": 1},
@@ -84,7 +84,7 @@ def test_heads_of_every_kind_are_found_and_decoded(settings):
     made = cut(model, plain)
     assert made is not None
     lean = yolean.load(made.SerializeToString())
-    expected = {"strides": (8, 16, 32), "reg_max": 16, "kind": "v8", "limit": None, "agnostic": False}
+    expected = {"strides": (8, 16, 32), "reg_max": 16, "kind": "v8", "limit": None, "agnostic_nms": False}
     wanted = Head(**{key: settings.get(key, value) for key, value in expected.items()})
     assert lean.spec.layout.head == wanted
     assert same(largest(plain, lean, conf=0.6))

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import yolean
-from yolean.engine.images.sources import Frame
+from yolean.engine.images.frames import Frame
 from yolean.engine.results.results import Results
 from yolean.models import DEMO_MODELS, demo_images, demo_model
 from yolean.postprocess.detections import Detections

@@ -1,0 +1,146 @@
+"""Reads one entry of a source: an encoded image, an array, a PIL image, a video or a stream."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+
+from ..errors import InputError
+from .decoding import Image, image_from_array, image_from_bytes, image_from_pil, is_pil, quiet_opencv
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """One image to run a model on.
+
+    Attributes:
+        image: (H, W, channels) uint8, upright and C-contiguous: BGR for 3 channels, grey for 1.
+        path: path of the file, address of the stream (without user and password) or number of the camera.
+            What has no name is called `image0.jpg`, `image1.jpg`, ... by its position in the source, as
+            Ultralytics calls it.
+        index: number of the frame in a video or stream, from 0; 0 for an image.
+        fps: frames a second of a video or stream; None for an image, or where the file does not tell.
+        decode_ms: milliseconds that reading and decoding took.
+    """
+
+    image: Image
+    path: str
+    index: int
+    fps: float | None
+    decode_ms: float
+
+
+class TruncatedVideo(InputError):
+    """A video that ends long before the length in its header."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SourceItem:
+    """One entry of a source before it is read.
+
+    Attributes:
+        kind: an image `file`, encoded or decoded image `data`, a `video` file, a `live` camera or stream, or
+            the `error` that was found in place of it.
+        value: a path, address or camera number; the data; or the error.
+        name: for `Frame.path` and messages; None for what has none.
+    """
+
+    kind: Literal["file", "data", "video", "live", "error"]
+    value: Any
+    name: str | None = None
+
+
+def read_frames(item: SourceItem, name: str, channels: int) -> Iterator[Frame]:
+    """The frames of an entry, one for an image.
+
+    Args:
+        item: the entry.
+        name: for `Frame.path` and messages.
+        channels: colour channels of the model's input.
+
+    Raises:
+        InputError: it cannot be read or decoded.
+        TruncatedVideo: after the last frame, where many are missing.
+    """
+    if item.kind == "error":
+        raise item.value
+    if item.kind in ("video", "live"):
+        yield from _read_video(item, name, channels)
+        return
+    start = perf_counter()
+    image = _decode(item.value, name, channels)
+    yield Frame(image, name, 0, None, (perf_counter() - start) * 1e3)
+
+
+def count_frames(item: SourceItem) -> int | None:
+    """How many frames an entry has: None if unknown, approximate for a video, which is opened for that."""
+    if item.kind == "live":
+        return None
+    if item.kind == "error":
+        return 0
+    if item.kind != "video":
+        return 1
+    capture = _open_capture(item)
+    try:
+        count = capture.get(cv2.CAP_PROP_FRAME_COUNT) if capture.isOpened() else 0.0
+    finally:
+        capture.release()
+    return int(count) if math.isfinite(count) and count >= 0 else None
+
+
+def _decode(value: Any, name: str, channels: int) -> Image:
+    if isinstance(value, np.ndarray):
+        return image_from_array(value, name, channels)
+    if is_pil(value):
+        return image_from_pil(value, name, channels)
+    try:
+        if isinstance(value, str):
+            value = Path(value).read_bytes()
+        elif hasattr(value, "read"):
+            value = value.read()
+    except (OSError, ValueError) as exc:  # ValueError: the file object is closed
+        raise InputError(f"{name}: cannot be read ({exc})") from exc
+    if not isinstance(value, bytes | bytearray | memoryview):
+        raise InputError(f'{name}: read() gave {type(value).__name__}; open the file in binary mode ("rb")')
+    return image_from_bytes(value, name, channels)
+
+
+def _read_video(item: SourceItem, name: str, channels: int) -> Iterator[Frame]:
+    capture = _open_capture(item)
+    try:
+        if not capture.isOpened():
+            what = "camera or stream" if item.kind == "live" else "video"
+            raise InputError(f"{name}: this {what} cannot be opened; check that it is there and plays")
+        rate = capture.get(cv2.CAP_PROP_FPS)
+        fps = rate if math.isfinite(rate) and rate > 0 else None
+        index = 0
+        while True:
+            start = perf_counter()
+            read, image = capture.read()
+            if not read:
+                break
+            upright = image_from_array(image, name, channels)
+            yield Frame(upright, name, index, fps, (perf_counter() - start) * 1e3)
+            index += 1
+        if index == 0:
+            raise InputError(f"{name}: not one frame of this video can be decoded; check that it plays")
+        announced = capture.get(cv2.CAP_PROP_FRAME_COUNT) if item.kind == "video" else 0
+        if math.isfinite(announced) and index < announced * 0.9 - 5:  # headers miscount by a few
+            raise TruncatedVideo(f"{name}: ends after {index} of about {announced:.0f} frames; copy it again")
+    finally:
+        capture.release()
+
+
+def _open_capture(item: SourceItem) -> cv2.VideoCapture:
+    with quiet_opencv:
+        capture = cv2.VideoCapture(item.value)
+        if item.kind == "live":
+            capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # else old frames queue up while the model runs
+    return capture

@@ -162,11 +162,10 @@ class Engine:
 
         The next batch is read and preprocessed in a thread while the current one runs. Arguments are
         checked when this is called, not at the first result. Closing the iterator early waits for the
-        frame being read, then releases the source.
+        frame being read, then releases the source. The arguments that are not listed are those of a call.
 
         Args:
             source: as for a call, or a camera number, or the address of a stream.
-            conf, iou, imgsz, max_det, classes, agnostic_nms, batch: as for a call.
             on_error: called with the error of each image that cannot be read, which is then skipped;
                 without it the error is raised.
         """

@@ -86,9 +86,12 @@ def annotate(
     Args:
         results: of one image.
         image: (H, W), (H, W, 1) or (H, W, 3) uint8, BGR; default: `results.orig_img`.
-        boxes, masks, keypoints, probs: whether to draw them.
+        boxes: whether to draw boxes.
         labels: whether to write the class name at each box or mask.
         conf: whether to add the score to each name.
+        masks: whether to draw masks.
+        keypoints: whether to draw keypoints and limbs.
+        probs: whether to list the most probable classes.
         line_width: in pixels; default: from the size of the image. Text and joints follow it.
 
     Returns:

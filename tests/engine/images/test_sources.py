@@ -427,7 +427,7 @@ def test_a_file_that_vanished(folder: Path) -> None:
 def test_a_closed_file() -> None:
     file = io.BytesIO(png())
     file.close()
-    with pytest.raises(InputError, match="image0.jpg: cannot be read"):
+    with pytest.raises(InputError, match=r"image0\.jpg: cannot be read"):
         list(open_source(file))
 
 

@@ -1,14 +1,15 @@
 """The HTTP server, as an ASGI application: routes and nothing else.
 
 `yolean serve` runs it. Under another ASGI server, `yolean.server:app` reads its settings from the
-environment: `YOLEAN_MODELS=yolov8n.onnx uvicorn yolean.server:app`.
+environment: `YOLEAN_MODELS=yolov8n.onnx uvicorn yolean.server:app`. Neither `create_app` nor `app` takes
+signals, ends the process or changes what is set for all of it (the log, OpenCV's threads): a server with a
+broken model raises when it starts. `yolean serve` does these things, in `serving.process`.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 from starlette.applications import Starlette
@@ -19,30 +20,42 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from .serving.api import Api
+from .serving.app_state import Service
+from .serving.middleware import Access
 from .serving.settings import Settings
 
 
-def create_app(settings: Settings) -> Starlette:
-    """A server with these settings; it loads its models when it starts.
+@asynccontextmanager
+async def when_loaded(state: Service) -> AsyncIterator[None]:
+    """Start an application once its models are loaded; the default `host` of `create_app`.
+
+    Raises:
+        ModelError: a model that was named by its file cannot be loaded.
+        SameName: two files have one id.
+    """
+    await state.loaded()
+    yield
+
+
+def create_app(
+    settings: Settings, host: Callable[[Service], AbstractAsyncContextManager[None]] = when_loaded
+) -> Starlette:
+    """Make a server with these settings; it loads its models when it starts.
+
+    Args:
+        settings: as from the options of `yolean serve`.
+        host: what lasts as long as the running application, entered while it starts.
 
     Raises:
         InputError: the keys cannot be read.
     """
-    # A second fence behind our own look at the header of an image. OpenCV reads it when it is imported,
-    # which the modules below do.
-    os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(settings.max_pixels))
-    from .serving.api import Api
-    from .serving.app_state import Service
-    from .serving.middleware import Access
-    from .serving.shutdown import Traffic
-
-    service = Service(settings)
-    api = Api(service)
-    traffic = Traffic()
+    state = Service(settings)
+    api = Api(state)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with service.running(traffic):
+        async with state.running(), host(state):
             yield
 
     cors = Middleware(
@@ -68,7 +81,7 @@ def create_app(settings: Settings) -> Starlette:
         ],
         middleware=[
             *([cors] if settings.cors else []),
-            Middleware(Access, traffic, lambda: service.drain.is_draining),
+            Middleware(Access, state.drain),
         ],
         exception_handlers={HTTPException: _pass_on},
         lifespan=lifespan,
@@ -80,13 +93,19 @@ def _pass_on(request: Request, error: Exception) -> Response:
     raise error
 
 
+def serve_app() -> Starlette:
+    """Make the application of one process of `yolean serve`, from the environment."""
+    from .serving.logs import log_to_stderr
+    from .serving.process import process_of
+
+    settings = Settings.from_environment()
+    log_to_stderr(settings.log_format)
+    return create_app(settings, process_of)
+
+
 def __getattr__(name: str) -> Any:
     """`app`, made when it is first asked for: importing this module starts nothing."""
     if name != "app":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from .serving.logs import log_to_stderr
-
-    settings = Settings.from_environment()
-    log_to_stderr(settings.log_format)
-    globals()["app"] = create_app(settings)
+    globals()["app"] = create_app(Settings.from_environment())
     return globals()["app"]

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-from multiprocessing import parent_process
+from contextlib import asynccontextmanager
 from time import time
 
+from ..engine.errors import ModelError
 from ..engine.runtime.cpu import usable_cores
 from ..models import DEMO_MODELS, demo_model
 from .auth import read_keys
@@ -18,16 +16,13 @@ from .fetch.fetcher import Fetcher
 from .metrics import Metrics
 from .model_registry import Registry, SameName
 from .scheduler import Scheduler
-from .settings import Place, Settings
-from .shutdown import Drain, Traffic
+from .settings import ModelSource, Settings
+from .shutdown import Drain
 
 log = logging.getLogger("yolean.server")
 
 LOOK_SECONDS = 2.0
 """Between two looks at the files of the models. A change is loaded at the look after the one that saw it."""
-
-CANNOT_START = 3
-"""Exit status by which a process tells uvicorn's supervisor not to start it again."""
 
 
 class Service:
@@ -50,7 +45,7 @@ class Service:
         self.cores = max(1, usable_cores() // settings.workers)
         self.scheduler = Scheduler(self.cores, settings.max_queue, settings.max_pixels, self.metrics)
         self.registry = Registry(
-            settings.models or _demo_places(),
+            settings.models or _demo_models(),
             settings.device,
             self.scheduler.intra_op_choices,
             self._count_load,
@@ -63,28 +58,27 @@ class Service:
         self.started_at = time()
 
     @asynccontextmanager
-    async def running(self, traffic: Traffic) -> AsyncIterator[None]:
-        """Load the models and watch their files while the context lasts.
-
-        The server listens meanwhile: it is alive, but not ready.
-
-        Args:
-            traffic: what has to be over before the server ends.
-        """
-        self.drain.install(traffic)
+    async def running(self) -> AsyncIterator[None]:
+        """Load the models, and then watch their files, while the context lasts."""
         self.scheduler.start()
-        loop = asyncio.get_running_loop()
-        with suppress(NotImplementedError, RuntimeError, AttributeError):  # Windows; not the main thread
-            loop.add_signal_handler(signal.SIGHUP, lambda: reloads.append(loop.create_task(self._hang_up())))
-        reloads: list[asyncio.Task[None]] = []
-        life = asyncio.create_task(self._load_and_watch())
+        self._loading = asyncio.create_task(self._load())
+        watching = asyncio.create_task(self._watch())
         try:
             yield
         finally:
-            for task in (life, *reloads):
+            for task in (self._loading, watching):
                 task.cancel()
-            await asyncio.gather(life, *reloads, return_exceptions=True)
+            await asyncio.gather(self._loading, watching, return_exceptions=True)
             self.scheduler.close()
+
+    async def loaded(self) -> None:
+        """Wait until the models have been loaded for the first time.
+
+        Raises:
+            ModelError: a model that was named by its file cannot be loaded.
+            SameName: two files have one id.
+        """
+        await asyncio.shield(self._loading)
 
     async def reload(self) -> bool:
         """Look at the files of the models at once; returns whether anything changed.
@@ -95,13 +89,6 @@ class Service:
         changed = await asyncio.to_thread(self.registry.refresh)
         self._count_models()
         return changed
-
-    async def _hang_up(self) -> None:
-        """What SIGHUP asks for."""
-        try:
-            await self.reload()
-        except SameName as exc:
-            log.error("%s", exc.detail)
 
     @property
     def is_ready(self) -> bool:
@@ -118,22 +105,22 @@ class Service:
             return "loading"
         return "ok" if self.is_ready and not self.registry.failures else "degraded"
 
-    async def _load_and_watch(self) -> None:
+    async def _load(self) -> None:
         try:
             await self.reload()
-            failed = self.registry.named_failures()
         except SameName as exc:
-            failed = [str(exc)]
             log.error("%s", exc.detail)
-        if failed:  # they were named for this server: it would only seem to serve them
-            _give_up()
+            raise
+        failed = self.registry.named_failures()
+        if failed:  # the log has them
+            raise ModelError("; ".join(failed))
         log.info("ready: %s", ", ".join(self.registry.models) or "no model yet")
+
+    async def _watch(self) -> None:
+        await asyncio.wait((self._loading,))
         trouble = ""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            if (parent := parent_process()) is not None and os.getppid() != parent.pid:
-                log.error("the parent of process %d is gone, it ends too", os.getpid())
-                os.kill(os.getpid(), signal.SIGTERM)
             try:
                 await asyncio.to_thread(self.registry.refresh, False)
                 trouble = ""
@@ -152,15 +139,5 @@ class Service:
         self.metrics.failed_models.set(len(self.registry.failures))
 
 
-def _demo_places() -> tuple[Place, ...]:
-    return tuple(Place(demo_model(task)) for task in DEMO_MODELS)
-
-
-def _give_up() -> None:
-    """End this process, whose start has failed, with what its parent or shell should know.
-
-    At once, because the web server knows no end with a status after it has begun to listen. Nothing is lost:
-    no request has been answered yet.
-    """
-    logging.shutdown()
-    os._exit(2 if parent_process() is None else CANNOT_START)
+def _demo_models() -> tuple[ModelSource, ...]:
+    return tuple(ModelSource(demo_model(task)) for task in DEMO_MODELS)

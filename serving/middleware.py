@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..engine.errors import ServerBusy
 from .error_responses import reply_to
-from .shutdown import Traffic
+from .shutdown import Drain
 from .tickets import ClientGone
 
 log = logging.getLogger("yolean.access")
@@ -35,9 +35,9 @@ class Access:
     the log line.
     """
 
-    def __init__(self, app: ASGIApp, traffic: Traffic, is_draining: Callable[[], bool]) -> None:
+    def __init__(self, app: ASGIApp, drain: Drain) -> None:
         """Wrap an app; while the server drains, connections end with their answer."""
-        self._app, self._traffic, self._is_draining = app, traffic, is_draining
+        self._app, self._drain = app, drain
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -49,8 +49,8 @@ class Access:
         notes: dict[str, Any] = {}
         state["request_id"], state["notes"] = request_id, notes
         exchange = _Exchange(scope, receive, send, self._extra_headers(request_id))
-        self._traffic.inside += 1
-        self._traffic.latest = started = perf_counter()
+        self._drain.inside += 1
+        started = perf_counter()
         try:
             await self._app(scope, exchange.receive, exchange.send)
         except ClientGone:
@@ -72,13 +72,12 @@ class Access:
             try:
                 await exchange.linger()
             finally:
-                self._traffic.inside -= 1
-                self._traffic.latest = perf_counter()
+                self._drain.inside -= 1
 
     def _extra_headers(self, request_id: str) -> Callable[[], list[tuple[bytes, bytes]]]:
         def headers() -> list[tuple[bytes, bytes]]:
             own = [(b"x-request-id", request_id.encode("latin-1"))]
-            return [*own, (b"connection", b"close")] if self._is_draining() else own
+            return [*own, (b"connection", b"close")] if self._drain.is_draining else own
 
         return headers
 

@@ -15,7 +15,7 @@ from ..engine.errors import InputError, ModelError, YoleanError
 from ..engine.loading import load
 from ..engine.pipeline import Engine, default_batch
 from .batching import Batcher
-from .settings import Place
+from .settings import ModelSource
 
 log = logging.getLogger("yolean.server")
 
@@ -77,7 +77,7 @@ class Registry:
 
     def __init__(
         self,
-        places: Sequence[Place],
+        places: Sequence[ModelSource],
         device: str,
         intra_op_threads: Sequence[int],
         on_load: Callable[[bool], None] = lambda loaded: None,
@@ -157,7 +157,7 @@ class Registry:
                 found[model_id] = (path, signature)
         return found
 
-    def _files(self, folder: Place) -> list[Path]:
+    def _files(self, folder: ModelSource) -> list[Path]:
         """The models in a folder; if the folder itself is gone, as a network's may be, those of before."""
         if not folder.path.is_dir():
             return [m.path for m in self.models.values() if m.path.parent == folder.path]

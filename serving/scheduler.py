@@ -16,8 +16,6 @@ from threading import Condition, Thread
 from time import perf_counter
 from weakref import WeakSet
 
-import cv2
-
 from ..engine.errors import ServerBusy
 from .batching import Batcher
 from .cpu_budget import CoreBudget, intra_op_choices
@@ -68,7 +66,6 @@ class Scheduler:
 
     def start(self) -> None:
         """Start the threads: in the process that serves, which may be a child of the one that built this."""
-        cv2.setNumThreads(1)  # a worker is one thread; OpenCV's pool would add a second one on each core
         self._is_closed = False
         names = [f"yolean-worker-{i}" for i in range(self._cores)]
         self._workers = [Thread(target=self._work, name=name, daemon=True) for name in names]

@@ -26,7 +26,7 @@ Network = IPv4Network | IPv6Network
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ModelSource:
     """Where models are: one .onnx file, or a folder that is watched for them.
 
     Attributes:
@@ -45,7 +45,7 @@ class Place:
 class Settings:
     """Everything that a server is told; the options of `yolean serve` say what each means."""
 
-    models: tuple[Place, ...] = ()
+    models: tuple[ModelSource, ...] = ()
     host: str = "127.0.0.1"
     port: int = 8000
     device: str = "auto"
@@ -108,7 +108,7 @@ class _Amount(click.ParamType[int]):
         return int(amount)
 
 
-class _Models(click.ParamType[Place]):
+class _Models(click.ParamType[ModelSource]):
     name = "models"
 
     def split_envvar_value(self, rv: str) -> list[str]:
@@ -118,22 +118,22 @@ class _Models(click.ParamType[Place]):
         is_one = os.path.exists(rv) or os.path.exists(rv.partition("=")[2])
         return [rv] if is_one else rv.split(os.pathsep)
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Place:
-        if isinstance(value, Place):
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> ModelSource:
+        if isinstance(value, ModelSource):
             return value
         model_id, found, path = value.partition("=")
         if not found or os.path.exists(os.path.expanduser(value)):
             model_id, path = None, value
-        place = Place(Path(os.path.expanduser(path)), model_id)
+        source = ModelSource(Path(os.path.expanduser(path)), model_id)
         if not path:
             self.fail(f"{value!r}: expected an .onnx file or a folder of them")
-        if not place.path.exists():
+        if not source.path.exists():
             self.fail(f"{path!r} does not exist: expected an .onnx file or a folder of them")
-        if place.path.is_dir() and model_id is not None:
+        if source.path.is_dir() and model_id is not None:
             self.fail(f"{value!r}: {path} is a folder, whose models are called as their files are")
         if model_id is not None and not re.fullmatch(r"[\w.-]{1,100}", model_id):
             self.fail(f"{value!r}: an id is made of letters, digits, '.', '_' and '-'")
-        return place
+        return source
 
 
 class _Range(click.FloatRange):

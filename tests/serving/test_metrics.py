@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from yolean.models import demo_images, demo_model
 from yolean.server import create_app
 from yolean.serving.metrics import CONTENT_TYPE, SHARED_FOLDER, Metrics
-from yolean.serving.settings import Place, Settings
+from yolean.serving.settings import ModelSource, Settings
 
 
 @pytest.fixture(autouse=True)
@@ -154,7 +154,7 @@ def in_a_thread(coroutine):
 
 def test_nothing_that_a_client_writes_becomes_a_label():
     async def go():
-        app = create_app(Settings(models=(Place(demo_model("classify"), "mine"),), device="cpu"))
+        app = create_app(Settings(models=(ModelSource(demo_model("classify"), "mine"),), device="cpu"))
         async with running(app):
             while (await ask(app, "/readyz", method="GET"))[0] != 200:
                 await asyncio.sleep(0.01)

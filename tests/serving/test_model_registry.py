@@ -11,7 +11,7 @@ from yolean.engine.errors import InputError
 from yolean.models import DEMO_MODELS, demo_images, demo_model
 from yolean.serving.dialects.hub import encode
 from yolean.serving.model_registry import Registry
-from yolean.serving.settings import Place
+from yolean.serving.settings import ModelSource
 
 IMAGE = demo_images()[0].read_bytes()
 
@@ -38,7 +38,7 @@ def folder(tmp_path):
 def watched(folder, loads):
     """A registry of a folder with one model, `a`, that detects."""
     put(folder / "a.onnx", "detect")
-    registry = Registry([Place(folder)], "cpu", (1,), loads)
+    registry = Registry([ModelSource(folder)], "cpu", (1,), loads)
     assert registry.refresh()
     return registry
 
@@ -61,7 +61,7 @@ def look(registry, times=1):
 
 def test_nothing_is_there_before_the_first_look(folder):
     put(folder / "a.onnx", "detect")
-    registry = Registry([Place(folder)], "cpu", (1,))
+    registry = Registry([ModelSource(folder)], "cpu", (1,))
     assert not registry.is_ready
     assert (dict(registry.models), dict(registry.failures)) == ({}, {})
 
@@ -72,7 +72,7 @@ def test_a_model_is_loaded_warm_and_described(folder, loads):
     (folder / "notes.txt").write_text("no model")
     (folder / "deeper").mkdir()
     put(folder / "deeper" / "c.onnx", "detect")
-    registry = Registry([Place(folder)], "cpu", (2, 1), loads)
+    registry = Registry([ModelSource(folder)], "cpu", (2, 1), loads)
     assert registry.refresh() is True
     assert registry.is_ready
     assert tasks(registry) == {"a": "detect", "b": "classify"}
@@ -91,14 +91,18 @@ def test_a_model_is_loaded_warm_and_described(folder, loads):
 def test_files_and_folders_may_be_mixed_and_files_named(folder, tmp_path):
     put(folder / "a.onnx", "detect")
     put(tmp_path / "other.onnx", "classify")
-    places = [Place(folder), Place(tmp_path / "other.onnx"), Place(tmp_path / "other.onnx", "my.id-1")]
+    places = [
+        ModelSource(folder),
+        ModelSource(tmp_path / "other.onnx"),
+        ModelSource(tmp_path / "other.onnx", "my.id-1"),
+    ]
     registry = Registry(places, "cpu", (1,))
     registry.refresh()
     assert tasks(registry) == {"a": "detect", "my.id-1": "classify", "other": "classify"}
 
 
 def test_a_folder_may_be_empty_for_now(folder):
-    registry = Registry([Place(folder)], "cpu", (1,))
+    registry = Registry([ModelSource(folder)], "cpu", (1,))
     assert registry.refresh() is False
     assert registry.is_ready
     assert dict(registry.models) == {}
@@ -200,7 +204,7 @@ def test_a_folder_that_was_away_brings_its_models_back(watched, folder):
 @pytest.mark.parametrize("at_once", [True, False])
 def test_a_file_that_was_named_stays_served_while_it_is_away(folder, at_once):
     put(folder / "a.onnx", "detect")
-    registry = Registry([Place(folder / "a.onnx", "x")], "cpu", (1,))
+    registry = Registry([ModelSource(folder / "a.onnx", "x")], "cpu", (1,))
     registry.refresh()
     served = registry.models["x"]
     (folder / "a.onnx").unlink()
@@ -222,7 +226,7 @@ def test_a_broken_file_is_reported_and_the_others_are_served(folder, loads):
     (folder / "c.onnx").write_bytes(b"")
     put(folder / "d.onnx", "classify")
     (folder / "e.onnx").mkdir()
-    registry = Registry([Place(folder)], "cpu", (1,), loads)
+    registry = Registry([ModelSource(folder)], "cpu", (1,), loads)
     registry.refresh()
     assert registry.is_ready
     assert tasks(registry) == {"a": "detect", "d": "classify"}
@@ -279,7 +283,11 @@ def test_a_broken_file_that_comes_back_is_a_failure_again(watched, folder):
 def test_a_broken_file_that_was_named_is_told_apart(folder, tmp_path):
     (folder / "in-folder.onnx").write_bytes(b"junk")
     (tmp_path / "named.onnx").write_bytes(b"junk")
-    places = [Place(folder), Place(tmp_path / "named.onnx"), Place(tmp_path / "named.onnx", "x")]
+    places = [
+        ModelSource(folder),
+        ModelSource(tmp_path / "named.onnx"),
+        ModelSource(tmp_path / "named.onnx", "x"),
+    ]
     registry = Registry(places, "cpu", (1,))
     registry.refresh()
     assert registry.failures.keys() == {"in-folder", "named", "x"}
@@ -295,14 +303,14 @@ def test_a_file_whose_name_is_no_text_does_not_break_what_is_told_of_the_others(
 
 
 def test_a_file_that_was_named_and_is_not_there_is_a_failure(tmp_path):
-    registry = Registry([Place(tmp_path / "a.onnx")], "cpu", (1,))
+    registry = Registry([ModelSource(tmp_path / "a.onnx")], "cpu", (1,))
     registry.refresh()
     assert len(registry.named_failures()) == 1
 
 
 def test_a_device_that_is_not_there_is_a_failure_of_every_model(folder):
     put(folder / "a.onnx", "detect")
-    registry = Registry([Place(folder)], "nonsense", (1,))
+    registry = Registry([ModelSource(folder)], "nonsense", (1,))
     registry.refresh()
     assert dict(registry.models) == {}
     assert "nonsense" in registry.failures["a"]
@@ -316,9 +324,9 @@ def test_two_files_of_one_id_are_refused(folder, tmp_path):
     put(tmp_path / "a.onnx", "classify")
     put(tmp_path / "b.onnx", "classify")
     for places in (
-        [Place(folder), Place(tmp_path)],
-        [Place(folder / "a.onnx"), Place(tmp_path / "a.onnx")],
-        [Place(folder / "a.onnx"), Place(tmp_path / "b.onnx", "a")],
+        [ModelSource(folder), ModelSource(tmp_path)],
+        [ModelSource(folder / "a.onnx"), ModelSource(tmp_path / "a.onnx")],
+        [ModelSource(folder / "a.onnx"), ModelSource(tmp_path / "b.onnx", "a")],
     ):
         registry = Registry(places, "cpu", (1,))
         with pytest.raises(InputError, match="would both be called 'a'") as refusal:
@@ -332,7 +340,7 @@ def test_a_second_file_of_one_id_changes_nothing_until_it_is_gone(folder, tmp_pa
     put(folder / "a.onnx", "detect")
     other = tmp_path / "other"
     other.mkdir()
-    registry = Registry([Place(folder), Place(other)], "cpu", (1,))
+    registry = Registry([ModelSource(folder), ModelSource(other)], "cpu", (1,))
     registry.refresh()
     models = registry.models
     put(other / "a.onnx", "classify")
@@ -347,13 +355,13 @@ def test_a_second_file_of_one_id_changes_nothing_until_it_is_gone(folder, tmp_pa
 
 def test_one_file_named_twice_is_one_model(folder):
     put(folder / "a.onnx", "detect")
-    registry = Registry([Place(folder), Place(folder / "a.onnx")], "cpu", (1,))
+    registry = Registry([ModelSource(folder), ModelSource(folder / "a.onnx")], "cpu", (1,))
     registry.refresh()
     assert tasks(registry) == {"a": "detect"}
 
 
 @pytest.mark.parametrize("task", DEMO_MODELS)
 def test_every_demo_model_can_be_served(task):
-    registry = Registry([Place(demo_model(task))], "cpu", (1,))
+    registry = Registry([ModelSource(demo_model(task))], "cpu", (1,))
     registry.refresh()
     assert tasks(registry) == {DEMO_MODELS[task]: task}

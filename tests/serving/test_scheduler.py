@@ -23,7 +23,7 @@ from yolean.serving.dialects.hub import answer
 from yolean.serving.metrics import Metrics
 from yolean.serving.model_registry import LoadedModel, Registry
 from yolean.serving.scheduler import Scheduler
-from yolean.serving.settings import Place, Settings
+from yolean.serving.settings import ModelSource, Settings
 from yolean.serving.tickets import ClientGone, DeadlineError, Ticket, Work
 
 PATIENCE = 10.0  # seconds after which a test fails instead of hanging
@@ -716,7 +716,9 @@ def test_lanes_start_with_the_server_and_not_with_the_application(monkeypatch):
 
 def test_answers_to_many_at_once_are_byte_for_byte_those_to_one_after_the_other(start):
     scheduler = start(cores=2, max_queue=1000)
-    registry = Registry([Place(demo_model(task)) for task in DEMO_MODELS], "cpu", scheduler.intra_op_choices)
+    registry = Registry(
+        [ModelSource(demo_model(task)) for task in DEMO_MODELS], "cpu", scheduler.intra_op_choices
+    )
     registry.refresh()
     assert not registry.failures
     images = [image.read_bytes() for image in demo_images()]

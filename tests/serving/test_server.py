@@ -26,7 +26,6 @@ from PIL import Image
 from yolean.cli.main import cli
 from yolean.engine.pipeline import Engine
 from yolean.models import DEMO_MODELS, demo_images, demo_model
-from yolean.serving import supervisor as process
 
 IMAGES = {image.stem: image for image in demo_images()}
 SHAPES = IMAGES["shapes"].read_bytes()
@@ -1013,7 +1012,7 @@ def test_what_is_refused_before_there_is_a_socket(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], words: list[str]
 ) -> None:
     """The same for what needs no process of its own to be seen."""
-    monkeypatch.setattr(process, "_listen", lambda *_: pytest.fail("it would have listened"))
+    monkeypatch.setattr(socket, "create_server", lambda *_, **__: pytest.fail("it would have listened"))
     for name, content in (("EMPTY", "# nothing\n"), ("BAD", "good\nnot good\n")):
         (tmp_path / name).write_text(content)
     monkeypatch.chdir(tmp_path)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from yolean.engine.errors import InputError
-from yolean.serving.settings import PREFIX, Place, Settings, serve_options
+from yolean.serving.settings import PREFIX, ModelSource, Settings, serve_options
 
 
 @pytest.fixture(autouse=True)
@@ -42,14 +42,14 @@ def by_variables(monkeypatch, variables):
 
 OPTIONS = [
     # words, variables, field, value
-    (["--models", "a.onnx"], {"MODELS": "a.onnx"}, "models", (Place(Path("a.onnx")),)),
-    (["--models", "models"], {"MODELS": "models"}, "models", (Place(Path("models")),)),
-    (["--models", "x=a.onnx"], {"MODELS": "x=a.onnx"}, "models", (Place(Path("a.onnx"), "x"),)),
+    (["--models", "a.onnx"], {"MODELS": "a.onnx"}, "models", (ModelSource(Path("a.onnx")),)),
+    (["--models", "models"], {"MODELS": "models"}, "models", (ModelSource(Path("models")),)),
+    (["--models", "x=a.onnx"], {"MODELS": "x=a.onnx"}, "models", (ModelSource(Path("a.onnx"), "x"),)),
     (
         ["--models", "x=a.onnx", "--models", "b.onnx"],
         {"MODELS": f"x=a.onnx{os.pathsep}b.onnx"},
         "models",
-        (Place(Path("a.onnx"), "x"), Place(Path("b.onnx"))),
+        (ModelSource(Path("a.onnx"), "x"), ModelSource(Path("b.onnx"))),
     ),
     (["--host", "::1"], {"HOST": "::1"}, "host", "::1"),
     (["--port", "0"], {"PORT": "0"}, "port", 0),
@@ -122,11 +122,11 @@ def test_the_environment_carries_every_setting(tmp_path, monkeypatch):
     keys.write_text("k")
     settings = Settings(
         models=(
-            Place(folder / "a.onnx", "first"),
-            Place(folder / "b=c.onnx"),
-            Place(folder / "b=c.onnx", "with.dots-and_lines"),
-            Place(folder / "ü.onnx"),
-            Place(folder),
+            ModelSource(folder / "a.onnx", "first"),
+            ModelSource(folder / "b=c.onnx"),
+            ModelSource(folder / "b=c.onnx", "with.dots-and_lines"),
+            ModelSource(folder / "ü.onnx"),
+            ModelSource(folder),
         ),
         host="::",
         port=0,
@@ -156,14 +156,14 @@ def test_the_environment_carries_odd_paths(tmp_path, monkeypatch, name, named):
     path = tmp_path / name / f"{name}.onnx"
     path.parent.mkdir()
     path.write_text("x")
-    settings = Settings(models=(Place(path, named), Place(tmp_path / "a.onnx", "other")))
+    settings = Settings(models=(ModelSource(path, named), ModelSource(tmp_path / "a.onnx", "other")))
     assert by_variables(monkeypatch, settings.to_environment()) == settings
 
 
 def test_the_environment_carries_one_odd_path(tmp_path, monkeypatch):
     path = tmp_path / "run:1.onnx"
     path.write_text("x")
-    settings = Settings(models=(Place(path, "run1"),))
+    settings = Settings(models=(ModelSource(path, "run1"),))
     assert by_variables(monkeypatch, settings.to_environment()) == settings
 
 
@@ -317,13 +317,15 @@ def test_a_key_in_the_place_of_its_file_is_not_repeated(monkeypatch):
 
 def test_a_home_folder_is_found(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert by_variables(monkeypatch, {"YOLEAN_MODELS": "~/a.onnx"}).models == (Place(tmp_path / "a.onnx"),)
-    assert by_flags("--models", "x=~/a.onnx").models == (Place(tmp_path / "a.onnx", "x"),)
+    assert by_variables(monkeypatch, {"YOLEAN_MODELS": "~/a.onnx"}).models == (
+        ModelSource(tmp_path / "a.onnx"),
+    )
+    assert by_flags("--models", "x=~/a.onnx").models == (ModelSource(tmp_path / "a.onnx", "x"),)
 
 
 def test_a_file_whose_name_has_an_equals_sign_needs_no_id(place):
     (place / "a=b.onnx").write_text("x")
-    assert by_flags("--models", "a=b.onnx").models == (Place(Path("a=b.onnx")),)
+    assert by_flags("--models", "a=b.onnx").models == (ModelSource(Path("a=b.onnx")),)
 
 
 def test_settings_are_not_changed():

@@ -1,1 +1,1 @@
-"""From an image to `Results`: model file, session, preprocessing, pipeline."""
+"""From a source of images to `Results`: decoding, preprocessing, inference, results."""

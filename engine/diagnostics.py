@@ -1,4 +1,4 @@
-"""What is wrong with an installation, as data. Imports nothing that may itself be what is wrong."""
+"""Checks an installation and returns findings. It imports nothing that may itself be broken."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .runtime.devices import PROVIDERS
 
 Level = Literal["ok", "warn", "fail"]
 
-# What each import needs: the wheel to advise, and the oldest version that is tested.
+# For each import: the wheel to advise, and the oldest version that is tested.
 _MODULES = {
     "numpy": ("numpy", (1, 26)),
     "cv2": ("opencv-python-headless", (4, 9)),
@@ -40,7 +40,7 @@ _CPU_FEATURES = {
     "dotprod": ("asimddp",),
     "i8mm": ("i8mm",),
 }
-_TRIED = ("cuda", "openvino", "coreml", "directml", "cpu")  # TensorRT builds an engine for minutes
+_TRIED = ("cuda", "openvino", "coreml", "directml", "cpu")  # not TensorRT, which builds engines for minutes
 _CUDA_ADVICE = (
     "pip install 'onnxruntime-gpu[cuda,cudnn]', and an NVIDIA driver that is new enough for this CUDA version"
 )
@@ -67,13 +67,13 @@ print(len(model(demo_images()[0])[0]))
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at.
+    """The result of one check.
 
     Attributes:
-        level: `ok`, `warn` (works, but may not tomorrow, or is slow) or `fail`.
-        about: the part, such as "onnxruntime".
-        what: what was found, in one line.
-        advice: what to do about it, usually a command; empty when all is well.
+        level: `ok`, `warn` (it works, but slowly or by chance) or `fail`.
+        about: the part that was checked, such as "onnxruntime".
+        what: the result, in one line.
+        advice: what to do about it, usually a command; empty for `ok`.
     """
 
     level: Level
@@ -83,10 +83,10 @@ class Finding:
 
 
 def examine() -> Iterator[Finding]:
-    """Look at everything and yield the findings as they come; takes some seconds.
+    """Run all checks and yield their findings one by one; takes some seconds.
 
-    What may crash is tried in a process of its own: a wheel built for another CPU kills the one that
-    imports it.
+    Imports and predictions run in processes of their own: a wheel built for another CPU kills the process
+    that imports it.
     """
     system = f"{platform.system()} {platform.machine()}"
     yield Finding("ok", "yolean", f"{__version__} on Python {platform.python_version()}, {system}")
@@ -120,13 +120,13 @@ def _cpu() -> Finding:
         return Finding(
             "warn", "cpu", "no avx2: models run several times slower here", "use a CPU of 2015 or newer"
         )
-    return Finding("ok", "cpu", " ".join(features) or "features are not told by this system")
+    return Finding("ok", "cpu", " ".join(features) or "unknown: this system does not list CPU features")
 
 
 def _wheels() -> tuple[list[str], list[str]]:
     """The ONNX Runtime wheels and the OpenCV wheels that an import would find, sorted.
 
-    Those that share the folder of the first: a wheel further down `sys.path` is hidden, not broken.
+    These are those in the folder of the first: a wheel further down `sys.path` is hidden, not broken.
     """
     found: dict[str, dict[str, list[str]]] = {"onnxruntime": {}, "opencv": {}}
     for distribution in metadata.distributions():
@@ -139,7 +139,7 @@ def _wheels() -> tuple[list[str], list[str]]:
 
 
 def _doubled(runtimes: list[str], opencvs: list[str]) -> Iterator[Finding]:
-    """Wheels that share an import folder: the one installed last has overwritten the other."""
+    """Findings about wheels that share an import folder: the one installed last has overwritten the other."""
     if len(runtimes) > 1:
         yield Finding(
             "fail",
@@ -192,7 +192,7 @@ def _not_imported(module: str, wheels: list[str], text: str) -> Finding:
 
 
 def _runtime(wheels: list[str]) -> Iterator[Finding]:
-    """The providers, and a prediction on every device that they offer."""
+    """The execution providers, and a prediction on each of their devices."""
     good, text = _child(_PROVIDERS)
     reinstall = f"pip install --force-reinstall {wheels[-1] if wheels else 'onnxruntime'}"
     if not good:
@@ -206,7 +206,7 @@ def _runtime(wheels: list[str]) -> Iterator[Finding]:
 
 
 def _cuda() -> Finding | None:
-    """What the CUDA provider misses: ONNX Runtime itself comes up on the CPU and does not tell the caller."""
+    """Libraries that the CUDA provider lacks: ONNX Runtime itself would fall back to the CPU silently."""
     good, text = _child(_CUDA_LIBRARIES)
     if good:
         return None
@@ -217,7 +217,7 @@ def _cuda() -> Finding | None:
 
 
 def _trial(device: str, reinstall: str) -> Finding:
-    """A real prediction with the demo model."""
+    """A prediction of the demo model on a device."""
     good, text = _child(_TRIAL, device)
     if good and text != "0":
         return Finding("ok", f"run on {device}", f"the demo model found {text} shapes in the demo image")
@@ -227,7 +227,7 @@ def _trial(device: str, reinstall: str) -> Finding:
 
 
 def _child(code: str, *arguments: str) -> tuple[bool, str]:
-    """Run code in a Python of its own: whether it ended well, and its last line or what killed it."""
+    """Run code in another Python process: whether it succeeded, and its last line or the reason."""
     paths = os.pathsep.join(path or os.getcwd() for path in sys.path)
     try:
         done = subprocess.run(

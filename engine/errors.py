@@ -3,11 +3,11 @@
     YoleanError
     ├── ModelError     the model file: unreadable, not YOLO, contradicts itself
     ├── DeviceError    the runtime or the requested device is not usable
-    ├── InputError     what the caller passed: an image, a size, a threshold
-    └── ServerBusy     the server's queue is full
+    ├── InputError     an argument of the caller: an image, a size, a threshold
+    └── ServerBusy     the queue of the server is full
 
-Every message is one line that says what was expected, what was found and what to do. Exceptions of
-ONNX Runtime are mapped to these in `ort_errors.py` and nowhere else.
+Every message is one line: what was expected, what was found and what to do. Exceptions of ONNX Runtime are
+mapped to these by `runtime.ort_errors` and nowhere else.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numbers import Integral
 
 
 def is_whole(value: object) -> bool:
-    """Whether an argument is a whole number: Python's or numpy's, and not True or False."""
+    """Whether an argument is an integer of Python or numpy, and not a bool."""
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 
@@ -37,10 +37,10 @@ class InputError(YoleanError, ValueError):
 
 
 class ServerBusy(YoleanError):
-    """The server cannot take the request now; it may be sent again later.
+    """The server cannot accept the request now; the client may repeat it later.
 
     Attributes:
-        retry_after: seconds after which that is worth trying.
+        retry_after: seconds to wait before that.
     """
 
     def __init__(self, message: str, retry_after: int = 1) -> None:

@@ -1,1 +1,1 @@
-"""From the model's output arrays to detections, in numpy. Imports nothing else of yolean."""
+"""From the output arrays of a model to detections, in numpy. Imports no other package of yolean."""

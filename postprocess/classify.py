@@ -1,4 +1,4 @@
-"""Classification: one probability a class."""
+"""Classification: one probability for each class."""
 
 from __future__ import annotations
 
@@ -13,9 +13,13 @@ from .types import Float
 
 
 def decode(outputs: Sequence[Float], layout: Layout, geometry: Geometry, options: Options) -> Detections:
-    """Pass on the probabilities of one image; the graph has already applied softmax.
+    """The probabilities of one image, as the graph gives them: softmax is part of it.
 
-    Thresholds do not apply: every class keeps its probability.
+    Args:
+        outputs: (nc,) probabilities.
+        layout: of the model.
+        geometry: not used.
+        options: not used: every class keeps its probability.
     """
     empty = np.zeros((0, 4), np.float32)
     return Detections(

@@ -12,6 +12,6 @@ from .types import Float
 
 
 def decode(outputs: Sequence[Float], layout: Layout, geometry: Geometry, options: Options) -> Detections:
-    """Decode one image's outputs of a detection model."""
+    """Decode the outputs of a detection model for one image."""
     found = select(outputs, layout, options)
     return Detections(geometry.inverse_boxes(found.boxes), found.scores, found.classes)

@@ -1,4 +1,4 @@
-"""What decoders take and give: thresholds in, arrays out."""
+"""Arguments and results of the decoders."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from .types import Float, Int
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Thresholds of one call, passed whole.
+    """Thresholds and filters of one call.
 
-    One comparator holds in every path: a candidate stays when `score > conf`, and suppresses another
-    when `overlap > iou`.
+    Comparisons are strict for every task and layout: a candidate is kept when `score > conf`, and suppresses
+    another when `overlap > iou`.
 
     Attributes:
-        conf: score threshold, 0 to 1.
-        iou: overlap threshold of NMS, 0 to 1 (probIoU for rotated boxes).
-        max_det: most objects an image yields.
+        conf: confidence threshold, 0 to 1.
+        iou: overlap threshold of NMS, 0 to 1: IoU, or probIoU for rotated boxes.
+        max_det: most objects for each image, from 1.
         classes: class ids to keep, or None for all; applied before NMS.
         agnostic_nms: let boxes of different classes suppress each other.
     """
@@ -35,7 +35,7 @@ class Options:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidates:
-    """N objects on their way through thresholds and NMS, in pixels of the input tensor.
+    """N candidates of one image, before or after NMS, in pixels of the input tensor.
 
     Attributes:
         boxes: (N, 4) float32 x1, y1, x2, y2, or (N, 5) cx, cy, w, h, angle for OBB.
@@ -50,15 +50,15 @@ class Candidates:
     extra: Float
 
     def __getitem__(self, rows: NDArray[Any]) -> Candidates:
-        """Those at the given indices, or where a mask is True."""
+        """The candidates at the given indices, or where a boolean array is True."""
         return Candidates(self.boxes[rows], self.scores[rows], self.classes[rows], self.extra[rows])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Detections:
-    """The N objects of one image, score-descending, in pixels of the original image.
+    """The N objects of one image, by descending score, in pixels of the original image.
 
-    Empty arrays keep their shapes: no object is (0, 4), never None.
+    Without objects the arrays are empty, such as (0, 4), never None.
 
     Attributes:
         boxes: (N, 4) float32 x1, y1, x2, y2 clipped to the image; for OBB (N, 5) cx, cy, w, h and

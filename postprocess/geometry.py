@@ -1,4 +1,4 @@
-"""Where an image lies in the input tensor, and the way back."""
+"""The mapping between the pixels of an image and those of the input tensor."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from .types import Float, Size
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
-    """An image resized to `resized` and laid at `pad` into a tensor; all sizes are (height, width) pixels.
+    """An image of size `original`, resized to `resized` and placed at `pad` in a tensor of size `tensor`.
 
-    One forward and one inverse serve every task, so that boxes, outlines, keypoints and rotated boxes
-    can never disagree. Both axes have a scale of their own, because each side was rounded by itself:
-    with one common scale, results are off by up to half a tensor pixel along the short side.
+    All tasks share one forward and one inverse mapping. Each axis has its own scale, because each side of
+    the resized image is rounded separately: with one common scale, results would be off by up to half a
+    tensor pixel along the shorter side.
 
     Attributes:
-        original: size of the image as it came, upright.
-        tensor: size of the model's input.
-        resized: size that the image has inside the tensor.
-        pad: (left, top) offset of the image inside the tensor; negative where it was cropped.
+        original: size of the upright image.
+        tensor: size of the input tensor.
+        resized: size of the image inside the tensor.
+        pad: (left, top) offset of the image inside the tensor, in pixels; negative where it is cropped.
     """
 
     original: Size
@@ -31,19 +31,30 @@ class Geometry:
 
     @classmethod
     def letterbox(cls, original: Size, tensor: Size) -> Geometry:
-        """Fit the image into the tensor, centred, keeping its aspect ratio; small images are enlarged.
+        """The largest size of the same aspect ratio inside the tensor, centred; small images are enlarged.
 
-        An odd pixel of padding goes to the right and the bottom, as in Ultralytics' LetterBox.
+        An odd pixel of padding is on the right or at the bottom, as in Ultralytics' LetterBox.
         """
         resized = _fitted(original, tensor)
         return cls(original, tensor, resized, _centred(resized, tensor))
 
     @classmethod
     def rectangle(cls, original: Size, limit: Size, stride: int) -> Geometry:
-        """Like `letterbox`, with a tensor that pads each side only to the next multiple of `stride`.
+        """Like `letterbox`, in a tensor whose sides are only rounded up to a multiple of the stride.
 
-        `limit` (multiples of the stride) is the largest tensor. This is what Ultralytics does for models
-        with dynamic axes.
+        This is what Ultralytics does for models with dynamic axes.
+
+        A deliberate difference: the boxes of Ultralytics are inaccurate where the shorter side of the
+        resized image is rounded down to an exact multiple of the stride (about one size in 150). There is no
+        padding then, and `scale_boxes`, which derives the gain anew from the two sizes, finds a smaller
+        one than the letterbox used. An image of 4504x6000 (height x width) at 640 is resized to 480x640,
+        but its boxes are scaled back from 480x639: they are up to 9 image pixels off. Here, every point is
+        divided by the factors that the image was resized with.
+
+        Args:
+            original: size of the image.
+            limit: the largest tensor, multiples of the stride.
+            stride: of the model, in pixels.
         """
         resized = _fitted(original, limit)
         tensor = Size(*(r + (full - r) % stride for r, full in zip(resized, limit, strict=True)))
@@ -51,9 +62,9 @@ class Geometry:
 
     @classmethod
     def centre_crop(cls, original: Size, tensor: Size) -> Geometry:
-        """The geometry of classification: short side resized to the tensor, then the centre cut out.
+        """The geometry of classification: shorter side resized to the tensor, then the centre cropped.
 
-        A tensor that is not square takes the whole image, squeezed.
+        For a tensor that is not square, the whole image is resized to it, as Ultralytics does.
         """
         side = tensor.height
         if side != tensor.width:
@@ -66,15 +77,15 @@ class Geometry:
 
     @property
     def scale(self) -> tuple[float, float]:
-        """(x, y) tensor pixels for one image pixel."""
+        """Tensor pixels for each image pixel, in x and y."""
         return self.resized.width / self.original.width, self.resized.height / self.original.height
 
     def forward(self, points: Float) -> Float:
-        """Image pixels to tensor pixels; `points` is (..., 2) in x, y order."""
+        """(..., 2) x, y in image pixels to tensor pixels."""
         return points * np.array(self.scale, np.float32) + np.array(self.pad, np.float32)
 
     def inverse(self, points: Float, clip: bool = True) -> Float:
-        """Tensor pixels to image pixels, (..., 2) in x, y order; clipped to [0, width] and [0, height]."""
+        """(..., 2) x, y in tensor pixels to image pixels, clipped to [0, width] and [0, height]."""
         result = points - np.array(self.pad, np.float32)
         result /= np.array(self.scale, np.float32)
         if clip:
@@ -87,7 +98,7 @@ class Geometry:
         return self.inverse(boxes.reshape(-1, 2, 2)).reshape(-1, 4)
 
     def inverse_rotated(self, boxes: Float) -> Float:
-        """(N, 5) cx, cy, w, h, angle in tensor pixels to image pixels; never clipped, angle untouched."""
+        """(N, 5) cx, cy, w, h, angle in tensor pixels to image pixels; not clipped, the angle unchanged."""
         result = boxes.copy()
         result[:, :2] = self.inverse(boxes[:, :2], clip=False)
         result[:, 2:4] /= np.array(self.scale, np.float32)
@@ -95,12 +106,12 @@ class Geometry:
 
 
 def _fitted(original: Size, tensor: Size) -> Size:
-    """The largest size of the image's aspect ratio within the tensor, at least one pixel a side."""
+    """The largest size of the image's aspect ratio inside the tensor, each side at least one pixel."""
     ratio = min(tensor.height / original.height, tensor.width / original.width)
     return Size(max(round(original.height * ratio), 1), max(round(original.width * ratio), 1))
 
 
 def _centred(resized: Size, tensor: Size) -> tuple[int, int]:
-    """(left, top) padding; the 0.1 sends an odd pixel to the right and the bottom."""
+    """(left, top) padding; the 0.1 puts an odd pixel to the right or the bottom."""
     left = round((tensor.width - resized.width) / 2 - 0.1)
     return left, round((tensor.height - resized.height) / 2 - 0.1)

@@ -1,4 +1,4 @@
-"""What the decoders need to know about a model's outputs, as data."""
+"""Description of the outputs of a model, for the decoders."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ TASKS: tuple[Task, ...] = ("detect", "segment", "pose", "obb", "classify")
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What a lean file leaves to `lean.py`: the head from its last convolutions on.
+    """The part of a detection head that a lean file leaves to `lean_head`: all behind its last convolutions.
 
     Attributes:
-        strides: pixels of the input tensor between neighbouring anchors, a number a scale, in the order of
-            the outputs.
-        reg_max: bins of the distribution (DFL) over each of a box' four sides; 1 when the graph gives the
-            side itself.
-        kind: `26` for the pose and OBB heads of YOLO26, `v8` for all others: their keypoints and angles are
-            coded differently.
-        limit: end-to-end heads keep this many anchors, and then this many rows, without NMS; None for
-            heads that need NMS.
+        strides: pixels of the input tensor between neighbouring anchors, for each scale, in the order of the
+            outputs.
+        reg_max: bins of the distribution (DFL) over each distance from an anchor to a side of its box; 1
+            when the graph gives the distance itself.
+        kind: `26` for the pose and OBB heads of YOLO26, `v8` for all others: they encode keypoints and
+            angles differently.
+        limit: most anchors, and then most rows, that an end-to-end head keeps, without NMS; None for heads
+            that need NMS.
         agnostic_nms: end-to-end heads keep only the best class of each anchor.
     """
 
@@ -46,11 +46,11 @@ class Layout:
     others    raw        (4 + nc + extra, anchors): cx, cy, w, h, class scores, extra
     others    end2end    (rows, 6 + extra): x1, y1, x2, y2, score, class, extra
     others    nms        as end2end, zero-padded; suppressed by the graph itself
-    others    lean       what the last convolutions give, see below
+    others    lean       the outputs of the last convolutions, see below
     ========  =========  ==================================================================
 
-    Lean files have an output a scale for each branch of the head, all box branches first: box sides
-    (4 * reg_max, h, w), class logits (nc, h, w), and extra (extra, h, w) where the task has it.
+    Lean files have one output for each branch of the head and scale, all box branches first: distances to
+    the sides (4 * reg_max, h, w), class logits (nc, h, w), and extra (extra, h, w) where the task has it.
 
     OBB rows of every kind start with cx, cy, w, h and their one extra value is the angle in radians.
     Coordinates are pixels of the input tensor. Segment models have a second output (lean: a last one), the
@@ -58,12 +58,12 @@ class Layout:
 
     Attributes:
         task: what the model predicts.
-        kind: how the rows are laid out, see the table.
+        kind: see the table.
         nc: number of classes.
-        extra: values a row carries after classes or score: mask coefficients, keypoints
+        extra: number of values in each row after the classes or score: mask coefficients, keypoints
             (K * D), or the angle.
         kpt_shape: (K, D) of pose models: K keypoints of D = 2 (x, y) or 3 (x, y, visibility).
-        head: what remains to be decoded of a lean file; else None.
+        head: of a lean file; else None.
     """
 
     task: Task
@@ -75,7 +75,7 @@ class Layout:
 
     @property
     def suppressed(self) -> bool:
-        """Whether overlapping objects are settled in the graph, so that no NMS follows."""
+        """Whether the graph itself, or an end-to-end head, suppresses duplicates, so that no NMS follows."""
         return self.kind in ("end2end", "nms") or (self.head is not None and self.head.limit is not None)
 
     @property

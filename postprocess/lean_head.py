@@ -1,8 +1,8 @@
-"""The part of the head that lean files leave out: from the last convolutions to candidates.
+"""The part of a detection head that lean files leave out: from the last convolutions to candidates.
 
-A head spends most of its time on anchors of which nothing remains: sigmoids for 80 classes and softmaxes
-for four sides over 8400 of them, where five survive. Here the threshold is applied to the logits, and the
-rest is computed for the survivors alone.
+In the graph, a head computes sigmoids of 80 classes and softmaxes of four sides for 8400 anchors, most of
+which are below the confidence threshold. Here the threshold is applied to the logits first, and the rest is
+computed for the anchors that pass.
 """
 
 from __future__ import annotations
@@ -16,18 +16,20 @@ from .detections import Candidates
 from .layout import Head, Layout
 from .types import Float, Index
 
-_MARGIN = 1e-3  # of a logit: more than rounding; the threshold itself is applied to the score
+_MARGIN = 1e-3  # on logits, more than rounding errors; the exact threshold is applied to the scores
 
 
 def candidates(outputs: Sequence[Float], layout: Layout, conf: float) -> Candidates:
-    """Anchors whose best class passes the threshold; of end-to-end heads, the rows that they keep.
+    """Anchors whose best class passes the threshold; for end-to-end heads, the rows that they keep.
 
     Args:
-        outputs: of one image, see `Layout`; (channels, h, w) a branch and scale.
-        conf: objects need a score above this, 0 to 1.
+        outputs: of one image: (channels, h, w) for each branch and scale, see `Layout`.
+        layout: of the model.
+        conf: confidence threshold, 0 to 1: scores have to be above it.
 
     Returns:
-        candidates in the order of the anchors, scale by scale, row by row; end-to-end: by score.
+        candidates in the order of the anchors, scale by scale, row by row; for end-to-end heads by
+        descending score.
     """
     head = _head(layout)
     scales = len(head.strides)
@@ -44,24 +46,28 @@ def candidates(outputs: Sequence[Float], layout: Layout, conf: float) -> Candida
     if head.limit is None or head.agnostic_nms:
         classes = chosen.argmax(axis=0)
         rows = np.arange(len(classes))
-    else:  # an anchor may pass with several classes
+    else:  # several classes of one anchor may pass
         rows, classes = np.nonzero(floor < chosen.T)
     scores = sigmoid(chosen[classes, rows])
     order = np.flatnonzero(scores > np.float32(conf))
     if head.limit is not None:
         order = order[np.argsort(-scores[order], kind="stable")[: head.limit]]
     boxes, extra = found[0][rows[order]], found[1][rows[order]]
-    # Half precision can overflow.
+    # Values of half precision can overflow.
     finite = np.asarray(np.isfinite(boxes).all(axis=1) & np.isfinite(extra).all(axis=1))
     return Candidates(boxes, scores[order], classes[order].astype(np.int64), extra)[finite]
 
 
 def dense(outputs: Sequence[Float], layout: Layout) -> tuple[Float, Float, Float]:
-    """Every anchor decoded, as the graph did before it was cut: to check a cut.
+    """Decode every anchor, as the graph did before its head was cut off: to verify a cut.
+
+    Args:
+        outputs: of one image, as for `candidates`.
+        layout: of the model.
 
     Returns:
-        boxes (anchors, 4) x1, y1, x2, y2 or (anchors, 5) cx, cy, w, h, angle; scores (anchors, nc); and
-        extra (anchors, extra).
+        boxes (anchors, 4) x1, y1, x2, y2 or (anchors, 5) cx, cy, w, h, angle, in tensor pixels; scores
+        (anchors, nc), 0 to 1; and extra (anchors, extra).
     """
     scales = len(_head(layout).strides)
     logits = [branch.reshape(layout.nc, -1) for branch in outputs[scales : 2 * scales]]
@@ -70,8 +76,8 @@ def dense(outputs: Sequence[Float], layout: Layout) -> tuple[Float, Float, Float
 
 
 def sigmoid(logits: Float) -> Float:
-    """Logits to 0 to 1."""
-    with np.errstate(over="ignore"):  # exp of a large number is inf, and its inverse the 0 that it should be
+    """1 / (1 + exp(-x)), 0 to 1."""
+    with np.errstate(over="ignore"):  # exp overflows to inf, whose inverse is the right 0
         result: Float = np.float32(1) / (np.float32(1) + np.exp(-logits))
     return result
 
@@ -83,14 +89,14 @@ def _head(layout: Layout) -> Head:
 
 
 def _logit(score: float) -> float:
-    """The inverse of `sigmoid`; infinite at 0 and 1."""
+    """The inverse of `sigmoid`: infinite at 0 and 1."""
     if score <= 0 or score >= 1:
         return -math.inf if score <= 0 else math.inf
     return math.log(score / (1 - score))
 
 
 def _nth_largest(values: list[Float], number: int) -> float:
-    """A number that fewer than `number` of the values exceed by more than rounding."""
+    """A value just below the `number`-th largest; minus infinity where there are no more than that."""
     together = np.concatenate(values)
     if len(together) <= number:
         return -math.inf
@@ -98,7 +104,7 @@ def _nth_largest(values: list[Float], number: int) -> float:
 
 
 def _decoded(outputs: Sequence[Float], layout: Layout, anchors: list[Index]) -> tuple[Float, Float]:
-    """Boxes and extra values of the anchors given for each scale; see `dense` for their shapes."""
+    """Boxes (N, 4 or 5) and extra values (N, extra) of the given anchors of each scale; see `dense`."""
     head = _head(layout)
     scales = len(head.strides)
     boxes, extras = [], []
@@ -120,9 +126,9 @@ def _decoded(outputs: Sequence[Float], layout: Layout, anchors: list[Index]) -> 
 
 
 def _sides(bins: Float) -> Float:
-    """(4, reg_max, N) to the distances (4, N) to left, top, right and bottom, in strides.
+    """(4, reg_max, N) logits to the distances (4, N) to left, top, right and bottom, in strides.
 
-    Each is the mean of a distribution over whole distances from 0 (Distribution Focal Loss, Li et al.,
+    Each is the expectation of a softmax over the distances 0, 1, ... (Distribution Focal Loss, Li et al.,
     https://arxiv.org/abs/2006.04388), or the value itself where there is one bin.
     """
     if bins.shape[1] == 1:
@@ -134,7 +140,7 @@ def _sides(bins: Float) -> Float:
 
 
 def _boxes(sides: Float, centres: Float, angles: Float, rotated: bool, stride: int) -> Float:
-    """Distances (4, N) around anchors (2, N) to boxes in pixels, (4, N), or with an angle, (5, N)."""
+    """Distances (4, N) from anchors (2, N), in strides, to boxes in pixels: (4, N), or (5, N) with angles."""
     near, far = sides[:2], sides[2:]
     if not rotated:
         return np.concatenate((centres - near, centres + far)) * np.float32(stride)
@@ -145,7 +151,7 @@ def _boxes(sides: Float, centres: Float, angles: Float, rotated: bool, stride: i
 
 
 def _keypoints(values: Float, centres: Float, stride: int, layout: Layout) -> Float:
-    """(K * D, N) as the convolutions give them to x, y in pixels and visibility in 0 to 1, same shape."""
+    """(K * D, N) outputs of the convolutions to x, y in tensor pixels and visibility from 0 to 1."""
     if layout.kpt_shape is None:
         raise ValueError("a pose layout needs kpt_shape")
     points = values.reshape(*layout.kpt_shape, -1)
@@ -158,5 +164,5 @@ def _keypoints(values: Float, centres: Float, stride: int, layout: Layout) -> Fl
 
 
 def _angles(logits: Float, head: Head) -> Float:
-    """(1, N) to radians: from -pi/4 to 3/4 pi, or as they are and unbounded from YOLO26."""
+    """(1, N) outputs to radians: -pi/4 to 3/4 pi; those of YOLO26 are radians already, unbounded."""
     return logits if head.kind == "26" else (sigmoid(logits) - np.float32(0.25)) * np.float32(math.pi)

@@ -1,4 +1,4 @@
-"""Instance masks: prototypes to crops, crops to outlines."""
+"""Instance masks: from prototype masks to binary crops, and from these to outlines."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from .types import Bool, Float, Index, Mask, Size
 
 _CHUNK = 64  # objects whose prototype-sized masks exist at once: 6.5 MB at 160 x 160
 
-# Multiplications from which on OpenBLAS calls its threads. They then spin for 25 ms and take the cores from
-# the next run; on a busy machine waiting for them took 30 ms for 50 objects, against 1.4 on one thread.
+# OpenBLAS uses threads from this many multiplications on. They then spin for 25 ms and take the cores from
+# the next run; on a busy machine, waiting for them took 30 ms for 50 objects, against 1.4 ms on one thread.
 _ONE_THREAD = 1 << 18
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class InstanceMasks:
-    """N binary masks, each stored only where its box is, in pixels of the input tensor.
+    """N binary masks, of which only the pixels inside the boxes are stored, in pixels of the input tensor.
 
     Attributes:
         crops: N arrays (h, w) uint8 of 0 and 1.
-        corners: (N, 2) int, x and y of each crop's top left pixel in the tensor.
-        geometry: where the image lies in the tensor.
+        corners: (N, 2) x and y of the top left pixel of each crop in the tensor.
+        geometry: of the image in the tensor.
     """
 
     crops: tuple[Mask, ...]
@@ -33,26 +33,26 @@ class InstanceMasks:
     geometry: Geometry
 
     def dense(self) -> Mask:
-        """(N, H, W) uint8 of 0 and 1 at the tensor's size, padding included, as Ultralytics' masks are."""
+        """(N, H, W) uint8 of 0 and 1 at the size of the tensor, padding included, as in Ultralytics."""
         result = np.zeros((len(self.crops), *self.geometry.tensor), np.uint8)
         for full, crop, (x, y) in zip(result, self.crops, self.corners, strict=True):
             full[y : y + crop.shape[0], x : x + crop.shape[1]] = crop
         return result
 
     def parts(self) -> list[list[Float]]:
-        """N lists, one a mask, of the outer contours (P, 2) of its parts, in image pixels, clipped to it."""
+        """N lists, one for each mask, of the outer contours (P, 2) of its parts in image pixels, clipped."""
         return self._in_image([_contours(crop) for crop in self.crops])
 
     def outlines(self) -> list[Float]:
-        """N outlines (P, 2) in image pixels, clipped to it: the parts of each mask, joined into one.
+        """N outlines (P, 2) in image pixels, clipped to the image: the parts of each mask joined into one.
 
-        They are joined before they are clipped, as Ultralytics does it: at the image's border, many points
-        fall together, and other vertices would be the nearest.
+        They are joined before they are clipped, as in Ultralytics: clipping moves many points to the border
+        of the image, and other vertices would then be the nearest.
         """
         return [outline for (outline,) in self._in_image([[joined(_contours(crop))] for crop in self.crops])]
 
     def _in_image(self, outlines: list[list[Float]]) -> list[list[Float]]:
-        """From each crop's own pixels; one inverse for all, since N small ones took a third of the time."""
+        """Contours in pixels of the crops to image pixels, by one inverse mapping for all: N are slow."""
         if not outlines:
             return []
         points = np.concatenate([part for mask in outlines for part in mask])
@@ -66,20 +66,20 @@ class InstanceMasks:
 def decode_masks(
     coefficients: Float, prototypes: Float, boxes: Float, geometry: Geometry
 ) -> tuple[InstanceMasks, Bool]:
-    """Combine prototype masks for N objects.
+    """The masks of N objects, from the prototype masks that they share (YOLACT, https://arxiv.org/abs/1904.02689).
 
-    A mask is the bilinear enlargement (half-pixel centres) of coefficients @ prototypes to the tensor's
-    size, where it is above zero and within its box. Only the box and a margin of one prototype
-    pixel are enlarged: bilinear interpolation never looks farther.
+    A mask is 1 where coefficients @ prototypes, bilinearly enlarged to the size of the tensor (half-pixel
+    centres), is above zero and inside the box. Only the box and a margin of one prototype pixel are
+    enlarged: bilinear interpolation depends on nothing else.
 
     Args:
         coefficients: (N, C) float32.
-        prototypes: (C, h, w) float32, tensor height and width being whole multiples of h and w.
-        boxes: (N, 4) x1, y1, x2, y2 in tensor pixels.
+        prototypes: (C, h, w) float32; height and width of the tensor are whole multiples of h and w.
+        boxes: (N, 4) float32 x1, y1, x2, y2 in tensor pixels.
         geometry: of the image.
 
     Returns:
-        the masks that are not empty, and (N,) bool telling which those are.
+        the masks that are not empty, and (N,) whether each mask is one of them.
     """
     channels, height, width = prototypes.shape
     flat = prototypes.reshape(channels, -1)
@@ -96,7 +96,7 @@ def decode_masks(
 
 
 def _product(one: Float, other: Float) -> Float:
-    """(N, C) @ (C, P), in strips of columns small enough for one thread."""
+    """(N, C) @ (C, P), in blocks of columns that OpenBLAS computes on one thread."""
     result = np.empty((len(one), other.shape[1]), np.float32)
     step = max(_ONE_THREAD // one.size, 16)
     for start in range(0, other.shape[1], step):
@@ -106,13 +106,13 @@ def _product(one: Float, other: Float) -> Float:
 
 
 def _pixel_bounds(boxes: Float, tensor: Size) -> Index:
-    """(N, 4) first and past-the-last pixel of each box: pixel p is inside when x1 <= p < x2."""
+    """(N, 4) first pixel and the one behind the last of each box: pixel p is inside when x1 <= p < x2."""
     limit = np.array((tensor.width, tensor.height) * 2)
     return np.clip(np.ceil(boxes), 0, limit).astype(np.intp)
 
 
 def _crop(logits: Float, box: Index, factors: tuple[int, int]) -> Mask:
-    """One (h, w) uint8 mask of the pixels of `box`, out of prototype-sized logits."""
+    """The (h, w) uint8 mask of the pixels of a box, from logits of the size of the prototypes."""
     x1, y1, x2, y2 = box.tolist()
     if x2 <= x1 or y2 <= y1:
         return np.zeros((0, 0), np.uint8)
@@ -127,13 +127,13 @@ def _crop(logits: Float, box: Index, factors: tuple[int, int]) -> Mask:
 
 
 def joined(parts: Sequence[Float]) -> Float:
-    """One outline (P, 2) of a mask in several parts, each joined to the next by a bridge of no width.
+    """One outline (P, 2) from the contours of a mask, each joined to the next by a bridge of zero width.
 
-    A bridge leads from vertex to nearest vertex, there and back, as in Ultralytics' outlines; its cost grows
-    with the points of two neighbouring parts, not with those of the whole mask.
+    A bridge is the line between the two nearest vertices, in both directions, as in Ultralytics' outlines.
+    Its cost grows with the number of points of two neighbouring parts, not of the whole mask.
     """
     *rest, outline = parts
-    following, at, added = outline, 0, 0  # `outline` is `following` with `added` points put in behind `at`
+    following, at, added = outline, 0, 0  # `outline` is `following` with `added` points inserted behind `at`
     for part in reversed(rest):
         i, j = _nearest(part, following)
         entry = j if j <= at else j + added
@@ -144,13 +144,13 @@ def joined(parts: Sequence[Float]) -> Float:
 
 
 def _contours(mask: Mask) -> list[Float]:
-    """Outer contours (P, 2) of the parts of a mask that is not empty, in its own pixels."""
+    """Outer contours (P, 2) of the parts of a mask that is not empty, in pixels of the crop."""
     contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     return [contour.reshape(-1, 2).astype(np.float32) for contour in contours]
 
 
 def _nearest(one: Float, other: Float) -> tuple[int, int]:
-    """Indices of the two vertices of two outlines that are nearest to each other."""
+    """The indices of the nearest two vertices of two outlines."""
     squared = np.subtract.outer(one[:, 0], other[:, 0]) ** 2
     squared += np.subtract.outer(one[:, 1], other[:, 1]) ** 2
     i, j = divmod(int(squared.argmin()), len(other))

@@ -1,7 +1,7 @@
-"""Non-maximum suppression: greedy for axis-aligned boxes, Fast-NMS on probIoU for rotated ones.
+"""Non-maximum suppression: greedy for axis-aligned boxes, Fast NMS on probIoU for rotated ones.
 
-Both walk the candidates in blocks of descending score and stop once `max_det` boxes stand, so the cost
-follows the number of boxes kept, and memory the size of a block, not the square of the candidates.
+Both process the candidates in blocks of descending score and stop once `max_det` boxes are kept: time grows
+with the number of boxes kept, and memory with the size of a block, not with the square of the candidates.
 """
 
 from __future__ import annotations
@@ -13,23 +13,29 @@ from .detections import Options
 from .types import Bool, Float, Index, Int
 
 MAX_CANDIDATES = 30000
-"""Most candidates, best first, that enter NMS (T7 of Ultralytics' behaviour)."""
+"""Most candidates, by score, that enter NMS, as in Ultralytics (`max_nms`)."""
 
 _BLOCK = 1024
-_ROTATED = 512  # block of rotated boxes, of which every pair is looked at
-_FEW = 64  # also the bits of an integer
-_RARE = 8  # where no more than one pair in so many is of one class, they are picked out: each costs more
-_PAIRS = 1 << 17  # pairs of rotated boxes compared at once: 0.5 MB a temporary
+_ROTATED_BLOCK = 512  # of rotated boxes, where all pairs are compared
+_STEP = 64  # boxes resolved at once: the bits of an integer
+_SPARSE = 8  # where fewer than one pair in so many is of one class, only these are compared, one by one
+_PAIRS = 1 << 17  # of rotated boxes, compared at once: 0.5 MB for each temporary array
 
 
 def nms(boxes: Float, scores: Float, classes: Int, options: Options) -> Index:
-    """Suppress (N, 4) x1, y1, x2, y2 or (N, 5) cx, cy, w, h, angle boxes.
+    """Suppress duplicates.
 
-    Boxes of different classes ignore each other unless `options.agnostic_nms`. Ties in score keep the order
-    of the input.
+    Boxes of different classes do not suppress each other unless `options.agnostic_nms`. Boxes of equal score
+    keep the order of the input.
+
+    Args:
+        boxes: (N, 4) x1, y1, x2, y2 or (N, 5) cx, cy, w, h, angle.
+        scores: (N,).
+        classes: (N,).
+        options: `iou`, `max_det` and `agnostic_nms` apply.
 
     Returns:
-        indices into the input, score-descending, at most `options.max_det`.
+        indices of the boxes to keep, by descending score, at most `options.max_det`.
     """
     order = np.argsort(-scores, kind="stable")[:MAX_CANDIDATES]
     boxes = boxes[order]
@@ -40,25 +46,26 @@ def nms(boxes: Float, scores: Float, classes: Int, options: Options) -> Index:
 
 @np.errstate(divide="ignore", invalid="ignore", over="ignore")
 def _greedy(boxes: Float, groups: Int | None, threshold: float, max_det: int) -> Index:
-    """Standing boxes of a score-descending list: each suppresses all later ones that it overlaps.
+    """Greedy NMS of boxes by descending score: each box that is kept suppresses all later ones it overlaps.
 
-    A block is first cleared of what the boxes kept so far suppress, then resolved a few boxes at a time:
-    in a crowd the first few strike out most of the block, and no pair among those is ever looked at.
+    First, the boxes kept so far suppress boxes of the next block; then the block itself is resolved a few
+    boxes at a time: where many overlap, the first few suppress most of the block, and the pairs among those
+    are never compared.
     """
     columns, limit = with_area(boxes), np.float32(threshold)
-    if groups is not None:  # of one byte, if that is enough: those are compared four times as fast
+    if groups is not None:  # bytes, if they suffice, are compared four times as fast
         groups = groups.astype(np.min_scalar_type(groups.max(initial=0)))
     kept = np.empty(0, np.intp)
     for start in range(0, len(boxes), _BLOCK):
         waiting = np.arange(start, min(start + _BLOCK, len(boxes)))
         fresh = kept
         while len(waiting) and len(kept) < max_det:
-            for at in range(0, len(fresh), _FEW):
-                struck = _struck(columns, groups, fresh[at : at + _FEW], waiting, limit)
-                waiting = waiting[~struck]
+            for at in range(0, len(fresh), _STEP):
+                suppressed = _suppressed(columns, groups, fresh[at : at + _STEP], waiting, limit)
+                waiting = waiting[~suppressed]
             if not len(waiting):
                 break
-            first, waiting = waiting[:_FEW], waiting[_FEW:]
+            first, waiting = waiting[:_STEP], waiting[_STEP:]
             suppresses = iou_exceeds(columns, first[:, None], first, limit)
             if groups is not None:
                 suppresses &= groups[first, None] == groups[first]
@@ -67,66 +74,68 @@ def _greedy(boxes: Float, groups: Int | None, threshold: float, max_det: int) ->
     return kept[:max_det]
 
 
-def _struck(columns: Float, groups: Int | None, one: Index, other: Index, threshold: np.float32) -> Bool:
-    """(M,): which boxes of another set any box of one set suppresses."""
+def _suppressed(columns: Float, groups: Int | None, one: Index, other: Index, threshold: np.float32) -> Bool:
+    """(M,) whether any box of the first set suppresses each of the M boxes of the second."""
     few, many, axis = (one, other, 0) if len(one) < len(other) else (other, one, 1)  # long rows are faster
     if groups is None:
         suppresses = iou_exceeds(columns, few[:, None], many, threshold)
     else:
         suppresses = groups[few, None] == groups[many]
-        if np.count_nonzero(suppresses) * _RARE < suppresses.size:
+        if np.count_nonzero(suppresses) * _SPARSE < suppresses.size:
             pairs = np.flatnonzero(suppresses)
             row = pairs // len(many)
             column = pairs - row * len(many)
             hit = iou_exceeds(columns, few[row], many[column], threshold)
-            struck = np.zeros(len(other), np.bool_)
-            struck[(row if axis else column)[hit]] = True
-            return struck
+            suppressed = np.zeros(len(other), np.bool_)
+            suppressed[(row if axis else column)[hit]] = True
+            return suppressed
         suppresses &= iou_exceeds(columns, few[:, None], many, threshold)
     return np.asarray(suppresses.any(axis))
 
 
 def _resolve(suppresses: Bool) -> list[int]:
-    """Walk an (M, M) suppression matrix of a score-descending block, M at most `_FEW`; returns what stays.
+    """The rows to keep, by an (M, M) matrix of which box suppresses which, by descending score; M <= `_STEP`.
 
-    Rows become Python integers, so that one box strikes out all its victims in one operation; the loop
-    runs once a box kept, not once a candidate.
+    Rows become bits of Python integers, so that one operation removes all boxes that a box suppresses, and
+    the loop runs once for each box that is kept.
     """
-    suppresses.reshape(-1)[:: len(suppresses) + 1] = True  # a box that stands is no longer waiting
+    suppresses.reshape(-1)[:: len(suppresses) + 1] = (
+        True  # the diagonal: a box that is kept is no longer waiting
+    )
     packed = np.packbits(suppresses, axis=1, bitorder="little")
-    bits = np.zeros((len(packed), _FEW // 8), np.uint8)
+    bits = np.zeros((len(packed), _STEP // 8), np.uint8)
     bits[:, : packed.shape[1]] = packed
-    spares: list[int] = np.invert(bits).view("<u8").ravel().tolist()
+    allowed: list[int] = np.invert(bits).view("<u8").ravel().tolist()
     waiting = (1 << len(suppresses)) - 1
-    standing = []
+    kept = []
     while waiting:
         first = (waiting & -waiting).bit_length() - 1
-        standing.append(first)
-        waiting &= spares[first]
-    return standing
+        kept.append(first)
+        waiting &= allowed[first]
+    return kept
 
 
 def _fast(boxes: Float, groups: Int | None, threshold: float, max_det: int) -> Index:
-    """Fast-NMS: a box falls to any better one that it overlaps, even one that fell itself.
+    """Fast NMS (YOLACT): every box suppresses all later ones it overlaps, also if it is suppressed itself.
 
-    That is what Ultralytics does for rotated boxes, and it differs from greedy NMS in chains. Boxes that
-    stand are asked first, then those of the block, then all others: in a crowd few are left by then.
+    Ultralytics does this for rotated boxes. It differs from greedy NMS in chains of overlapping boxes. The
+    boxes kept so far are compared first, then those of the block, then all others: few are left by then.
     """
     shapes = gaussian(boxes)
     everything = np.arange(len(boxes))
     kept = np.empty(0, np.intp)
-    for start in range(0, len(boxes), _ROTATED):
+    for start in range(0, len(boxes), _ROTATED_BLOCK):
         if len(kept) >= max_det:
             break
-        block = everything[start : start + _ROTATED]
+        block = everything[start : start + _ROTATED_BLOCK]
         for better in (kept, block, everything[:start]):
-            block = _standing(shapes, groups, better, block, threshold)
+            block = _unsuppressed(shapes, groups, better, block, threshold)
         kept = np.concatenate((kept, block))
     return kept[:max_det]
 
 
-def _standing(shapes: Float, groups: Int | None, better: Index, block: Index, threshold: float) -> Index:
-    """What is left of a block when every box falls that an earlier one of another set overlaps."""
+def _unsuppressed(shapes: Float, groups: Int | None, better: Index, block: Index, threshold: float) -> Index:
+    """The boxes of a block that no box of another set with a higher score overlaps."""
     reach = np.float32(probiou_reach(threshold))
     start = 0
     while start < len(better) and len(block):

@@ -12,10 +12,10 @@ from .types import Float
 
 
 def decode(outputs: Sequence[Float], layout: Layout, geometry: Geometry, options: Options) -> Detections:
-    """Decode one image's outputs of an OBB model.
+    """Decode the outputs of an OBB model for one image.
 
     Boxes are (N, 5) cx, cy, w, h, angle in radians as the graph gives them: neither clipped to the image
-    nor regularised, so compare them by their corners.
+    nor normalised to one of the equivalent forms, so compare them by their corners.
     """
     found = select(outputs, layout, options)
     return Detections(geometry.inverse_rotated(found.boxes), found.scores, found.classes)

@@ -14,10 +14,10 @@ from .types import Float
 
 
 def decode(outputs: Sequence[Float], layout: Layout, geometry: Geometry, options: Options) -> Detections:
-    """Decode one image's outputs of a pose model.
+    """Decode the outputs of a pose model for one image.
 
-    The graph gives x, y in tensor pixels and visibility in 0 to 1. Points are clipped to the image; those
-    of low visibility are kept as they are, for the reader to judge.
+    The graph gives x, y in tensor pixels and visibility from 0 to 1. Keypoints are clipped to the image, and
+    kept whatever their visibility.
     """
     if layout.kpt_shape is None:
         raise ValueError("a pose layout needs kpt_shape")

@@ -13,9 +13,9 @@ from .types import Float
 
 
 def decode(outputs: Sequence[Float], layout: Layout, geometry: Geometry, options: Options) -> Detections:
-    """Decode one image's outputs of a segmentation model.
+    """Decode the outputs of a segmentation model for one image.
 
-    Objects whose mask is empty are dropped, box and all, as Ultralytics does.
+    Objects with an empty mask are dropped, as in Ultralytics.
     """
     found = select(outputs, layout, options)
     masks, filled = decode_masks(found.extra, outputs[layout.prototypes], found.boxes, geometry)

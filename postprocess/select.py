@@ -1,4 +1,4 @@
-"""From a model's outputs to the objects that survive confidence, class filter and NMS."""
+"""From the outputs of a model to the candidates that pass the threshold, the class filter and NMS."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from .types import Float
 
 
 def select(outputs: Sequence[Float], layout: Layout, options: Options) -> Candidates:
-    """Pick the objects of one image.
+    """Select the objects of one image.
 
     Args:
-        outputs: the model's outputs without their batch axis, see `Layout` for their shapes.
+        outputs: the outputs of the model without their batch axis, see `Layout` for their shapes.
+        layout: of the model.
+        options: thresholds and filters. `iou` has no effect where `layout.suppressed`.
 
     Returns:
-        at most `options.max_det` objects, score-descending. Where the model has settled what overlaps, they
-        are filtered by score and class alone.
+        at most `options.max_det` candidates, by descending score.
     """
     match layout.kind:
         case "lean":
@@ -39,7 +40,7 @@ def select(outputs: Sequence[Float], layout: Layout, options: Options) -> Candid
 
 
 def _anchors(output: Float, layout: Layout, conf: float) -> Candidates:
-    """Anchors of a raw output (4 + nc + extra, anchors) whose best class passes the threshold."""
+    """The anchors of a raw output (4 + nc + extra, anchors) whose best class passes the threshold."""
     scores = output[4 : 4 + layout.nc]
     passing = np.flatnonzero(scores.max(axis=0) > np.float32(conf))
     rows = _finite(np.ascontiguousarray(output[:, passing].T))
@@ -51,7 +52,7 @@ def _anchors(output: Float, layout: Layout, conf: float) -> Candidates:
 
 
 def _rows(output: Float, layout: Layout, conf: float) -> Candidates:
-    """Rows of an end-to-end output (rows, 6 + extra) that pass the threshold; padding has score 0."""
+    """The rows of an end-to-end output (rows, 6 + extra) that pass the threshold; padding has score 0."""
     rows = _finite(output[output[:, 4] > np.float32(conf)])
     extra = rows[:, 6:]
     boxes = np.hstack((rows[:, :4], extra)) if layout.task == "obb" else rows[:, :4]
@@ -59,5 +60,5 @@ def _rows(output: Float, layout: Layout, conf: float) -> Candidates:
 
 
 def _finite(rows: Float) -> Float:
-    """The rows without infinity or NaN: half precision can overflow."""
+    """The rows without infinity or NaN: values of half precision can overflow."""
     return rows[np.isfinite(rows).all(axis=1)]

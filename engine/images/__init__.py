@@ -1,1 +1,1 @@
-"""Images in: sources, decoding, orientation, resizing and the model's input tensor."""
+"""From a source to the input tensor: frames, decoding, orientation, resampling, preprocessing."""

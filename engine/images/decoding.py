@@ -1,12 +1,12 @@
-"""Encoded bytes, arrays and PIL images -> one upright 8-bit image.
+"""Decodes encoded bytes, arrays and PIL images into upright 8-bit images.
 
 Every function here returns a C-contiguous uint8 array (H, W, channels): BGR for 3 channels, grey for
 1. Alpha is dropped, not blended, grey is repeated, 16-bit values are reduced with `>> 8`.
 
-For encoded bytes that means: JPEG, PNG, WebP and TIFF are turned by their EXIF orientation, AVIF by
-its own rotation and mirror; JPEG 2000, BMP and PNM carry none. Of an animation or a multi-page TIFF the
-first image is taken. CMYK is converted as OpenCV does it. One exception: OpenCV multiplies the alpha
-of an 8-bit RGBA TIFF into its colours before anyone can drop it.
+Encoded JPEG, PNG, WebP and TIFF images are turned upright by their EXIF orientation, AVIF by its own
+rotation and mirror; JPEG 2000, BMP and PNM have none. Of an animation or a multi-page TIFF the first image
+is decoded. CMYK is converted by OpenCV. One exception: OpenCV multiplies the alpha channel of an 8-bit RGBA
+TIFF into its colours.
 """
 
 from __future__ import annotations
@@ -48,17 +48,17 @@ _CONVERSIONS = {
 
 
 class _Quiet:
-    """Context in which OpenCV does not print its log; what it has to say is in our errors.
+    """Context manager during which OpenCV does not print its log: its reasons are in our errors.
 
-    The level is global to the process. Entries are counted, because two threads that each saved and
-    restored it would leave it silent for good.
+    The log level is global to the process. Entries are counted: if two threads each saved and restored the
+    level, it could remain silent for good.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._inside = 0
         self._level = 0
-        # OpenCV 4 has it on top, OpenCV 5 in a submodule.
+        # In OpenCV 5 it is in a submodule.
         self._set: Callable[[int], int] = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel
 
     def __enter__(self) -> None:
@@ -80,9 +80,19 @@ quiet_opencv = _Quiet()
 def image_from_bytes(data: bytes | bytearray | memoryview, name: str = "image", channels: int = 3) -> Image:
     """Decode an encoded image (JPEG, PNG, WebP, BMP, TIFF, AVIF, JPEG 2000, PNM).
 
-    `name` stands in the errors. Returns (H, W, channels) uint8, upright, for 1 or 3 channels. Raises
-    `InputError` when the data is empty, cut off, not an image that OpenCV reads, or too large for it.
-    Damage in the middle of a JPEG is decoded as far as it goes, as every JPEG reader does.
+    A JPEG that is damaged in the middle is decoded as far as possible, as by every JPEG decoder.
+
+    Args:
+        data: the bytes of the file.
+        name: for error messages.
+        channels: 3 or 1.
+
+    Returns:
+        (H, W, channels) uint8, upright.
+
+    Raises:
+        InputError: the data is empty, truncated, no image that OpenCV decodes, or too large for it; or
+            `channels` is another number.
     """
     data = bytes(data)
     if channels not in (1, 3):
@@ -96,7 +106,7 @@ def image_from_bytes(data: bytes | bytearray | memoryview, name: str = "image", 
         raise InputError(f"{name}: the image is cut off after {len(data)} bytes; copy or upload it again")
     flags = cv2.IMREAD_GRAYSCALE if channels == 1 else cv2.IMREAD_COLOR
     if data.startswith(TIFF_SIGNATURES):
-        flags |= cv2.IMREAD_ANYDEPTH  # OpenCV rounds 16-bit TIFF to 8 bits by other means than >> 8
+        flags |= cv2.IMREAD_ANYDEPTH  # OpenCV would convert 16-bit TIFF to 8 bits in another way than >> 8
     orientation = unread_orientation(data)
     if orientation is not None:
         flags |= cv2.IMREAD_IGNORE_ORIENTATION
@@ -111,11 +121,19 @@ def image_from_bytes(data: bytes | bytearray | memoryview, name: str = "image", 
 
 
 def image_from_array(array: NDArray[Any], name: str = "image", channels: int = 3) -> Image:
-    """Check an array and give it the channels that the model takes.
+    """Check an array and convert it to the number of channels of a model.
 
-    Taken for 3 channels or 1: (H, W) or (H, W, 1) grey, (H, W, 3) BGR, (H, W, 4) BGRA; for any other
-    number exactly (H, W, channels). dtype uint8, or uint16, which is reduced with `>> 8`. An array that
-    already fits is returned as it is, not copied. Raises `InputError` on any other shape or dtype.
+    Args:
+        array: uint8, or uint16, which is reduced with `>> 8`. For 3 channels or 1: (H, W) or (H, W, 1)
+            grey, (H, W, 3) BGR or (H, W, 4) BGRA; for any other number exactly (H, W, channels).
+        name: for error messages.
+        channels: from 1.
+
+    Returns:
+        (H, W, channels) uint8, C-contiguous: the same array where it already is that.
+
+    Raises:
+        InputError: another shape or dtype.
     """
     shape = array.shape if array.ndim != 2 else (*array.shape, 1)
     if len(shape) != 3 or not (shape[2] == channels or (shape[2], channels) in _CONVERSIONS):
@@ -140,10 +158,19 @@ def image_from_array(array: NDArray[Any], name: str = "image", channels: int = 3
 
 
 def image_from_pil(image: Any, name: str = "image", channels: int = 3) -> Image:
-    """Convert a PIL image of any 8- or 16-bit mode; it is turned by its EXIF orientation.
+    """Convert a PIL image of any 8- or 16-bit mode, and turn it upright by its EXIF orientation.
 
-    Raises `InputError` when PIL cannot read its file to the end, and for the modes "I" and "F", whose
-    values have no fixed range.
+    Args:
+        image: a `PIL.Image.Image`.
+        name: for error messages.
+        channels: 3 or 1.
+
+    Returns:
+        (H, W, channels) uint8, BGR for 3 channels.
+
+    Raises:
+        InputError: PIL cannot read its file to the end, or its mode is "I" or "F", whose values have no
+            fixed range.
     """
     if image.mode in ("I", "F"):
         raise InputError(
@@ -151,9 +178,9 @@ def image_from_pil(image: Any, name: str = "image", channels: int = 3) -> Image:
             "scale it to 0-255 and convert it to mode L"
         )
     try:
-        image.load()  # before getexif(): PIL turns a TIFF itself while loading, and then drops the tag
+        image.load()  # before getexif(): PIL turns a TIFF upright itself while loading, and removes the tag
         pixels = np.asarray(_pil_converted(image, channels))
-    except Exception as exc:  # PIL's readers let OSError, SyntaxError, struct.error and more through
+    except Exception as exc:  # PIL's readers raise OSError, SyntaxError, struct.error and more
         raise InputError(f"{name}: PIL cannot read this image ({exc})") from exc
     if pixels.ndim == 3:
         pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
@@ -161,7 +188,7 @@ def image_from_pil(image: Any, name: str = "image", channels: int = 3) -> Image:
 
 
 def is_pil(value: object) -> bool:
-    """Whether `value` is a PIL image; PIL is not imported for that."""
+    """Whether a value is a PIL image; PIL is not imported for that."""
     module = sys.modules.get("PIL.Image")
     return module is not None and isinstance(value, module.Image)
 
@@ -170,14 +197,14 @@ def _pil_converted(image: Any, channels: int) -> Any:
     if image.mode.startswith("I;16"):
         return image  # convert("RGB") would clip it at 255
     if image.mode in ("P", "PA"):
-        image = image.convert("RGBA")  # straight to RGB, PIL warns about transparency in the palette
+        image = image.convert("RGBA")  # converting to RGB, PIL would warn about a transparent palette
     return image.convert("L" if channels == 1 else "RGB")
 
 
 def _pil_orientation(image: Any) -> Orientation:
     try:
         orientation = image.getexif().get(274, 1)
-    except Exception:  # a damaged EXIF block does not make the pixels worse
+    except Exception:  # a damaged EXIF block says nothing about the pixels
         return UPRIGHT
     return EXIF_ORIENTATIONS.get(orientation, UPRIGHT)
 

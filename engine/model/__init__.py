@@ -1,1 +1,1 @@
-"""What a model file says about itself: metadata, specification and output layout."""
+"""The metadata of a model file, and the specification and output layout that follow from it."""

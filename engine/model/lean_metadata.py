@@ -1,4 +1,4 @@
-"""What yolean writes about its own files: the entry `yolean` of a lean or quantised file's metadata."""
+"""The metadata entry `yolean`, which yolean writes into its own lean or quantised files."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from .metadata import literal
 
 KEY = "yolean"
 VERSION = 1
-"""Of the entry and of the layout; files of a later version are refused."""
+"""Of the entry and of the layout of lean files; files of a later version are refused."""
 
 _WITH_EXTRA = ("segment", "pose", "obb")
 
 
 def entry(head: Head | None, precision: str) -> str:
-    """The text of the metadata entry, a Python literal as Ultralytics' own entries are.
+    """The text of the metadata entry: a Python literal, like the entries of Ultralytics.
 
     Args:
-        head: of a lean file; None where the layout is Ultralytics' own.
-        precision: `fp32`, `fp16` or `int8`: what the weights were made to be.
+        head: of a lean file; None for the output layouts of Ultralytics.
+        precision: of the weights: `fp32`, `fp16` or `int8`.
     """
     value: dict[str, Any] = {"version": VERSION, "precision": precision}
     if head is not None:
@@ -37,10 +37,10 @@ def entry(head: Head | None, precision: str) -> str:
 
 
 def read_entry(metadata: Mapping[str, str]) -> dict[str, Any]:
-    """The entry as it was written, empty where there is none.
+    """The value of the entry, empty where there is none.
 
     Raises:
-        ModelError: no entry of ours, or a later version's.
+        ModelError: yolean has not written it, or a later version has.
     """
     value: Any = literal(metadata, KEY)
     if value is None:
@@ -83,7 +83,14 @@ def lean_layout(
     kpt_shape: tuple[int, int] | None,
     outputs: Sequence[TensorInfo],
 ) -> Layout:
-    """The layout of a lean file, checked against its outputs.
+    """The output layout of a lean file, checked against its outputs.
+
+    Args:
+        head: as `read_head` gives it.
+        task: of the model.
+        names: class names by id; empty where they are unknown.
+        kpt_shape: keypoints, values of each; None where it is unknown.
+        outputs: as the file declares them.
 
     Raises:
         ModelError: they do not fit the head, the class names or the keypoints.

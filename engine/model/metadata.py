@@ -1,4 +1,4 @@
-"""Reading the text entries of a model file. They are not trusted: sizes are capped, nothing is executed."""
+"""Reads the metadata entries of a model file. They are not trusted: lengths are limited, no code runs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def literal(metadata: Mapping[str, str], key: str) -> Any:
     """The Python literal in a metadata entry, or None where there is no such entry.
 
     Raises:
-        ModelError: it is too long or no literal; nothing in it is ever executed.
+        ModelError: it is too long, or no literal.
     """
     text = metadata.get(key)
     if text is None:
@@ -32,7 +32,11 @@ def literal(metadata: Mapping[str, str], key: str) -> Any:
 
 
 def pair(metadata: Mapping[str, str], key: str) -> tuple[int, int] | None:
-    """Two whole numbers such as an image size, or None where there is no such entry."""
+    """Two whole numbers in a metadata entry, or None where there is no such entry.
+
+    Raises:
+        ModelError: something else, or not from 1 to `MAX_SIDE`.
+    """
     value = literal(metadata, key)
     if value is None:
         return None
@@ -43,13 +47,17 @@ def pair(metadata: Mapping[str, str], key: str) -> tuple[int, int] | None:
         or len(value) != 2
         or not all(type(v) is int and 0 < v <= MAX_SIDE for v in value)
     ):
-        found = metadata[key][:40]  # the text: Python refuses to print numbers of thousands of digits
+        found = metadata[key][:40]  # Python does not print integers of thousands of digits
         raise ModelError(f"the metadata entry {key!r} is {found!r}: expected two whole numbers to {MAX_SIDE}")
     return value[0], value[1]
 
 
 def integer(metadata: Mapping[str, str], key: str, default: int) -> int:
-    """A whole number from 1 to 4096."""
+    """A whole number in a metadata entry, or a default where there is no such entry.
+
+    Raises:
+        ModelError: something else, or not from 1 to 4096.
+    """
     text = metadata.get(key)
     if text is None:
         return default

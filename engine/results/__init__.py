@@ -1,1 +1,1 @@
-"""Results of one image: their views, drawing, and writing them to files."""
+"""The results of one image: their views, drawing, and writing them to files."""

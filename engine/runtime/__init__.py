@@ -1,1 +1,1 @@
-"""ONNX Runtime: devices, CPU cores, the session, and its errors."""
+"""ONNX Runtime: devices, CPU cores, sessions and their errors."""

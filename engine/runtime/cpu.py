@@ -1,4 +1,4 @@
-"""How many cores this process may really use."""
+"""The CPU cores that this process may use, and their features."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _CPUS = Path("/sys/devices/system/cpu")
 
 
 def usable_cores() -> int:
-    """Physical cores within the affinity mask and the container's CPU quota, at least one.
+    """Number of physical cores within the affinity mask and the CPU quota of the container, at least 1.
 
-    ONNX Runtime reads neither mask nor quota: in a container limited to one core on a machine of 64 it
-    starts 64 threads that wait for one another.
+    ONNX Runtime reads neither mask nor quota: in a container limited to one core of 64, it starts 64 threads
+    that wait for one another.
     """
     try:
         allowed = os.sched_getaffinity(0)
@@ -26,7 +26,11 @@ def usable_cores() -> int:
 
 
 def cpu_quota(root: Path = _CGROUP) -> float | None:
-    """Cores that the container's cgroup (v2 or v1) grants, or None where it sets no limit."""
+    """The CPU quota of the container's cgroup, v2 or v1, in cores; None where there is no limit.
+
+    Args:
+        root: where the cgroup file system is mounted.
+    """
     try:
         quota, period = (root / "cpu.max").read_text().split()
     except (OSError, ValueError):
@@ -41,7 +45,7 @@ def cpu_quota(root: Path = _CGROUP) -> float | None:
 
 
 def has_cpu_flag(*flags: str) -> bool:
-    """Whether the CPU has any of these features, by their names in Linux's /proc/cpuinfo."""
+    """Whether the CPU has any of these features, by their names in /proc/cpuinfo; False outside Linux."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -51,7 +55,7 @@ def has_cpu_flag(*flags: str) -> bool:
 
 
 def _physical(cpus: set[int]) -> int:
-    """Cores behind these logical CPUs; sibling hyperthreads count once, where Linux tells them."""
+    """Number of cores with these logical CPUs; on Linux, hyperthreads of one core count once."""
     siblings = set()
     for cpu in cpus:
         topology = _CPUS / f"cpu{cpu}/topology/thread_siblings_list"

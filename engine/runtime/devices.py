@@ -1,4 +1,4 @@
-"""From a device's name to ONNX Runtime's providers and their options."""
+"""From the name of a device to the execution providers of ONNX Runtime and their options."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PROVIDERS = {
 }
 PRECISIONS = ("fp32", "fp16", "bf16")
 
-_AUTO = ("cuda", "directml", "openvino")  # what someone installed on purpose; TensorRT builds for minutes
+_AUTO = ("cuda", "directml", "openvino")  # not TensorRT, which builds engines for minutes
 _WHEELS = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml")
 _GPU_WHEEL = "pip uninstall the ONNX Runtime that is there, then pip install onnxruntime-gpu"
 _MEANT = {"gpu": "cuda", "mps": "coreml", "trt": "tensorrt", "intel": "openvino"}
@@ -46,7 +46,7 @@ class Device:
 
     Attributes:
         name: a key of `PROVIDERS`.
-        unit: what stands behind the colon: the number of a GPU, or OpenVINO's CPU, GPU, NPU; else "".
+        unit: the part behind the colon: the number of a GPU, or OpenVINO's CPU, GPU, NPU; else "".
     """
 
     name: str
@@ -54,12 +54,12 @@ class Device:
 
     @property
     def provider(self) -> str:
-        """ONNX Runtime's name for it."""
+        """ONNX Runtime's name of its execution provider."""
         return PROVIDERS[self.name]
 
     @property
     def is_gpu(self) -> bool:
-        """Whether one thread has to own the session (CUDA sessions crash under concurrent runs)."""
+        """Whether one thread has to own the session: concurrent runs crash CUDA sessions."""
         return self.name in ("cuda", "tensorrt", "directml")
 
     def __str__(self) -> str:
@@ -67,7 +67,11 @@ class Device:
 
 
 def candidates(device: str, available: Sequence[str]) -> list[Device]:
-    """The devices to try for a request, best first; only `auto` has more than one.
+    """The devices to try for a request, best first; more than one for `auto` only.
+
+    Args:
+        device: `auto`, or a device name with an optional unit, such as `cuda:1`.
+        available: the execution providers of the installed ONNX Runtime.
 
     Raises:
         InputError: no such device.
@@ -93,7 +97,14 @@ def candidates(device: str, available: Sequence[str]) -> list[Device]:
 def provider_options(
     device: Device, model: bytes | Path, threads: int, precision: str | None, cuda_graph: bool
 ) -> list[Provider]:
-    """The provider of a device and those that take over the operators it lacks, with their options.
+    """The execution provider of a device, and those for the operators that it lacks, with their options.
+
+    Args:
+        device: to run on.
+        model: names the cache of TensorRT engines.
+        threads: intra-op threads, for OpenVINO on a CPU.
+        precision: `fp32`, `fp16`, `bf16`, or None for the default of the device.
+        cuda_graph: whether to replay runs as a CUDA graph.
 
     Raises:
         InputError: the device has no such precision.
@@ -126,7 +137,7 @@ def _check_precision(device: Device, precision: str | None) -> None:
 def _cuda(device: Device, precision: str | None, graph: bool) -> dict[str, Any]:
     return {
         "device_id": int(device.unit or 0),
-        # The exhaustive search takes seconds a new shape; the heuristic finds nearly the same kernels.
+        # The exhaustive search takes seconds for each new shape; the heuristic finds nearly the same kernels.
         "cudnn_conv_algo_search": "HEURISTIC",
         "arena_extend_strategy": "kSameAsRequested",
         "use_tf32": int(precision != "fp32"),
@@ -135,7 +146,7 @@ def _cuda(device: Device, precision: str | None, graph: bool) -> dict[str, Any]:
 
 
 def _tensorrt(device: Device, model: bytes | Path, precision: str | None) -> dict[str, Any]:
-    # An engine fits one model on one version of the runtime: both are in the folder's name.
+    # An engine is valid for one model and one version of the runtime: both are in the name of the folder.
     import onnxruntime
 
     data = model if isinstance(model, bytes) else model.read_bytes()
@@ -170,7 +181,7 @@ def _openvino(device: Device, threads: int, precision: str | None) -> dict[str, 
 
 
 def cache_folder() -> Path:
-    """Where engines that took long to build are kept: $YOLEAN_CACHE, or yolean in the user's cache folder."""
+    """The folder of TensorRT engines: $YOLEAN_CACHE, or `yolean` in the cache folder of the user."""
     if own := os.environ.get("YOLEAN_CACHE"):
         return Path(own)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "yolean"
@@ -180,7 +191,7 @@ def import_runtime() -> ModuleType:
     """Import ONNX Runtime.
 
     Raises:
-        DeviceError: it is missing, or two wheels overwrote each other; the message names the command.
+        DeviceError: it is missing, or two wheels overwrote each other; the message has the command to run.
     """
     try:
         import onnxruntime
@@ -202,9 +213,9 @@ def import_runtime() -> ModuleType:
 
 
 def installed_wheels(runtime: ModuleType) -> list[str]:
-    """The ONNX Runtime distributions beside the imported folder, such as ["onnxruntime-gpu"].
+    """The ONNX Runtime distributions beside the imported package, such as ["onnxruntime-gpu"].
 
-    One look into the folder: asking importlib.metadata would cost 10 ms of every cold start.
+    It lists one folder, because `importlib.metadata` would add 10 ms to every cold start.
     """
     folder = Path(next(iter(runtime.__path__))).parent
     found = (p.name.split("-")[0].replace("_", "-") for p in folder.glob("onnxruntime*.dist-info"))

@@ -1,4 +1,4 @@
-"""ONNX Runtime's exceptions, turned into ours; the only place that knows them."""
+"""Maps the exceptions of ONNX Runtime to those of yolean; no other module knows them."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ _FILE_ERRORS = ("InvalidProtobuf", "InvalidGraph", "NoSuchFile", "NotImplemented
 
 @contextmanager
 def mapped(provider: str, shape: tuple[int, ...] | None = None) -> Iterator[None]:
-    """Turn what ONNX Runtime raises inside into a ModelError or DeviceError of one line.
+    """Context manager that turns exceptions of ONNX Runtime into a ModelError or DeviceError of one line.
 
-    `shape` is that of the input while a model runs, None while it loads.
+    Args:
+        provider: ONNX Runtime's name of the execution provider.
+        shape: of the input, while a model runs; None while it loads.
     """
     try:
         yield
@@ -44,13 +46,13 @@ def mapped(provider: str, shape: tuple[int, ...] | None = None) -> Iterator[None
 
 
 def _is_runtimes(exc: Exception) -> bool:
-    """Whether ONNX Runtime raised it: its own classes, and plain ones from the binding."""
+    """Whether ONNX Runtime raised it: one of its own classes, or a built-in one from its bindings."""
     return type(exc).__module__.startswith("onnxruntime") or isinstance(exc, (RuntimeError, ValueError))
 
 
 def _reason(text: str) -> str:
-    """The part of ONNX Runtime's message that a person can use, in one line."""
+    """The useful part of a message of ONNX Runtime, in one line."""
     text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", text)
-    text = re.sub(r"/\S*onnxruntime\S* .*?\) ", "", text)  # the place in its source and the C++ signature
+    text = re.sub(r"/\S*onnxruntime\S* .*?\) ", "", text)  # the position in its source and the C++ signature
     text = re.sub(r"^.*\[OpenVINO-EP\] ", "", text)
-    return text if len(text) <= 300 else f"{text[:80]} … {text[-220:]}"  # the cause stands last
+    return text if len(text) <= 300 else f"{text[:80]} … {text[-220:]}"  # the cause is at the end

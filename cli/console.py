@@ -157,7 +157,7 @@ class RunReport:
 
 
 def model_facts(engine: Engine, path: str) -> dict[str, Any]:
-    """What `yolean info` tells of a loaded model, as plain values."""
+    """What `yolean info` prints of a loaded model, as plain values."""
     import cv2
     import numpy as np
     import onnxruntime
@@ -203,7 +203,7 @@ def print_model(facts: Mapping[str, Any]) -> None:
     outputs = ", ".join(f"{name} {tuple(shape)}" for name, shape in facts["outputs"].items())
     rows = {
         "task": facts["task"],
-        "family": facts["family"] or "not told",
+        "family": facts["family"] or "unknown",
         "classes": f"{len(names)}: {_first_few(names)}",
         "keypoints": " x ".join(map(str, facts["kpt_shape"] or ())),
         "size": size,

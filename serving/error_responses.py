@@ -8,9 +8,9 @@ from starlette.exceptions import HTTPException
 
 from ..engine.errors import DeviceError, InputError, ModelError, ServerBusy, YoleanError
 from .bodies import BodyTooLarge, UnknownBody
-from .dialects.hub import encode
 from .fetch.fetcher import FetchError
 from .image_guard.headers import NotAImage
+from .schemas import Error, encode
 from .tickets import DeadlineError
 
 
@@ -49,7 +49,7 @@ def status_of(error: Exception) -> int:
 
 
 def reply_to(error: Exception, request_id: str) -> Reply:
-    """What is answered to an error; of what is nobody's mistake but ours, the id and no detail."""
+    """The answer to an error. A bug of the server is answered with the request's id and no detail."""
     status, message = status_of(error), str(error)
     headers: list[tuple[str, str]] = []
     if isinstance(error, HTTPException):
@@ -65,7 +65,7 @@ def reply_to(error: Exception, request_id: str) -> Reply:
         message = "the model cannot run on an image of this shape at this size: ask for a larger one"
     if status == 500:
         message = f"something went wrong in the server; its log tells more about request {request_id}"
-    return status, encode({"success": False, "message": message}), headers
+    return status, encode(Error(message=message)), headers
 
 
 def _http_message(error: HTTPException) -> str:

@@ -1,13 +1,18 @@
-"""`/openapi.json`, made from the structs that validate requests."""
+"""`/openapi.json`, made from the structs that validate requests and that answers are encoded from."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from .._version import __version__
-from .dialects.arguments import First, Second
+from .dialects.accepted import DIALECTS, PREDICT, PREDICT_BY_FIELD, ROUTES
+from .dialects.dialect import Dialect
+from .schemas import Error, Health, ModelInfo, ModelList, Reload, Status
+
+Schema = dict[str, Any]
 
 _REFERENCE = "#/components/schemas/{name}"
 _IMAGE = {"type": "string", "format": "binary", "description": "JPEG, PNG, WebP, BMP, TIFF or AVIF."}
@@ -21,161 +26,128 @@ _ERRORS = {
     503: "Busy; see Retry-After.",
     504: "The request waited too long.",
 }
+_MODEL_ID = {
+    "name": "model_id",
+    "in": "path",
+    "required": True,
+    "schema": {"type": "string"},
+    "description": "As /v1/models lists them.",
+}
+_TEXT = {"schema": {"type": "string"}}
 
 
-def document() -> dict[str, Any]:
+def document() -> Schema:
     """The OpenAPI 3.1 description of the server."""
-    (_, _), schemas = msgspec.json.schema_components((First, Second), ref_template=_REFERENCE)
-    first, second = schemas["First"], schemas["Second"]
-    error = {
-        "type": "object",
-        "required": ["success", "message"],
-        "properties": {"success": {"const": False}, "message": {"type": "string"}},
-    }
-    schemas |= {
-        "FirstUpload": _with_file(first, "image", leave=("url",)),
-        "SecondUpload": _with_file(second, "file", leave=("source",)),
-        "FirstAddress": {**first, "required": ["url"]},
-        "SecondAddress": {**second, "required": ["source"]},
-        "FirstAnswer": _first_answer(),
-        "SecondAnswer": _second_answer(),
-        "Error": error,
-    }
-    model_id = {
-        "name": "model_id",
-        "in": "path",
-        "required": True,
-        "schema": {"type": "string"},
-        "description": "As /v1/models lists them.",
-    }
-    text = {"text/plain": {"schema": {"type": "string"}}}
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "yolean",
             "version": __version__,
-            "description": "The HUB Inference API on your own machine, in both of its forms. The field names "
-            "of a request decide its form; the two cannot be mixed.",
+            "description": "The HUB Inference API on your own machine, HUB v1 and HUB v2. The field names of "
+            "a request decide its dialect; the two cannot be mixed.",
         },
         "paths": {
-            "/v1/predict/{model_id}": {"parameters": [model_id], "post": _prediction("predict", schemas)},
-            "/": {
-                "get": _get("The page", {"text/html": {"schema": {"type": "string"}}}),
-                "post": _prediction("predict_by_field", schemas, ("Second",)),
+            PREDICT: {"parameters": [_MODEL_ID], "post": _prediction("predict", ROUTES[PREDICT])},
+            PREDICT_BY_FIELD: {
+                "get": _operation("The page", {"text/html": _TEXT}),
+                "post": _prediction("predict_by_field", ROUTES[PREDICT_BY_FIELD]),
             },
-            "/v1/models": {"get": _get("The models")},
-            "/v1/models/{model_id}": {"parameters": [model_id], "get": _get("One model", errors=(404,))},
+            "/v1/models": {"get": _operation("The models", _json(ModelList))},
+            "/v1/models/{model_id}": {
+                "parameters": [_MODEL_ID],
+                "get": _operation("One model", _json(ModelInfo), (404,)),
+            },
             "/v1/models/reload": {
                 "post": {
-                    **_get("Look for new, replaced and removed files", errors=(401,)),
+                    **_operation("Look for new, replaced and removed files", _json(Reload), (401,)),
                     "security": [{"key": []}],
                 }
             },
-            "/livez": {"get": _get("Whether the process answers")},
-            "/readyz": {"get": _get("Whether every model has run once", errors=(503,))},
-            "/health": {"get": _get("State, versions, models, failures")},
-            "/metrics": {"get": _get("Prometheus' figures", text)},
+            "/livez": {"get": _operation("Whether the process answers", _json(Status))},
+            "/readyz": {"get": _readiness()},
+            "/health": {"get": _operation("State, versions, models, failures", _json(Health))},
+            "/metrics": {"get": _operation("Prometheus' figures", {"text/plain": _TEXT})},
         },
         "components": {
-            "schemas": schemas,
+            "schemas": _schemas(),
             "securitySchemes": {"key": {"type": "apiKey", "in": "header", "name": "x-api-key"}},
         },
     }
 
 
-def _with_file(struct: dict[str, Any], name: str, leave: tuple[str, ...]) -> dict[str, Any]:
-    properties = {key: value for key, value in struct["properties"].items() if key not in leave}
-    return {**struct, "properties": {name: _IMAGE, **properties}, "required": [name]}
+def _schemas() -> Schema:
+    """All components: of each dialect an upload, an address and the answer, and what else is answered."""
+    structs = [struct for dialect in DIALECTS for struct in (dialect.fields, dialect.answer)]
+    structs += [Error, Health, ModelInfo, ModelList, Reload, Status]
+    _, schemas = msgspec.json.schema_components(structs, ref_template=_REFERENCE)
+    for dialect in DIALECTS:
+        fields, url = schemas.pop(dialect.fields.__name__), dialect.wire_name("url")
+        others = {name: schema for name, schema in fields["properties"].items() if name != url}
+        schemas[f"{dialect.fields.__name__}Upload"] = {
+            **fields, "properties": {dialect.file: _IMAGE, **others}, "required": [dialect.file]
+        }  # fmt: skip
+        schemas[f"{dialect.fields.__name__}Address"] = {**fields, "required": [url]}
+    return schemas
 
 
-def _prediction(
-    operation: str, schemas: dict[str, Any], forms: tuple[str, ...] = ("First", "Second")
-) -> dict[str, Any]:
-    def either(kind: str) -> dict[str, Any]:
-        return {"schema": {"anyOf": [{"$ref": _REFERENCE.format(name=form + kind)} for form in forms]}}
+def _prediction(operation: str, dialects: Sequence[Dialect]) -> Schema:
+    """A route that predicts, for the dialects that it accepts."""
 
-    in_query = {name: schema for form in forms for name, schema in schemas[form]["properties"].items()}
-    image: dict[str, Any] = {"schema": _IMAGE}
+    def any_of(kind: str) -> Schema:
+        return {"schema": {"anyOf": [_reference(f"{dialect.fields.__name__}{kind}") for dialect in dialects]}}
+
     return {
         "operationId": operation,
         "summary": "Predict one image",
         "security": [{}, {"key": []}],
         "parameters": [
             {"name": name, "in": "query", "schema": schema, "description": "Where the body is the image."}
-            for name, schema in in_query.items()
-            if name not in ("url", "source")
+            for name, schema in _in_query(dialects).items()
         ],
         "requestBody": {
             "required": True,
             "content": {
-                "multipart/form-data": either("Upload"),
-                "application/json": either("Address"),
-                "application/x-www-form-urlencoded": either("Address"),
-                "image/*": image,
-                "application/octet-stream": image,
+                "multipart/form-data": any_of("Upload"),
+                "application/json": any_of("Address"),
+                "application/x-www-form-urlencoded": any_of("Address"),
+                "image/*": {"schema": _IMAGE},
+                "application/octet-stream": {"schema": _IMAGE},
             },
         },
         "responses": {
-            "200": {
-                "description": "What was found",
-                "content": {"application/json": either("Answer")},
-            },
+            "200": {"description": "What was found", "content": {"application/json": any_of("Answer")}},
             **_errors(tuple(_ERRORS)),
         },
     }
 
 
-def _get(summary: str, content: dict[str, Any] | None = None, errors: tuple[int, ...] = ()) -> dict[str, Any]:
-    content = content or {"application/json": {"schema": {"type": "object"}}}
+def _in_query(dialects: Sequence[Dialect]) -> Schema:
+    """The fields that may stand in the query: all but the file and the address."""
+    found: Schema = {}
+    for dialect in dialects:
+        fields = msgspec.json.schema(dialect.fields)["$defs"][dialect.fields.__name__]["properties"]
+        found |= {name: field for name, field in fields.items() if name != dialect.wire_name("url")}
+    return found
+
+
+def _readiness() -> Schema:
+    found = _operation("Whether every model has run once", _json(Status))
+    found["responses"]["503"] = {"description": "Not yet, or not any more", "content": _json(Status)}
+    return found
+
+
+def _operation(summary: str, content: Schema, errors: Sequence[int] = ()) -> Schema:
     responses = {"200": {"description": summary, "content": content}, **_errors(errors)}
     return {"summary": summary, "responses": responses}
 
 
-def _errors(statuses: tuple[int, ...]) -> dict[str, Any]:
-    schema = {"application/json": {"schema": {"$ref": _REFERENCE.format(name="Error")}}}
-    return {str(s): {"description": _ERRORS[s], "content": schema} for s in statuses}
+def _errors(statuses: Sequence[int]) -> Schema:
+    return {str(s): {"description": _ERRORS[s], "content": _json(Error)} for s in statuses}
 
 
-def _object(required: dict[str, Any], optional: dict[str, Any] | None = None) -> dict[str, Any]:
-    return {"type": "object", "required": list(required), "properties": {**required, **(optional or {})}}
+def _json(struct: type[msgspec.Struct]) -> Schema:
+    return {"application/json": {"schema": _reference(struct.__name__)}}
 
 
-def _numbers(**more: Any) -> dict[str, Any]:
-    return {"type": "array", "items": {"type": "number"}, **more}
-
-
-def _head() -> dict[str, Any]:
-    score = {"type": "number", "minimum": 0, "maximum": 1}
-    return {"class": {"type": "integer"}, "name": {"type": "string"}, "confidence": score}
-
-
-def _first_answer() -> dict[str, Any]:
-    number = {"type": "number"}
-    item = _object(
-        _head(),
-        {
-            **{name: number for name in ("width", "height", "xcenter", "ycenter")},
-            "obb": _numbers(minItems=8, maxItems=8),
-            "segment": _numbers(),
-            "keypoints": _numbers(),
-        },
-    )
-    data = {"type": "array", "items": item}
-    return _object({"success": {"const": True}, "message": {"type": "string"}, "data": data})
-
-
-def _second_answer() -> dict[str, Any]:
-    number = {"type": "number"}
-    corners = {f"{axis}{n}": number for n in range(1, 5) for axis in "xy"}
-    box = _object({name: corners[name] for name in ("x1", "y1", "x2", "y2")}, corners)
-    columns = _object({"x": _numbers(), "y": _numbers()}, {"visible": _numbers()})
-    item = _object(_head(), {"box": box, "segments": columns, "keypoints": columns})
-    speed = _object({name: number for name in ("preprocess", "inference", "postprocess")})
-    shape = _numbers(minItems=2, maxItems=2)
-    image = _object({"results": {"type": "array", "items": item}, "shape": shape, "speed": speed})
-    text = {"type": "string"}
-    metadata = _object(
-        {"model": text, "task": text, "imgsz": shape, "conf": number, "iou": number}
-        | {"provider": text, "version": text}
-    )
-    return _object({"images": {"type": "array", "items": image}, "metadata": metadata})
+def _reference(name: str) -> Schema:
+    return {"$ref": _REFERENCE.format(name=name)}

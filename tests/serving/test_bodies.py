@@ -14,8 +14,8 @@ from starlette.requests import Request
 from yolean.engine.errors import InputError
 from yolean.serving import bodies
 from yolean.serving.bodies import BodyTooLarge, UnknownBody, read_submission
-from yolean.serving.dialects.arguments import read_arguments
-from yolean.serving.scheduler import ClientGone
+from yolean.serving.dialects.accepted import read_arguments
+from yolean.serving.tickets import ClientGone
 
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"

@@ -9,8 +9,8 @@ from hashlib import sha256
 import pytest
 from yolean.engine.errors import InputError
 from yolean.models import DEMO_MODELS, demo_images, demo_model
-from yolean.serving.dialects.hub import encode
 from yolean.serving.model_registry import Registry
+from yolean.serving.schemas import encode
 from yolean.serving.settings import ModelSource
 
 IMAGE = demo_images()[0].read_bytes()

@@ -18,12 +18,13 @@ from yolean.postprocess.detections import Options
 from yolean.postprocess.types import Size
 from yolean.server import create_app
 from yolean.serving.batching import Batcher
-from yolean.serving.dialects.arguments import Arguments
-from yolean.serving.dialects.hub import answer
+from yolean.serving.dialects.dialect import Arguments
+from yolean.serving.dialects.hub_v1 import HUB_V1
 from yolean.serving.metrics import Metrics
 from yolean.serving.model_registry import LoadedModel, Registry
 from yolean.serving.scheduler import Scheduler
-from yolean.serving.settings import ModelSource, Settings
+from yolean.serving.schemas import encode
+from yolean.serving.settings import ModelSource
 from yolean.serving.tickets import ClientGone, DeadlineError, Ticket, Work
 
 PATIENCE = 10.0  # seconds after which a test fails instead of hanging
@@ -722,12 +723,16 @@ def test_answers_to_many_at_once_are_byte_for_byte_those_to_one_after_the_other(
     registry.refresh()
     assert not registry.failures
     images = [image.read_bytes() for image in demo_images()]
-    arguments = Arguments("first", None, "url", None, "size", 0.25, 0.45, None)
+    arguments = Arguments(HUB_V1, None, None, 0.25, 0.45, None)
 
     def real(model, data):
         engine = model.engine
         size, options = engine.size(), engine.options(0.25, 0.45)
-        work = Work(model, data, "image", size, options, lambda results: answer(results, arguments, model))
+
+        def render(results):
+            return encode(HUB_V1.render(results, arguments, model))
+
+        work = Work(model, data, "image", size, options, render)
         return Request(work, Ticket(perf_counter() + 60))
 
     wanted = [(model, data) for model in registry.models.values() for data in images]

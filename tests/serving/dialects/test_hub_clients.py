@@ -20,7 +20,7 @@ from yolean.models import DEMO_MODELS, demo_images
 KEY = "0123456789abcdef"
 IMAGE = demo_images()[0]
 
-# From the documentation of the HUB Inference API, first form: docs/en/hub/inference-api.md.
+# From the documentation of the HUB Inference API, HUB v1: docs/en/hub/inference-api.md.
 PYTHON = """
 import requests
 
@@ -50,7 +50,7 @@ curl -X POST "https://api.ultralytics.com/v1/predict/MODEL_ID" \\
 	-F "iou=0.45"
 """
 
-# The second form, as HUB documented it later at the same path.
+# HUB v2, as documented later at the same path.
 SECOND = {
     '{"size": 640, "confidence": 0.25, "iou": 0.45}': '{"imgsz": 640, "conf": 0.25, "iou": 0.45}',
     '{"image": image_file}': '{"file": image_file}',
@@ -123,7 +123,7 @@ CLIENTS = pytest.mark.parametrize(
 
 @CLIENTS
 @pytest.mark.parametrize("task", DEMO_MODELS)
-def test_first_form(
+def test_hub_v1(
     hub, engines: Mapping[str, Engine], task: str, run: Callable[[str], Any], program: str
 ) -> None:
     answer = run(adapted(program, hub, DEMO_MODELS[task]))
@@ -154,7 +154,7 @@ def test_first_form(
     [*((task, (SECOND,)) for task in DEMO_MODELS), ("detect", (SECOND, BY_FIELD))],
     ids=[*DEMO_MODELS, "field"],
 )
-def test_second_form(
+def test_hub_v2(
     hub,
     engines: Mapping[str, Engine],
     task: str,

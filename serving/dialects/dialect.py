@@ -1,0 +1,161 @@
+"""What every wire format of the prediction API consists of, and what they share.
+
+A dialect is one module: a struct of the request's fields, structs of the answer, a function that renders
+results as that answer, and a `Dialect` that holds them. `accepted.py` says which routes take it. The structs
+validate requests, encode answers and make `/openapi.json`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, get_args
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from ...engine.errors import InputError
+from ...engine.results.results import Results
+from ..model_registry import LoadedModel
+
+# ---- types of fields -------------------------------------------------------------------------------------
+
+Url = Annotated[str, Meta(min_length=1, max_length=2000, description="Address of the image, http or https.")]
+SideLength = Annotated[
+    int,
+    Meta(
+        ge=32,
+        le=1280,
+        description="Size to run at, in pixels; default: the model's own. Rounded up to the stride. A "
+        "static export runs at its own size only.",
+    ),
+]
+Confidence = Annotated[float, Meta(ge=0.01, le=1.0, description="Objects need a score above this.")]
+Iou = Annotated[
+    float, Meta(ge=0.0, le=0.95, description="Of two boxes that overlap by more than this, the better stays.")
+]
+ModelId = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=500,
+        description="For `POST /`: the model's id, or an address whose last part is the id.",
+    ),
+]
+
+
+class RequestFields(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
+    """The fields of a request, whose attributes have the same names in all dialects.
+
+    A dialect redefines those whose wire name or default differs, with `msgspec.field(name=..., default=...)`.
+    """
+
+    url: Url | UnsetType = UNSET
+    size: SideLength | UnsetType = UNSET
+    conf: Confidence = 0.25
+    iou: Iou = 0.45
+
+
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """What a request asks for, whichever dialect it is written in.
+
+    Attributes:
+        dialect: of the request, and so of its answer.
+        url: address of the image; None if the image was sent.
+        size: height and width to run at, pixels; None for the model's own.
+        conf: lowest score, 0.01 to 1.
+        iou: threshold of non-maximum suppression, 0 to 0.95.
+        model: id of the model, where a field names it; else None.
+    """
+
+    dialect: Dialect
+    url: str | None
+    size: int | None
+    conf: float
+    iou: float
+    model: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """One wire format of prediction requests and answers.
+
+    Attributes:
+        title: its name in messages and in the documentation.
+        fields: the fields of a request, but for the file; its name is that of the dialect in
+            `/openapi.json`.
+        file: the field with the uploaded image.
+        answer: the struct that `render` makes.
+        render: makes the answer of a request.
+    """
+
+    title: str
+    fields: type[RequestFields]
+    file: str
+    answer: type[msgspec.Struct]
+    render: Callable[[Results, Arguments, LoadedModel], msgspec.Struct]
+
+    def wire_name(self, attribute: str) -> str:
+        """The name that the dialect has for a field, such as "confidence" for "conf"."""
+        return next(f.encode_name for f in msgspec.structs.fields(self.fields) if f.name == attribute)
+
+    @property
+    def names(self) -> list[str]:
+        """The names of all fields of a request, that of the file first."""
+        return [self.file, *self.fields.__struct_encode_fields__]
+
+    def read(self, fields: Mapping[str, Any]) -> Arguments:
+        """Validate the fields of a request.
+
+        Args:
+            fields: values by wire name: text from forms and queries, typed from JSON.
+
+        Raises:
+            InputError: a value is out of its range; the line names the field, its value and the range.
+        """
+        try:
+            found = msgspec.convert(dict(fields), self.fields, strict=False)
+        except msgspec.ValidationError as exc:
+            raise InputError(self._complaint(fields, str(exc))) from None
+        return Arguments(
+            self,
+            url=found.url or None,
+            size=found.size or None,
+            conf=found.conf,
+            iou=found.iou,
+            model=getattr(found, "model", None) or None,
+        )
+
+    def _complaint(self, fields: Mapping[str, Any], reason: str) -> str:
+        """The first field that is wrong, its value and its range; `reason` if no field alone is wrong."""
+        types = {field.encode_name: field.type for field in msgspec.structs.fields(self.fields)}
+        for name, value in fields.items():
+            try:
+                msgspec.convert({name: value}, self.fields, strict=False)
+            except msgspec.ValidationError:
+                return f"{name}={shown(value)}: expected {_expected(types[name])}"
+        return reason
+
+
+def shown(value: Any) -> str:
+    """A value for a message: its `repr`, cut off after 60 characters."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _expected(hint: Any) -> str:
+    """The range of a field, in words."""
+    kind, meta = _annotated(hint)
+    if kind is str:
+        return f"text of {meta.min_length} to {meta.max_length} characters"
+    number = "a whole number" if kind is int else "a number"
+    return f"{number} from {meta.ge} to {meta.le}"
+
+
+def _annotated(hint: Any) -> tuple[type, Meta]:
+    """The type and its limits, out of `Annotated[type, Meta(...)]` or a union of that and UNSET."""
+    parts = get_args(hint)
+    if any(isinstance(part, Meta) for part in parts):
+        return parts[0], next(part for part in parts if isinstance(part, Meta))
+    return _annotated(next(part for part in parts if get_args(part)))

@@ -21,13 +21,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from .serving.api import Api
-from .serving.app_state import Service
+from .serving.app_state import AppState
 from .serving.middleware import Access
 from .serving.settings import Settings
 
 
 @asynccontextmanager
-async def when_loaded(state: Service) -> AsyncIterator[None]:
+async def when_loaded(state: AppState) -> AsyncIterator[None]:
     """Start an application once its models are loaded; the default `host` of `create_app`.
 
     Raises:
@@ -39,7 +39,7 @@ async def when_loaded(state: Service) -> AsyncIterator[None]:
 
 
 def create_app(
-    settings: Settings, host: Callable[[Service], AbstractAsyncContextManager[None]] = when_loaded
+    settings: Settings, host: Callable[[AppState], AbstractAsyncContextManager[None]] = when_loaded
 ) -> Starlette:
     """Make a server with these settings; it loads its models when it starts.
 
@@ -50,7 +50,7 @@ def create_app(
     Raises:
         InputError: the keys cannot be read.
     """
-    state = Service(settings)
+    state = AppState(settings)
     api = Api(state)
 
     @asynccontextmanager

@@ -15,7 +15,7 @@ from starlette.responses import FileResponse, Response
 
 from .._version import __version__
 from . import openapi
-from .app_state import Service
+from .app_state import AppState
 from .authorization import check_key
 from .dialects.accepted import PREDICT, PREDICT_BY_FIELD, ROUTES
 from .error_responses import NotAllowed
@@ -28,7 +28,7 @@ from .schemas import Health, ModelList, Queue, Reload, Status, encode, model_hea
 class Api:
     """The endpoints of one server; each takes a request and gives a response, or raises."""
 
-    def __init__(self, state: Service) -> None:
+    def __init__(self, state: AppState) -> None:
         """Serve what `state` has."""
         self._state = state
         self._predictions = Predictions(state)

@@ -25,7 +25,7 @@ LOOK_SECONDS = 2.0
 """Between two looks at the files of the models. A change is loaded at the look after the one that saw it."""
 
 
-class Service:
+class AppState:
     """The parts of a server, joined.
 
     Attributes:

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from ..engine.errors import InputError, ServerBusy
 from ..engine.results.results import Results
-from .app_state import Service
+from .app_state import AppState
 from .authorization import check_key
 from .bodies import Submission, read_submission
 from .dialects.accepted import read_arguments
@@ -28,7 +28,7 @@ from .uploads import Uploads
 class Predictions:
     """Answers prediction requests in every dialect."""
 
-    def __init__(self, state: Service) -> None:
+    def __init__(self, state: AppState) -> None:
         """Use the models, the scheduler and the limits of `state`."""
         self._state = state
         self._uploads = Uploads(state.settings.max_queue, state.metrics)

@@ -16,7 +16,7 @@ import cv2
 from uvicorn.config import STARTUP_FAILURE
 
 from ..engine.errors import YoleanError
-from .app_state import Service
+from .app_state import AppState
 from .model_registry import SameName
 from .shutdown import CANNOT_START
 
@@ -24,7 +24,7 @@ log = logging.getLogger("yolean.server")
 
 
 @asynccontextmanager
-async def process_of(state: Service) -> AsyncIterator[None]:
+async def process_of(state: AppState) -> AsyncIterator[None]:
     """Let this process serve an application, for as long as the context lasts.
 
     It listens while its models are loaded: it is alive, but not ready. SIGTERM and SIGINT drain it before
@@ -85,14 +85,14 @@ class _Tasks:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
-async def _reload(state: Service) -> None:
+async def _reload(state: AppState) -> None:
     try:
         await state.reload()
     except SameName as exc:
         log.error("%s", exc.detail)
 
 
-async def _end_if_not_loaded(state: Service) -> None:
+async def _end_if_not_loaded(state: AppState) -> None:
     """End this process when its named models cannot be loaded: it would only seem to serve them.
 
     At once, because uvicorn knows no end with a status after it has begun to listen. Nothing is lost: no

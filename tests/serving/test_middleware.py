@@ -15,8 +15,8 @@ from yolean.serving.error_responses import NotAllowed, NotFound, reply_to
 from yolean.serving.fetch.fetcher import FetchError
 from yolean.serving.image_guard.headers import NotAImage
 from yolean.serving.middleware import Access
-from yolean.serving.scheduler import ClientGone, DeadlineError
 from yolean.serving.shutdown import Drain
+from yolean.serving.tickets import ClientGone, DeadlineError
 
 SECRET = "sk-0123456789abcdef"
 

@@ -24,7 +24,7 @@ from yolean.serving.metrics import Metrics
 from yolean.serving.model_registry import LoadedModel, Registry
 from yolean.serving.scheduler import Scheduler
 from yolean.serving.schemas import encode
-from yolean.serving.settings import ModelSource
+from yolean.serving.settings import ModelSource, Settings
 from yolean.serving.tickets import ClientGone, DeadlineError, Ticket, Work
 
 PATIENCE = 10.0  # seconds after which a test fails instead of hanging

@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 from ..engine.errors import DeviceError, InputError, ModelError, ServerBusy, YoleanError
 from .bodies import BodyTooLarge, UnknownBody
 from .fetch.fetcher import FetchError
-from .image_guard.headers import NotAImage
+from .image_guard.headers import NotAnImage
 from .schemas import Error, encode
 from .tickets import DeadlineError
 
@@ -24,7 +24,7 @@ class NotFound(YoleanError):
 
 # The most specific first.
 _STATUS: tuple[tuple[type[YoleanError], int], ...] = (
-    (NotAImage, 415),
+    (NotAnImage, 415),
     (UnknownBody, 415),
     (BodyTooLarge, 413),
     (FetchError, 422),

@@ -13,7 +13,7 @@ from yolean.serving import middleware as module
 from yolean.serving.bodies import BodyTooLarge, UnknownBody
 from yolean.serving.error_responses import NotAllowed, NotFound, reply_to
 from yolean.serving.fetch.fetcher import FetchError
-from yolean.serving.image_guard.headers import NotAImage
+from yolean.serving.image_guard.headers import NotAnImage
 from yolean.serving.middleware import Access
 from yolean.serving.shutdown import Drain
 from yolean.serving.tickets import ClientGone, DeadlineError
@@ -231,7 +231,7 @@ ERRORS = [
     (HTTPException(404), 404, {}),
     (HTTPException(405, headers={"Allow": "POST"}), 405, {"allow": "POST"}),
     (BodyTooLarge("too large"), 413, {"connection": "close"}),
-    (NotAImage("no image"), 415, {}),
+    (NotAnImage("no image"), 415, {}),
     (UnknownBody("no body"), 415, {}),
     (FetchError("not there"), 422, {}),
     (ServerBusy("full", 7), 503, {"retry-after": "7"}),

@@ -22,7 +22,8 @@ from hypothesis import strategies as st
 from PIL import Image, features
 from yolean.engine.errors import InputError
 from yolean.engine.images.decoding import image_from_bytes
-from yolean.serving.image_guard.headers import Header, NotAImage, check_pixels, read_header
+from yolean.postprocess.types import Size
+from yolean.serving.image_guard.headers import Header, NotAnImage, check_pixels, read_header
 
 Tag = tuple[int, str, tuple[int, ...]]
 SIZES = [(1, 1), (33, 17), (64, 200)]
@@ -226,43 +227,40 @@ def good_images() -> dict[str, tuple[str, tuple[int, int], bytes]]:
 GOOD = good_images()
 
 
-@pytest.mark.parametrize("name", GOOD)
-def test_header_of_good_images(name: str) -> None:
-    form, size, data = GOOD[name]
-    header = read_header(data)
-    assert header == Header({"WEBP": "WebP"}.get(form, form), *size)
-    assert check_pixels(data, size[0] * size[1]) == header
-    if form == "AVIF" and not AVIF_DECODES:
-        pytest.skip("this OpenCV was built without AVIF")
-    if "animated" in name and OPENCV < (4, 11):
-        pytest.skip("this OpenCV does not read animations")
-    shape = image_from_bytes(data).shape[:2]
-    assert shape == (size if "turned" in name else size[::-1])
+def decodes(form: str, name: str) -> bool:
+    """Whether this OpenCV can decode it: not without AVIF, and animations from 4.11 on."""
+    return (form != "AVIF" or AVIF_DECODES) and ("animated" not in name or OPENCV >= (4, 11))
 
 
-@pytest.mark.parametrize("name", GOOD)
-def test_one_pixel_too_many(name: str) -> None:
-    _, (width, height), data = GOOD[name]
-    pixels = width * height
-    with pytest.raises(InputError) as caught:
-        check_pixels(data, pixels - 1, "upload")
-    expected = f"upload: expected at most {pixels - 1} pixels, found {width}x{height} = {pixels}; make"
-    assert str(caught.value).startswith(expected)
-    assert not isinstance(caught.value, NotAImage)
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "BMP", "TIFF", *(["AVIF"] if AVIF else [])])
+def test_header_of_good_images(form: str) -> None:
+    images = {name: rest for name, (kind, *rest) in GOOD.items() if kind == form}
+    assert len(images) > 10
+    for name, (size, data) in images.items():
+        width, height = size
+        header = read_header(data)
+        assert header == Header({"WEBP": "WebP"}.get(form, form), Size(height, width)), name
+        pixels = width * height
+        assert check_pixels(data, pixels) == header
+        with pytest.raises(InputError) as caught:
+            check_pixels(data, pixels - 1, "upload")
+        expected = f"upload: expected at most {pixels - 1} pixels, found {width}x{height} = {pixels}; make"
+        assert str(caught.value).startswith(expected)
+        assert not isinstance(caught.value, NotAnImage)
+        if decodes(form, name):
+            shape = image_from_bytes(data).shape[:2]
+            assert shape == (size if "turned" in name else size[::-1]), name
 
 
-@pytest.mark.parametrize(
-    "data",
-    [
-        *[b"", b"\xff", b"hello world", b"<svg></svg>", b"GIF89a\1\0\1\0\0\0\0", b"%PDF-1.7"],
-        *[b"P6\n9 9\n255\n", b"RIFF\x24\0\0\0WAVEfmt ", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"],
-        *[b"\0\0\0\x18ftypisom\0\0\0\0isommp42", encoded(image((9, 9)), "JPEG2000")],
-    ],
-)
-def test_other_formats(data: bytes) -> None:
-    assert read_header(data) is None
-    with pytest.raises(NotAImage, match=r"^upload: expected an image \(JPEG, PNG, .* AVIF\), found "):
-        check_pixels(data, 10**9, "upload")
+def test_other_formats() -> None:
+    for data in (
+        *(b"", b"\xff", b"hello world", b"<svg></svg>", b"GIF89a\1\0\1\0\0\0\0", b"%PDF-1.7"),
+        *(b"P6\n9 9\n255\n", b"RIFF\x24\0\0\0WAVEfmt ", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"),
+        *(b"\0\0\0\x18ftypisom\0\0\0\0isommp42", encoded(image((9, 9)), "JPEG2000")),
+    ):
+        assert read_header(data) is None
+        with pytest.raises(NotAnImage, match=r"^upload: expected an image \(JPEG, PNG, .* AVIF\), found "):
+            check_pixels(data, 10**9, "upload")
 
 
 JPEG = encoded(image((33, 17), "L"), "JPEG")
@@ -279,39 +277,40 @@ def sof(width: int, height: int, kind: int = 0xC0) -> bytes:
     return segment(kind, struct.pack(">BHH", 8, height, width) + b"\1\1\x11\0")
 
 
-@pytest.mark.parametrize(
-    ("data", "size"),
-    [
-        (JPEG[:SOF] + sof(60_000, 50_000) + JPEG[SOF:], (60_000, 50_000)),
-        (JPEG[:SOS] + sof(60_000, 50_000, 0xC2) + JPEG[SOS:], (60_000, 50_000)),
-        (JPEG[:-2] + sof(60_000, 50_000, 0xCF) + JPEG[-2:], (60_000, 50_000)),
-        (JPEG[:SOS] + segment(0xE1, b"Exif\0\0" + sof(600, 500)) + JPEG[SOS:], (33, 17)),  # a thumbnail
-        (JPEG[:SOS] + b"\xff\xff\xd0garbage\xff" + JPEG[SOS:], (33, 17)),
-        (JPEG[:SOS] + b"\xff\xfe\0\0" + JPEG[SOS:], (33, 17)),  # libjpeg takes a length of 0 for 2
-        (PROGRESSIVE + PROGRESSIVE * 30, (33, 17)),  # behind the end: depth maps, films
-        (png(IDAT, IEND, b"garbage"), (10, 10)),
-        (riff(vp8x(10, 10), (b"ICCP", b"odd"), vp8(1000, 2000)), (1000, 2000)),
-        (riff(vp8x(10, 10), (b"ANMF", bytes(6) + vp8x(1000, 2000)[1][4:] + bytes(4))), (1000, 2000)),
-        (riff(vp8x(1 << 24, 1 << 24)), (1 << 24, 1 << 24)),
-        (riff(vp8(0xC000 + 100, 0x4000 + 200)), (100, 200)),  # the upper two bits only scale
-        (riff((b"VP8L", b"\x2f" + struct.pack("<I", 16382 | 99 << 14))), (16383, 100)),
-        (riff(vp8(10, 10)) + vp8(1000, 2000)[1], (10, 10)),  # behind the end
-        (bmp(struct.pack("<Iii", 40, 1, -(2**31)), b"\0" * 40), (1, 2**31)),
-        (bmp(struct.pack("<IHHI", 12, 65535, 65535, 0), b""), (65535, 65535)),
-        (tiff([*grey_tags(10, 10), *tiles(16384, 16000, 1, 100)], bytes(100)), (16384, 16000)),
-        (tiff([*grey_tags(10, 10), *strips(1, 100, 2**32 - 1)], bytes(100)), (10, 10)),
-        (avif([(b"av01", sequence(6000, 5000))]), (6000, 5000)),
-        (avif([(b"av01", obu(2) + obu(5, b"x") + sequence(6000, 5000, LONG_FRONT))]), (6000, 5000)),
-        (avif([(b"grid", b"\0\0\1\1" + struct.pack(">HH", 6000, 5000))]), (6000, 5000)),
-        (avif([(b"grid", b"\0\1\1\1" + struct.pack(">II", 6000, 99_999))]), (6000, 99_999)),
-        (avif([(b"mime", sequence(6000, 5000))]), (10, 10)),
-        (avif([], ispe(10, 10) + ispe(700, 800) + ispe(20, 20)), (700, 800)),
-    ],
-)
-def test_the_largest_claim_counts(data: bytes, size: tuple[int, int]) -> None:
-    header = read_header(data)
-    assert header is not None
-    assert (header.width, header.height) == size
+LARGEST: list[tuple[bytes, tuple[int, int]]] = [
+    # data, width and height
+    (JPEG[:SOF] + sof(60_000, 50_000) + JPEG[SOF:], (60_000, 50_000)),
+    (JPEG[:SOS] + sof(60_000, 50_000, 0xC2) + JPEG[SOS:], (60_000, 50_000)),
+    (JPEG[:-2] + sof(60_000, 50_000, 0xCF) + JPEG[-2:], (60_000, 50_000)),
+    (JPEG[:SOS] + segment(0xE1, b"Exif\0\0" + sof(600, 500)) + JPEG[SOS:], (33, 17)),  # a thumbnail
+    (JPEG[:SOS] + b"\xff\xff\xd0garbage\xff" + JPEG[SOS:], (33, 17)),
+    (JPEG[:SOS] + b"\xff\xfe\0\0" + JPEG[SOS:], (33, 17)),  # libjpeg takes a length of 0 for 2
+    (PROGRESSIVE + PROGRESSIVE * 30, (33, 17)),  # behind the end: depth maps, films
+    (png(IDAT, IEND, b"garbage"), (10, 10)),
+    (riff(vp8x(10, 10), (b"ICCP", b"odd"), vp8(1000, 2000)), (1000, 2000)),
+    (riff(vp8x(10, 10), (b"ANMF", bytes(6) + vp8x(1000, 2000)[1][4:] + bytes(4))), (1000, 2000)),
+    (riff(vp8x(1 << 24, 1 << 24)), (1 << 24, 1 << 24)),
+    (riff(vp8(0xC000 + 100, 0x4000 + 200)), (100, 200)),  # the upper two bits only scale
+    (riff((b"VP8L", b"\x2f" + struct.pack("<I", 16382 | 99 << 14))), (16383, 100)),
+    (riff(vp8(10, 10)) + vp8(1000, 2000)[1], (10, 10)),  # behind the end
+    (bmp(struct.pack("<Iii", 40, 1, -(2**31)), b"\0" * 40), (1, 2**31)),
+    (bmp(struct.pack("<IHHI", 12, 65535, 65535, 0), b""), (65535, 65535)),
+    (tiff([*grey_tags(10, 10), *tiles(16384, 16000, 1, 100)], bytes(100)), (16384, 16000)),
+    (tiff([*grey_tags(10, 10), *strips(1, 100, 2**32 - 1)], bytes(100)), (10, 10)),
+    (avif([(b"av01", sequence(6000, 5000))]), (6000, 5000)),
+    (avif([(b"av01", obu(2) + obu(5, b"x") + sequence(6000, 5000, LONG_FRONT))]), (6000, 5000)),
+    (avif([(b"grid", b"\0\0\1\1" + struct.pack(">HH", 6000, 5000))]), (6000, 5000)),
+    (avif([(b"grid", b"\0\1\1\1" + struct.pack(">II", 6000, 99_999))]), (6000, 99_999)),
+    (avif([(b"mime", sequence(6000, 5000))]), (10, 10)),
+    (avif([], ispe(10, 10) + ispe(700, 800) + ispe(20, 20)), (700, 800)),
+]
+
+
+def test_the_largest_claim_counts() -> None:
+    for number, (data, (width, height)) in enumerate(LARGEST):
+        header = read_header(data)
+        assert header is not None
+        assert header.size == Size(height, width), number
 
 
 def animation(width: int, height: int, samples: int, payload: bytes) -> bytes:
@@ -325,7 +324,7 @@ def animation(width: int, height: int, samples: int, payload: bytes) -> bytes:
 
 
 def test_tracks_and_their_first_sample() -> None:
-    header = Header("AVIF", 6000, 5000)
+    header = Header("AVIF", Size(5000, 6000))
     assert read_header(animation(6000, 5000, 5, sequence(10, 10))) == header
     assert read_header(animation(10, 10, 5, sequence(6000, 5000))) == header
 
@@ -336,7 +335,7 @@ def test_avif_that_claims_less_than_its_pixels(options: dict[str, Any]) -> None:
     data = encoded(image((300, 200)), "AVIF", **options)
     data = data.replace(struct.pack(">II", 300, 200), struct.pack(">II", 10, 10))
     data = data.replace(struct.pack(">II", 300 << 16, 200 << 16), struct.pack(">II", 10 << 16, 10 << 16))
-    assert read_header(data) == Header("AVIF", 300, 200)
+    assert read_header(data) == Header("AVIF", Size(200, 300))
 
 
 ZEROS = zlib.compress(bytes(8_000_000))
@@ -438,15 +437,17 @@ BOMBS = {
 }
 
 
-@pytest.mark.parametrize("name", BOMBS)
-def test_bombs_are_refused(name: str) -> None:
-    data, expected = BOMBS[name]
-    with pytest.raises(InputError) as caught:
-        check_pixels(data, 1_000_000, "upload")
-    assert not isinstance(caught.value, NotAImage)
-    assert str(caught.value).startswith(f"upload: expected a sound {name.partition(':')[0]}")
-    assert expected in str(caught.value)
-    assert "\n" not in str(caught.value)
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "WebP", "TIFF", "AVIF"])
+def test_bombs_are_refused(form: str) -> None:
+    for name, (data, expected) in BOMBS.items():
+        if not name.startswith(form):
+            continue
+        with pytest.raises(InputError) as caught:
+            check_pixels(data, 1_000_000, "upload")
+        assert not isinstance(caught.value, NotAnImage)
+        assert str(caught.value).startswith(f"upload: expected a sound {form}"), name
+        assert expected in str(caught.value), name
+        assert "\n" not in str(caught.value)
 
 
 CLAIMS = {
@@ -459,45 +460,45 @@ CLAIMS = {
 }
 
 
-@pytest.mark.parametrize("form", CLAIMS)
-def test_nothing_is_allocated_by_a_claim(form: str) -> None:
-    tracemalloc.start()
-    try:
-        with pytest.raises(InputError, match=r"^image: expected at most 1000000 pixels, found \d{5}x"):
-            check_pixels(CLAIMS[form], 1_000_000)
-        assert tracemalloc.get_traced_memory()[1] < 100_000
-    finally:
-        tracemalloc.stop()
+def test_nothing_is_allocated_by_a_claim() -> None:
+    for form, data in CLAIMS.items():
+        tracemalloc.start()
+        try:
+            with pytest.raises(InputError, match=r"^image: expected at most 1000000 pixels, found \d{5}x"):
+                check_pixels(data, 1_000_000)
+            assert tracemalloc.get_traced_memory()[1] < 100_000, form
+        finally:
+            tracemalloc.stop()
 
 
-@pytest.mark.parametrize(
-    ("data", "expected"),
-    [
-        (b"\xff\xd8\xff", "expected a sound JPEG header, found no size; save the image again"),
-        (JPEG[: SOF + 6], "JPEG header, found its end after"),
-        (JPEG[:SOF] + sof(0, 9) + JPEG[SOS:], "JPEG header, found a size of 0x9;"),
-        (b"\x89PNG\r\n\x1a\n", "PNG header, found b'' as its first chunk;"),
-        (png(IDAT), "PNG header, found its end after"),  # no IEND
-        (png(IDAT, IEND, size=(0, 0)), "found a size of 0x0"),
-        (b"RIFF\x04\0\0\0WEBP", "WebP header, found no size"),
-        (b"BM", "BMP header, found its end after 2 bytes"),
-        (bmp(struct.pack("<I", 13), bytes(40)), "found an information header of 13 bytes"),
-        (bmp(struct.pack("<Iii", 40, -5, 5), bytes(40)), "found a size of -5x5"),
-        (b"II*\0\x08\0\0\0", "TIFF header, found its end after 8 bytes"),
-        (tiff(grey_tags(0, 9)), "found a size of 0x9"),
-        (tiff([*grey_tags(9, 9), *tiles(0, 16, 1, 1)]), "found pieces of 0x16 pixels"),
-        (FTYP, "AVIF header, found no size"),
-        (FTYP + struct.pack(">I", 7) + b"meta", "found a box b'meta' of 7 bytes where 8 are left"),
-        (FTYP + struct.pack(">I4sQ", 1, b"meta", 2**63), "of 9223372036854775808 bytes"),
-        (avif([(b"av01", obu(1, b"\x18"))]), "found an AV1 header that is cut off"),
-        (avif([(b"grid", b"\0")]), "found its end after 1 bytes, inside the header"),
-    ],
-)
-def test_nonsense_is_named(data: bytes, expected: str) -> None:
-    with pytest.raises(InputError) as caught:
-        read_header(data)
-    assert expected in str(caught.value)
-    assert "\n" not in str(caught.value)
+NONSENSE: list[tuple[bytes, str]] = [
+    (b"\xff\xd8\xff", "expected a sound JPEG header, found no size; save the image again"),
+    (JPEG[: SOF + 6], "JPEG header, found its end after"),
+    (JPEG[:SOF] + sof(0, 9) + JPEG[SOS:], "JPEG header, found a size of 0x9;"),
+    (b"\x89PNG\r\n\x1a\n", "PNG header, found b'' as its first chunk;"),
+    (png(IDAT), "PNG header, found its end after"),  # no IEND
+    (png(IDAT, IEND, size=(0, 0)), "found a size of 0x0"),
+    (b"RIFF\x04\0\0\0WEBP", "WebP header, found no size"),
+    (b"BM", "BMP header, found its end after 2 bytes"),
+    (bmp(struct.pack("<I", 13), bytes(40)), "found an information header of 13 bytes"),
+    (bmp(struct.pack("<Iii", 40, -5, 5), bytes(40)), "found a size of -5x5"),
+    (b"II*\0\x08\0\0\0", "TIFF header, found its end after 8 bytes"),
+    (tiff(grey_tags(0, 9)), "found a size of 0x9"),
+    (tiff([*grey_tags(9, 9), *tiles(0, 16, 1, 1)]), "found pieces of 0x16 pixels"),
+    (FTYP, "AVIF header, found no size"),
+    (FTYP + struct.pack(">I", 7) + b"meta", "found a box b'meta' of 7 bytes where 8 are left"),
+    (FTYP + struct.pack(">I4sQ", 1, b"meta", 2**63), "of 9223372036854775808 bytes"),
+    (avif([(b"av01", obu(1, b"\x18"))]), "found an AV1 header that is cut off"),
+    (avif([(b"grid", b"\0")]), "found its end after 1 bytes, inside the header"),
+]
+
+
+def test_nonsense_is_named() -> None:
+    for data, expected in NONSENSE:
+        with pytest.raises(InputError) as caught:
+            read_header(data)
+        assert expected in str(caught.value)
+        assert "\n" not in str(caught.value)
 
 
 LARGE = 16_000_000
@@ -554,7 +555,7 @@ MAGICS = [
 ]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.sampled_from([*MAGICS, b"MM\0+", FTYP, png(), FTYP + b"\0\0\0\x80meta"]), st.binary(max_size=200))
 def test_any_bytes(magic: bytes, data: bytes) -> None:
     assert_sane(magic + data)
@@ -568,7 +569,7 @@ SEEDS += [
 ]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.sampled_from(SEEDS), st.integers(0, 2**32), st.integers(1, 6), st.floats(0, 2))
 @example(SEEDS[0], 0, 1, 0)
 def test_any_mutation(data: bytes, seed: int, edits: int, keep: float) -> None:
@@ -589,13 +590,12 @@ def assert_sane(data: bytes) -> None:
     with contextlib.suppress(InputError):
         header = read_header(data)
         if header is None:
-            with pytest.raises(NotAImage):
+            with pytest.raises(NotAnImage):
                 check_pixels(data, 10**12)
         else:
-            assert header.width > 0
-            assert header.height > 0
+            assert min(header.size) > 0
             with pytest.raises(InputError):
-                check_pixels(data, header.width * header.height - 1)
+                check_pixels(data, header.size.width * header.size.height - 1)
 
 
 def test_opencv_has_a_fence_of_its_own_that_is_read_when_it_is_imported() -> None:

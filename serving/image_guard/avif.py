@@ -1,85 +1,40 @@
-"""What an AVIF file claims, read before decoding: its boxes (ISO/IEC 14496-12 and 23008-12) and AV1 headers.
+"""The boxes of an AVIF (ISO/IEC 14496-12 and 23008-12) and what they claim.
 
 libaom allocates by the sequence header inside the AV1 data, whatever the boxes around it say: 1 kB of
 file becomes 830 MB. So every item is looked into, and the first sample of every track (no more of an
 animation is decoded). The boxes are limited in size, because libavif searches its items one by one
 (50,000 of them in 1.7 MB: 9 s) and copies a property for each item that refers to it (4 MB: over 8 GB).
-
-An `InputError` from here says what was found; `headers.read_header` makes a sentence of it.
 """
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 from ...engine.errors import InputError
-from ...engine.images.containers import Part, isobmff_boxes
-
-MAX_EXIF = 1 << 17
-"""Bytes of EXIF. OpenCV's time for it grows with the square: 1 MB takes 18 s. A JPEG holds 64 kB."""
+from ...engine.images.containers import isobmff_boxes
+from ...postprocess.types import Size
+from .av1 import Claims, Reader, add_av1
+from .limits import MAX_EXIF, Bytes, area, bounded, largest, limit, unpack
 
 MAX_BOXES = 1000  # beside each other
 MAX_STRUCTURE = 1 << 16  # bytes of boxes that are neither pixels nor colour profiles
 MAX_COPIES = 1 << 25  # bytes of properties, counted for every item that refers to them
 MAX_EXTENTS = 10_000  # one can take 0 bytes
 MAX_SAMPLES = 100_000
-MAX_UNITS = 10_000  # of AV1 data
 MAX_WORK = 16  # frames of the largest size; colour, alpha, gain map, preview and layers are fewer
 
-Bytes = bytes | memoryview
-Size = tuple[int, int]
-Box = tuple[bytes, int, int]  # kind, where its content begins and where it ends
-
-
-def unpack(form: str, data: Bytes, at: int) -> tuple[int, ...]:
-    """`struct.unpack_from` that raises `InputError` where the data ends before the values do."""
-    if at + struct.calcsize(form) > len(data):
-        raise InputError(f"its end after {len(data)} bytes, inside the header")
-    return struct.unpack_from(form, data, at)
-
-
-def limit(what: str, found: int, most: int) -> None:
-    """Raise `InputError` when there is more of something than is taken."""
-    if found > most:
-        raise InputError(f"{found} {what}, more than {most}")
-
-
-def bounded(parts: Iterator[Part], what: str, most: int) -> Iterator[Part]:
-    """The parts of a container; raises `InputError` behind the last that is taken."""
-    for count, part in enumerate(parts):
-        if count == most:
-            raise InputError(f"more than {most} {what}")
-        yield part
-
-
-def area(size: Size) -> int:
-    return size[0] * size[1]
-
-
-def largest(sizes: list[Size]) -> Size:
-    if not sizes:
-        raise InputError("no size")
-    return max(sizes, key=area)
-
-
-@dataclass(slots=True)
-class _Claims:
-    """What all parts of a file claim together."""
-
-    sizes: list[Size] = field(default_factory=list)
-    work: int = 0  # pixels of all AV1 frames
-    units: int = 0  # of AV1 data
+Box = tuple[bytes, int, int]
+"""Kind, where its content begins, and where it ends."""
 
 
 def avif_size(data: bytes) -> Size:
     """The largest size that an AVIF claims: `ispe`, grid, track or AV1 sequence header.
 
-    Raises `InputError` when there is none, when boxes are cut off, and when decoding would take more
-    memory or time than that size justifies.
+    Raises:
+        InputError: there is none, boxes are cut off, or decoding would take more memory or time than that
+            size justifies.
     """
-    claims = _Claims()
+    claims = Claims()
     for kind, start, end in _boxes(data, 0, len(data)):
         if kind == b"meta":
             _meta(data, start, end, claims)
@@ -90,19 +45,6 @@ def avif_size(data: bytes) -> Size:
     size = largest(claims.sizes)
     limit("pixels in AV1 frames", claims.work, MAX_WORK * area(size))
     return size
-
-
-class _Reader:
-    """Reads big-endian numbers one after the other; `InputError` where the data ends."""
-
-    def __init__(self, data: Bytes, at: int, end: int) -> None:
-        self.data, self.at, self.end = data, at, min(end, len(data))
-
-    def number(self, size: int) -> int:
-        self.at += size
-        if self.at > self.end:
-            raise InputError(f"a box that ends at byte {self.end}, inside its content")
-        return int.from_bytes(self.data[self.at - size : self.at], "big")
 
 
 def _boxes(data: bytes, at: int, end: int) -> Iterator[Box]:
@@ -121,15 +63,15 @@ def _inside(data: bytes, boxes: list[Box], *path: bytes) -> list[Box]:
     return boxes
 
 
-def _readers(data: bytes, boxes: list[Box], kind: bytes) -> Iterator[tuple[_Reader, int, int]]:
+def _readers(data: bytes, boxes: list[Box], kind: bytes) -> Iterator[tuple[Reader, int, int]]:
     """For each box of a kind that has them: a reader behind its version and flags, and these two."""
     for found, start, end in boxes:
         if found == kind:
-            reader = _Reader(data, start, end)
+            reader = Reader(data, start, end)
             yield reader, reader.number(1), reader.number(3)
 
 
-def _meta(data: bytes, start: int, end: int, claims: _Claims) -> None:
+def _meta(data: bytes, start: int, end: int, claims: Claims) -> None:
     """Add what a `meta` box claims."""
     children = list(_boxes(data, start + 4, end))
     inner = _inside(data, children, b"iprp")
@@ -137,20 +79,26 @@ def _meta(data: bytes, start: int, end: int, claims: _Claims) -> None:
     large = sum(box[2] - box[1] for box in children + properties if box[0] in (b"idat", b"colr"))
     limit("bytes of item boxes", end - start - large, MAX_STRUCTURE)
     limit("bytes of item properties", _copies(data, inner, properties), MAX_COPIES)
-    claims.sizes += [(r.number(4), r.number(4)) for r, _, _ in _readers(data, properties, b"ispe")]
+    claims.sizes += [_width_and_height(r) for r, _, _ in _readers(data, properties, b"ispe")]
     kinds = set(_kinds(data, children))
     total = 0
     for key, payload in _items(data, children):
         total += len(payload)
         limit("bytes in items", total, 2 * len(data) + (1 << 24))  # encoders let equal tiles share theirs
         if (key, b"av01") in kinds:
-            _av1(payload, claims)
+            add_av1(payload, claims)
         if (key, b"grid") in kinds:
             wide = unpack(">4B", payload, 0)[1] & 1
             width, height = unpack(">II" if wide else ">HH", payload, 4)
-            claims.sizes.append((width, height))
+            claims.sizes.append(Size(height, width))
         if (key, b"Exif") in kinds:
             limit("bytes of EXIF", len(payload), MAX_EXIF)
+
+
+def _width_and_height(reader: Reader, shift: int = 0) -> Size:
+    """The next two numbers of 32 bits, without their lowest `shift` bits."""
+    width, height = reader.number(4) >> shift, reader.number(4) >> shift
+    return Size(height, width)
 
 
 def _copies(data: bytes, boxes: list[Box], properties: list[Box]) -> int:
@@ -205,7 +153,7 @@ def _items(data: bytes, boxes: list[Box]) -> Iterator[tuple[int, Bytes]]:
             yield key, parts[0] if count == 1 else b"".join(parts)
 
 
-def _moov(data: bytes, start: int, end: int, claims: _Claims) -> None:
+def _moov(data: bytes, start: int, end: int, claims: Claims) -> None:
     """Add what the tracks of an animation claim."""
     limit("bytes of track boxes", end - start, MAX_STRUCTURE)
     for track in _boxes(data, start, end):
@@ -215,7 +163,7 @@ def _moov(data: bytes, start: int, end: int, claims: _Claims) -> None:
                 _meta(data, start, end, claims)
         for reader, version, _ in _readers(data, inner, b"tkhd"):
             reader.at += 84 if version else 72
-            claims.sizes.append((reader.number(4) >> 16, reader.number(4) >> 16))
+            claims.sizes.append(_width_and_height(reader, shift=16))
         table = _inside(data, inner, b"mdia", b"minf", b"stbl")
         length, per_chunk, chunks, offsets = 0, 1, 0, []
         for reader, _, _ in _readers(data, table, b"stsz"):
@@ -233,81 +181,4 @@ def _moov(data: bytes, start: int, end: int, claims: _Claims) -> None:
                 offsets += [reader.number(size)] if count else []
         limit("samples", chunks * per_chunk, MAX_SAMPLES)
         for offset in offsets:
-            _av1(memoryview(data)[offset : offset + length], claims)
-
-
-def _av1(payload: Bytes, claims: _Claims) -> None:
-    """Add what AV1 data (low-overhead format) claims."""
-    sizes: list[Size] = []
-    frames = 0
-    reader = _Reader(payload, 0, len(payload))
-    while reader.at < reader.end:
-        claims.units += 1
-        limit("units of AV1 data", claims.units, MAX_UNITS)
-        head = reader.number(1)
-        reader.at += head >> 2 & 1
-        size = _leb128(reader) if head & 2 else reader.end - reader.at
-        if head >> 3 & 15 == 1:
-            sizes.append(_sequence(payload[reader.at : min(reader.at + size, reader.at + 512)]))
-        frames += head >> 3 & 15 in (3, 6)
-        reader.at += size
-    claims.sizes += sizes
-    claims.work += frames * max(map(area, sizes), default=0)
-
-
-def _leb128(reader: _Reader) -> int:
-    value = 0
-    for shift in range(0, 56, 7):
-        byte = reader.number(1)
-        value |= (byte & 127) << shift
-        if byte < 128:
-            break
-    return value
-
-
-def _sequence(unit: Bytes) -> Size:
-    """The largest frame size of an AV1 sequence header (specification, 5.5.1)."""
-    bits = _Bits(unit)
-    bits.take(4)  # profile, still image
-    if bits.take(1):  # the short header of still images
-        bits.take(5)
-    else:
-        delay = 0
-        if bits.take(1):  # timing
-            bits.take(64)
-            if bits.take(1):
-                bits.take(bits.zeros())
-            if bits.take(1):  # decoder model
-                delay = bits.take(5) + 1
-                bits.take(42)
-        display_delay = bits.take(1)
-        for _ in range(bits.take(5) + 1):  # operating points
-            bits.take(12)
-            if bits.take(5) > 7:
-                bits.take(1)
-            if delay and bits.take(1):
-                bits.take(2 * delay + 1)
-            if display_delay and bits.take(1):
-                bits.take(4)
-    width_bits, height_bits = bits.take(4) + 1, bits.take(4) + 1
-    return bits.take(width_bits) + 1, bits.take(height_bits) + 1
-
-
-class _Bits:
-    """Takes bits from the front; `InputError` where there are no more."""
-
-    def __init__(self, data: Bytes) -> None:
-        self.value, self.left = int.from_bytes(data, "big"), 8 * len(data)
-
-    def take(self, count: int) -> int:
-        self.left -= count
-        if self.left < 0:
-            raise InputError("an AV1 header that is cut off")
-        return self.value >> self.left & ((1 << count) - 1)
-
-    def zeros(self) -> int:
-        """Skip zeros up to a one; how many there were (AV1's uvlc, of which that many bits follow)."""
-        count = 0
-        while not self.take(1):
-            count += 1
-        return count
+            add_av1(memoryview(data)[offset : offset + length], claims)

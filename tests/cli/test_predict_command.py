@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 import yolean
 from invocation import IMAGE, SHAPES, error_of, posix, read_image, read_video, run, write_video
-from yolean.engine.pipeline import Engine
 from yolean.engine.results.writers import JsonLines, Recorder, as_record
 from yolean.models import DEMO_MODELS, demo_model
 
@@ -60,32 +59,6 @@ def test_the_word_of_a_demo_model_gives_way_to_a_file_of_that_name(here: Path, i
 
 
 # ---- lines and JSON ---------------------------------------------------------------------------------------
-
-
-def test_a_line_an_image_and_a_summary(here: Path) -> None:
-    paths = [Path("p", f"{'x' * number}.jpg") for number in range(1, 11)]
-    (here / "p").mkdir()
-    for path in paths:
-        path.write_bytes(IMAGE.read_bytes())
-    result = run("predict", "p", "-m", SHAPES)
-    *lines, summary = result.stdout.splitlines()
-    verbose = yolean.load(SHAPES)(IMAGE)[0].verbose()
-    assert [line.split()[0] for line in lines] == [f"{n}/10" for n in range(1, 11)]
-    for path, line in zip(paths, lines, strict=True):
-        assert line.split()[1:3] == [str(path), "640x480"]
-        assert line.endswith(f" ms  {verbose}")
-    assert len({line.index("640x480") for line in lines}) == 1
-    assert summary.startswith("10 images in ")
-    assert "inference" in summary
-    assert "\x1b" not in result.output
-
-
-def test_quiet_prints_errors_only(image: Path, broken: Path) -> None:
-    result = run("predict", image, broken, "-m", SHAPES, "--quiet", "--save", "out")
-    assert result.exit_code == 1
-    assert result.stdout == ""
-    assert len(result.stderr.splitlines()) == 1
-    assert Path("out/a.jpg").exists()
 
 
 def test_json_lines_hold_what_results_hold(here: Path, image: Path) -> None:
@@ -135,18 +108,6 @@ def test_json_does_not_overwrite_a_image(image: Path, calls: dict[str, Any]) -> 
     assert image.read_bytes() == IMAGE.read_bytes()
     assert "missing/o.jsonl" in error_of(run("predict", image, "-m", SHAPES, "--json", "missing/o.jsonl"))
     assert not calls  # both before the model is loaded
-
-
-@posix
-def test_what_a_terminal_would_obey_is_spelled_out(here: Path) -> None:
-    for name in ("\x1b[2J.jpg", os.fsdecode(b"\xff.jpg")):
-        (here / name).write_bytes(IMAGE.read_bytes())
-    result = run("predict", here, "-m", SHAPES, "--json", "o.jsonl")
-    assert result.exit_code == 0
-    assert "\\x1b[2J.jpg" in result.stdout
-    assert "\\udcff.jpg" in result.stdout
-    paths = [Path(json.loads(line)["path"]).name for line in Path("o.jsonl").read_text().splitlines()]
-    assert paths == ["\x1b[2J.jpg", "\udcff.jpg"]
 
 
 @pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="such names exist on Linux only")
@@ -200,12 +161,6 @@ def test_nothing_but_bad_images(broken: Path) -> None:
     several = run("predict", broken, broken, "-m", SHAPES)
     assert several.exit_code == 2
     assert len(several.stderr.splitlines()) == 2
-
-
-def test_a_bug_keeps_its_traceback(image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Engine, "stream", lambda *_, **__: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        run("predict", image, "-m", SHAPES)
 
 
 # ---- annotated files --------------------------------------------------------------------------------------

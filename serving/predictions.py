@@ -14,11 +14,12 @@ from ..engine.errors import InputError, ServerBusy
 from ..engine.results.results import Results
 from .app_state import AppState
 from .authorization import check_key
-from .bodies import Submission, read_submission
+from .bodies import read_submission
 from .dialects.accepted import read_arguments
 from .dialects.dialect import Arguments, Dialect
 from .error_responses import NotFound, status_of
 from .fetch.fetcher import FetchError
+from .forms import Submission
 from .model_registry import LoadedModel, Registry
 from .schemas import encode
 from .tickets import ClientGone, Ticket, Work

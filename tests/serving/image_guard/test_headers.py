@@ -234,7 +234,7 @@ def decodes(form: str, name: str) -> bool:
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "BMP", "TIFF", *(["AVIF"] if AVIF else [])])
 def test_header_of_good_images(form: str) -> None:
-    images = {name: rest for name, (kind, *rest) in GOOD.items() if kind == form}
+    images = {name: (size, data) for name, (kind, size, data) in GOOD.items() if kind == form}
     assert len(images) > 10
     for name, (size, data) in images.items():
         width, height = size

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ..postprocess import classify, detect, obb, pose, segment
 from ..postprocess.detections import Options
 from ..postprocess.geometry import Geometry
+from ..postprocess.lean_head import floor_of
 from ..postprocess.types import Size
 from .errors import InputError, is_whole
 from .images.frames import Frame
@@ -245,11 +246,16 @@ class Engine:
         tensor.write([(frame.image, geometry) for frame, geometry in placed], self.spec)
         return Batch(placed, tensor, _ms_since(started))
 
-    def infer(self, ready: Batch) -> Outputs:
-        """Run a batch, once: its tensor goes back to the pool."""
+    def infer(self, ready: Batch, conf: float = 0.0) -> Outputs:
+        """Run a batch, once: its tensor goes back to the pool.
+
+        Args:
+            conf: the least score threshold that `result` is going to be called with. Files with a sparse
+                head do less work for a higher one.
+        """
         started = perf_counter()
         try:
-            outputs = self.session.run(ready.tensor.array)
+            outputs = self.session.run(ready.tensor.array, floor_of(conf))
         finally:
             self._pool.give_back(ready.tensor)
         return Outputs(ready, outputs, _ms_since(started))
@@ -271,7 +277,7 @@ class Engine:
 
     def _finish(self, ready: Batch, options: Options) -> Iterator[Results]:
         """Run a batch and decode its frames."""
-        outputs = self.infer(ready)
+        outputs = self.infer(ready, options.conf)
         for row in range(len(ready.placed)):
             yield self.result(outputs, row, options)
 

@@ -24,6 +24,7 @@ from .files import check_target, find_images, spread, write_whole
 from .graph.head import cut
 from .graph.onnx_graph import read_model, set_metadata
 from .graph.rewrites import convolve_before_upsampling, split_convolutions
+from .graph.sparse_head import is_cut, sparse_form
 from .progress import OnProgress, ignore_progress
 
 _MOST_IMAGES = 100
@@ -41,6 +42,8 @@ class Job:
         int8: quantise.
         images: a folder of images such as the model will see, to calibrate and compare on; needed for
             `int8`. Else the drawn ones of the demo serve.
+        dense_head: compute the head's branches for every anchor, also where few survive: for GPUs and
+            OpenVINO, which gain nothing from the choice. Half precision and INT8 files are made so.
         min_agreement: with less recall or precision the file is refused, 0 to 1.
         force: write it all the same.
         overwrite: replace a target that exists.
@@ -52,6 +55,7 @@ class Job:
     half: bool = False
     int8: bool = False
     images: Path | None = None
+    dense_head: bool = False
     min_agreement: float = 0.95
     force: bool = False
     overwrite: bool = False
@@ -139,6 +143,8 @@ def optimize(job: Job, on_progress: OnProgress = ignore_progress) -> Report:
         model, held_out, details = quantise_best(model, source, images, on_progress)
     else:
         convolve_before_upsampling(model)  # not for int8: one more rounding
+        if job.precision == "fp32" and not job.dense_head:
+            model = _sparse(model, source, notes)
     if job.half:
         on_progress("halving", 0, 1)
         model = _half(model)
@@ -179,6 +185,9 @@ def _refuse(job: Job, source: Engine, model: onnx.ModelProto) -> None:
         raise ModelError(f"{job.source} is lean already: there is nothing to do, but --half and --int8")
     if job.precision != "fp32" and _is_half(model):
         raise ModelError(f"{job.source} is in half precision already: start from the float export")
+    head = source.spec.layout.head
+    if head is not None and head.sparse:
+        raise ModelError(f"{job.source} has a sparse head, for float32 on CPUs: start from the export")
 
 
 def _is_half(model: onnx.ModelProto) -> bool:
@@ -206,6 +215,16 @@ def _lean(model: onnx.ModelProto, source: Engine, notes: list[str]) -> onnx.Mode
         set_metadata(shorter, KEY, entry(None, "fp16" if _is_half(model) else "fp32"))
     split_convolutions(shorter)
     return shorter
+
+
+def _sparse(model: onnx.ModelProto, source: Engine, notes: list[str]) -> onnx.ModelProto:
+    """With branches for surviving anchors only, as far as the head allows."""
+    if not is_cut(model) or _is_half(model):
+        return model
+    sparse = sparse_form(model, source)
+    if sparse is None:
+        notes.append("the head's branches have no form that yolean knows: they are computed for every anchor")
+    return sparse or model
 
 
 def _half(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -35,7 +35,7 @@ def candidates(outputs: Sequence[Float], layout: Layout, conf: float) -> Candida
     scales = len(head.strides)
     logits = [branch.reshape(layout.nc, -1) for branch in outputs[scales : 2 * scales]]
     best = [branch.max(axis=0) if layout.nc > 1 else branch[0] for branch in logits]
-    floor = _logit(conf) - _MARGIN
+    floor = floor_of(conf)
     if head.limit is not None:
         floor = max(floor, _nth_largest(best, head.limit))
     passing = [np.flatnonzero(branch > floor) for branch in best]
@@ -75,6 +75,11 @@ def dense(outputs: Sequence[Float], layout: Layout) -> tuple[Float, Float, Float
     return boxes, sigmoid(np.concatenate(logits, axis=1).T), extra
 
 
+def floor_of(conf: float) -> float:
+    """The class logit above which an anchor may have a score above `conf`, 0 to 1; infinite at 0 and 1."""
+    return _logit(conf) - _MARGIN
+
+
 def sigmoid(logits: Float) -> Float:
     """1 / (1 + exp(-x)), 0 to 1."""
     with np.errstate(over="ignore"):  # exp overflows to inf, whose inverse is the right 0
@@ -109,13 +114,13 @@ def _decoded(outputs: Sequence[Float], layout: Layout, anchors: list[Index]) -> 
     scales = len(head.strides)
     boxes, extras = [], []
     for scale, (stride, chosen) in enumerate(zip(head.strides, anchors, strict=True)):
-        branch = outputs[scale]
-        width = branch.shape[2]
+        height, width = outputs[scales + scale].shape[1:]
+        known = outputs[len(outputs) - scales + scale] if head.sparse else None
         centres = np.stack((chosen % width, chosen // width)).astype(np.float32) + np.float32(0.5)
-        sides = _sides(branch.reshape(4, head.reg_max, -1)[..., chosen])
+        sides = _sides(_at(outputs[scale], chosen, known, height * width).reshape(4, head.reg_max, -1))
         extra = np.zeros((0, len(chosen)), np.float32)
         if layout.extra:
-            extra = outputs[2 * scales + scale].reshape(layout.extra, -1)[:, chosen]
+            extra = _at(outputs[2 * scales + scale], chosen, known, height * width)
         if layout.task == "pose":
             extra = _keypoints(extra, centres, stride, layout)
         elif layout.task == "obb":
@@ -123,6 +128,25 @@ def _decoded(outputs: Sequence[Float], layout: Layout, anchors: list[Index]) -> 
         boxes.append(_boxes(sides, centres, extra, layout.task == "obb", stride))
         extras.append(extra)
     return np.concatenate(boxes, axis=1).T, np.concatenate(extras, axis=1).T
+
+
+def _at(branch: Float, chosen: Index, known: Float | None, anchors: int) -> Float:
+    """Values (channels, N) of a branch at the anchors that are chosen.
+
+    Args:
+        branch: (channels, h, w), or of a sparse head (channels, K) at the K known anchors, or at all.
+        anchors: h * w.
+
+    Raises:
+        ValueError: the graph ran with a higher threshold and has not computed one of them.
+    """
+    values = branch.reshape(len(branch), -1)
+    if known is None or branch.ndim == 3 or (not len(known) and values.shape[1] == anchors):
+        return values[:, chosen]
+    places = np.searchsorted(known, chosen)
+    if len(chosen) and (places[-1] >= len(known) or not np.array_equal(known[places], chosen)):
+        raise ValueError("the graph ran with a higher threshold than its outputs are decoded with")
+    return values[:, places]
 
 
 def _sides(bins: Float) -> Float:

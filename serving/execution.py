@@ -156,7 +156,7 @@ class SingleExecution(Execution):
             if not self._is_wanted(ticket):
                 return
             engine = engines[threads]
-            outputs = engine.infer(engine.prepare([placed]))
+            outputs = engine.infer(engine.prepare([placed]), work.options.conf)
         self._metrics.batches.labels(work.model.id).observe(1)
         self._answer(work, ticket, outputs, 0)
 

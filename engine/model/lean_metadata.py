@@ -11,8 +11,8 @@ from ..runtime.session import TensorInfo
 from .metadata import literal
 
 KEY = "yolean"
-VERSION = 1
-"""Of the entry and of the layout of lean files; files of a later version are refused."""
+VERSION = 2
+"""Latest version of the entry and of the layout, for sparse heads; files of a later one are refused."""
 
 _WITH_EXTRA = ("segment", "pose", "obb")
 
@@ -24,7 +24,8 @@ def entry(head: Head | None, precision: str) -> str:
         head: of a lean file; None for the output layouts of Ultralytics.
         precision: of the weights: `fp32`, `fp16` or `int8`.
     """
-    value: dict[str, Any] = {"version": VERSION, "precision": precision}
+    sparse = head is not None and head.sparse
+    value: dict[str, Any] = {"version": 2 if sparse else 1, "precision": precision}
     if head is not None:
         value |= {
             "strides": list(head.strides),
@@ -32,7 +33,7 @@ def entry(head: Head | None, precision: str) -> str:
             "head": head.kind,
             "limit": head.limit,
             "agnostic": head.agnostic_nms,
-        }
+        } | ({"sparse": True} if sparse else {})
     return str(value)
 
 
@@ -72,7 +73,7 @@ def read_head(metadata: Mapping[str, str]) -> Head | None:
             "limit": None | int() as limit,
             "agnostic": bool() as agnostic_nms,
         } if strides and _all_between(1, 1024, [*strides, reg_max]) and (limit is None or limit > 0):
-            return Head(tuple(strides), reg_max, kind, limit, agnostic_nms)
+            return Head(tuple(strides), reg_max, kind, limit, agnostic_nms, value.get("sparse") is True)
     raise ModelError(f"the metadata entry {KEY!r} describes no head that yolean knows: {str(value)[:120]!r}")
 
 
@@ -97,19 +98,24 @@ def lean_layout(
     """
     scales = len(head.strides)
     branches = 3 if task in _WITH_EXTRA else 2
-    expected = branches * scales + (task == "segment")
+    maps = branches * scales + (task == "segment")
+    expected = maps + (scales if head.sparse else 0)
     found = [output.shape for output in outputs]
-    if len(found) != expected or any(len(shape) != 4 or not isinstance(shape[1], int) for shape in found):
+    axes = [4 if not head.sparse or scales <= i < 2 * scales else 3 for i in range(maps)]
+    if len(found) != expected or any(
+        len(shape) not in (4, least) or not isinstance(shape[1], int)
+        for shape, least in zip(found, axes, strict=False)
+    ):
         raise ModelError(
-            f"a lean {task} file of {scales} scales has {expected} outputs of four axes, found "
+            f"a lean {task} file of {scales} scales has {expected} outputs, found "
             f"{', '.join(str(list(shape)) for shape in found)}: is the task right?"
         )
-    channels = [int(shape[1] or 0) for shape in found]
+    channels = [int(shape[1] or 0) for shape in found[:maps]]
     nc = len(names) or channels[scales]
     extra = channels[2 * scales] if branches == 3 else 0
     if task == "pose" and kpt_shape is not None:
         extra = kpt_shape[0] * kpt_shape[1]
-    wanted = [4 * head.reg_max] * scales + [nc] * scales + [extra] * (len(found) - 2 * scales)
+    wanted = [4 * head.reg_max] * scales + [nc] * scales + [extra] * (maps - 2 * scales)
     if channels != wanted or (task == "obb" and extra != 1) or (task == "pose" and kpt_shape is None):
         raise ModelError(
             f"classes and graph contradict each other: the outputs have {channels} channels, but {task} with "

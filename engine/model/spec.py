@@ -53,9 +53,10 @@ class ModelSpec:
     def outputs(self) -> int:
         """How many of the file's outputs are decoded, the first ones: others may follow, of any shape."""
         layout = self.layout
-        if layout.task == "segment":
-            return layout.prototypes + 1
-        return 1 if layout.head is None else (3 if layout.extra else 2) * len(layout.head.strides)
+        if layout.head is None:
+            return 2 if layout.task == "segment" else 1
+        kinds = (3 if layout.extra else 2) + layout.head.sparse
+        return kinds * len(layout.head.strides) + (layout.task == "segment")
 
 
 def read_spec(
@@ -103,6 +104,9 @@ def _image_input(
     inputs: Sequence[TensorInfo], metadata: Mapping[str, str]
 ) -> tuple[tuple[int | str | None, ...], str]:
     found = ", ".join(f"{i.name}: {i.dtype} {list(i.shape)}" for i in inputs) or "no input"
+    head = read_head(metadata)
+    if head is not None and head.sparse and len(inputs) == 2 and not inputs[1].shape:
+        inputs = inputs[:1]  # the other is the threshold
     if len(inputs) != 1 or len(inputs[0].shape) != 4:
         raise ModelError(
             f"not a YOLO export: expected one image input (batch, channels, height, width), found {found}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import math
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,8 @@ from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from ..errors import DeviceError, InputError, is_whole
 from .binding import Array, Binding
@@ -103,8 +106,13 @@ class Session:
         self._owner = ThreadPoolExecutor(1, "yolean-gpu") if self.device.is_gpu else None
         self._bound: dict[tuple[int, ...], Binding] = {}
 
-    def run(self, tensor: Array) -> list[Array]:
-        """Run the model on one input, (batch, channels, height, width), and return its outputs in order.
+    def run(self, tensor: Array, floor: float = -math.inf) -> list[Array]:
+        """Run the model on one image tensor; returns its outputs in the file's order.
+
+        Args:
+            tensor: (batch, channels, height, width).
+            floor: for files that take a threshold as a second input: the class logit above which an anchor
+                survives. Off the CPU it stays minus infinity: other devices gain nothing from few survivors.
 
         Raises:
             ModelError: the graph refuses this tensor.
@@ -112,9 +120,17 @@ class Session:
         """
         if self._owner is None:
             with mapped(self.provider, tensor.shape):
-                outputs: list[Array] = self._session.run(self._names, {self.inputs[0].name: tensor})
+                outputs: list[Array] = self._session.run(self._names, self._feed(tensor, floor))
             return outputs
         return self._owner.submit(self._run_bound, tensor).result()
+
+    def _feed(self, tensor: Array, floor: float) -> dict[str, Array]:
+        """The inputs by name."""
+        feed = {self.inputs[0].name: tensor}
+        if len(self.inputs) == 2:
+            on_cpu = self.provider == "CPUExecutionProvider"
+            feed[self.inputs[1].name] = np.array(floor if on_cpu else -math.inf, np.float32)
+        return feed
 
     def close(self) -> None:
         """End the owner thread of a GPU session, which is not usable afterwards."""

@@ -123,13 +123,13 @@ def _try(graph: Graph, ends: list[str], engine: Engine) -> list[_Trial]:
     graph.set_outputs([onnx.ValueInfoProto(name=name) for name in wanted])
     session = Session(graph.model.SerializeToString(), device="cpu", threads=engine.session.threads)
     trials = []
-    for tensor in _tensors(engine):
+    for tensor in trial_tensors(engine):
         arrays = dict(zip(wanted, (array[0] for array in session.run(tensor)), strict=True))
         trials.append(_Trial(tensor, arrays[wanted[0]], [arrays[name] for name in ends]))
     return trials
 
 
-def _tensors(engine: Engine) -> Iterator[Array]:
+def trial_tensors(engine: Engine) -> Iterator[Array]:
     """Inputs to try a model on: the drawn images as the engine prepares them, and noise."""
     paths = demo_images()[: 2 if engine.spec.dynamic else 1]
     for image in open_source([str(path) for path in paths], engine.spec.channels):

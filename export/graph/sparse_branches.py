@@ -1,10 +1,10 @@
 """Moves a head's box, keypoint, angle and coefficient branches behind a choice made at run time.
 
 Class scores decide which anchors survive the confidence threshold, and an image has few: some tens of 8400.
-The other branches are Conv 3x3, SiLU, Conv 3x3, SiLU, Conv 1x1, so an anchor's values depend on the 5x5 feature
-vectors around it. A graph that this module has changed counts the survivors first. Where they are few, it
-gathers their neighbourhoods and multiplies matrices; where they are many, it runs the convolutions. The values are
-the same up to the order of the sums.
+The other branches are Conv 3x3, SiLU, Conv 3x3, SiLU, Conv 1x1, so an anchor's values depend on the 5x5
+feature vectors around it. A graph that this module has changed counts the survivors first. Where they are
+few, it gathers their neighbourhoods and multiplies matrices; where they are many, it runs the convolutions.
+The values are the same up to the order of the sums.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ FLOOR = "floor"
 """The input that holds the threshold: a class logit, float32, without axes."""
 
 _SHARE = "sparse_share"
-_MOST = 0.05
+BREAK_EVEN = 0.05
 """Share of the anchors up to which gathering costs less than the convolutions; see `benchmarks/notes.md`."""
 
 _NEIGHBOURS = """
@@ -43,7 +43,7 @@ _NEIGHBOURS = """
     {p}_index = Where({p}_inside, {p}_places, sparse_zero)
     {p}_factor = Cast<to=1>({p}_inside)
 """
-"""Of flat positions `p` (1, K): the indices of their 3x3 neighbours (9, K), and 0 for those outside of the map."""
+"""Indices (9, K) of the 3x3 neighbours of flat positions `p` (1, K), and a factor, 0 outside of the map."""
 
 _SCALE = """
     {s}_shape = Shape({features})
@@ -58,7 +58,7 @@ _SCALE = """
     {s}_rank = Cast<to=7>({s}_running)
     {s}_vectors = Reshape({features}, {s}_by_channel)
 """
-"""Anchors that pass, and the positions where the first convolution is needed for them: those and their neighbours."""
+"""Anchors that pass, and where the first convolution is needed for them: there and at their neighbours."""
 
 _BRANCH = """
     {o}_kernel1 = Reshape({w1}, sparse_matrix)
@@ -97,10 +97,10 @@ class _Branch:
 def make_sparse(model: onnx.ModelProto, head: Head) -> int:
     """Let a lean graph compute its branches for the surviving anchors alone, where those are few.
 
-    The graph gets a second input, `floor`, and for each scale an output `anchors_STRIDE`. A branch that was changed
-    gives (1, channels, K), its values at K anchors, and these anchors are (1, K) int64, ascending indices into h * w.
-    Where survivors are many, or the batch holds several images, it gives (batch, channels, h * w), and the anchors are
-    (batch, 0).
+    The graph gets a second input, `floor`, and for each scale an output `anchors_STRIDE`. A branch that was
+    changed gives (1, channels, K), its values at K anchors, and these anchors are (1, K) int64, ascending
+    indices into h * w. Where survivors are many, or the batch holds several images, it gives
+    (batch, channels, h * w), and the anchors are (batch, 0).
 
     Args:
         model: lean and in float32; changed in place.
@@ -226,7 +226,7 @@ def _rebuild(graph: Graph, head: Head, classes: list[str], kinds: list[list[_Bra
 
 
 def _decision(head: Head, classes: list[str], opset: int) -> list[Node]:
-    """Which anchors pass, as 0 and 1 in `sparse_STRIDE_passing`, and in `sparse_many`, whether they are many."""
+    """Which anchors pass (`sparse_STRIDE_passing`, 0 or 1), and whether they are many (`sparse_many`)."""
     lines, counts, totals = [], [], []
     for stride, name in zip(head.strides, classes, strict=True):
         s = f"sparse_{stride}"
@@ -263,11 +263,11 @@ def _decision(head: Head, classes: list[str], opset: int) -> list[Node]:
 
 def _sparse_side(graph: Graph, head: Head, kinds: list[list[_Branch]], anchors: list[str]) -> onnx.GraphProto:
     """The graph that gathers: a value (1, channels, K) for each output, and the anchors (1, K)."""
-    text, features = "", {}
+    text, known = "", dict[str, str]()
     for scale, stride in enumerate(head.strides):
         s = f"sparse_{stride}"
         branches = [branches[scale] for branches in kinds]
-        features[f"{s}_features"] = branches[0].features
+        known[f"{s}_features"] = branches[0].features
         weight = graph.constant(branches[0].convolutions[0].input[1])
         assert weight is not None  # `_is_plain` has seen it
         channels = weight.shape[1]
@@ -288,25 +288,22 @@ def _sparse_side(graph: Graph, head: Head, kinds: list[list[_Branch]], anchors: 
             assert inner is not None
             tensor = numpy_helper.from_array(np.array([9 * inner.shape[1], -1], np.int64), f"{o}_columns")
             graph.model.graph.initializer.append(tensor)
-            tensors = {}
+            placeholders: dict[str, str] = {}
             for number, conv in enumerate(branch.convolutions, 1):
-                tensors |= {f"{o}_weight{number}": conv.input[1], f"{o}_offset{number}": conv.input[2]}
-            features |= tensors
-            named = {f"w{n}": f"{o}_weight{n}" for n in (1, 2, 3)} | {
-                f"b{n}": f"{o}_offset{n}" for n in (1, 2, 3)
-            }
-            text += _BRANCH.format(s=s, o=o, **named)
+                placeholders |= {f"w{number}": f"{o}_weight{number}", f"b{number}": f"{o}_bias_of{number}"}
+                known |= {f"{o}_weight{number}": conv.input[1], f"{o}_bias_of{number}": conv.input[2]}
+            text += _BRANCH.format(s=s, o=o, **placeholders)
     outputs = [f"sparse_{stride}_kind{kind}_sparse" for kind in range(len(kinds)) for stride in head.strides]
     outputs += [f"sparse_{stride}_chosen" for stride in head.strides]
     nodes = _parsed(text, outputs)
     for node in nodes:  # the names of the model need not be identifiers, which is what the parser wants
         for place, name in enumerate(node.input):
-            node.input[place] = features.get(name, name)
+            node.input[place] = known.get(name, name)
     return helper.make_graph(nodes, "gathered", [], _infos(outputs, len(anchors)))
 
 
 def _dense_side(kinds: list[list[_Branch]], classes: list[str], anchors: list[str]) -> onnx.GraphProto:
-    """The graph that runs the convolutions: a value (batch, channels, h * w) for each output, and no anchors."""
+    """The graph that runs the convolutions: (batch, channels, h * w) for each output, and no anchors."""
     nodes, outputs = [], []
     for branches in kinds:
         for branch in branches:
@@ -335,7 +332,7 @@ def _constants() -> dict[str, np.ndarray]:
     offsets = np.array([-1, 0, 1], np.int64)
     whole = {f"sparse_axis{axis}": np.array([axis], np.int64) for axis in range(4)}
     return whole | {
-        _SHARE: np.array(_MOST, np.float32),
+        _SHARE: np.array(BREAK_EVEN, np.float32),
         "sparse_zero": np.array(0, np.int64),
         "sparse_outside": np.array(-1, np.int64),
         "sparse_flat": np.array([-1], np.int64),
@@ -353,4 +350,4 @@ def _parsed(text: str, outputs: list[str]) -> list[Node]:
 
 
 def _opset(model: onnx.ModelProto) -> int:
-    return next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+    return next(int(entry.version) for entry in model.opset_import if entry.domain in ("", "ai.onnx"))

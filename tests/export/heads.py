@@ -62,9 +62,13 @@ class Builder:
 
 def build(
     task="detect", nc=3, reg_max=16, extra=0, kpt_shape=None, kind="v8", strides=(8, 16, 32), limit=None,
-    agnostic_nms=False, seed=0, spoil=False, score_scale=0.5,
+    agnostic_nms=False, seed=0, spoil=False, score_scale=0.5, deep=(), branch=None,
 ):  # fmt: skip
-    """A model whose spec `yolean.load` reads; `spoil` puts something into the head that no YOLO has."""
+    """A model whose spec `yolean.load` reads.
+
+    `spoil` puts something into the head that no YOLO has. The branches (0 boxes, 1 classes, 2 extra)
+    in `deep` have three convolutions, made by `branch(builder, source, inner, outer, scale)`; others have one.
+    """
     b = Builder(seed)
     width, source, features, stride = 6, "images", [], 1
     source, inner = b.silu(b.conv(source, 3, width, 3, 2, scale=3)), width
@@ -76,8 +80,13 @@ def build(
             source = b.silu(b.conv(source, inner, width, 3, 2, scale=3))
     branches = [4 * reg_max, nc] + [extra] * bool(extra)
     ends = [
-        [b.conv(f, width, channels, scale=scale) for f in features]
-        for channels, scale in zip(branches, (2, score_scale, 2), strict=False)
+        [
+            (branch or deep_branch)(b, f, width, channels, scale)
+            if number in deep
+            else b.conv(f, width, channels, scale=scale)
+            for f in features
+        ]
+        for number, (channels, scale) in enumerate(zip(branches, (2, score_scale, 2), strict=False))
     ]
     grids = [np.mgrid[: HEIGHT // s, : WIDTH // s] for s in strides]
     anchors = np.concatenate([g[::-1].reshape(2, -1) for g in grids], axis=1) + 0.5
@@ -106,6 +115,13 @@ def build(
     if task == "segment":
         outputs.append(b.silu(b.conv(features[0], width, extra)))
     return _model(b, outputs, task, nc, kpt_shape, max(strides), limit)
+
+
+def deep_branch(b, source, inner, outer, scale):
+    """Two 3x3 convolutions with SiLU and a 1x1 convolution, as YOLO's heads have them."""
+    middle = b.silu(b.conv(source, inner, 8, 3, scale=3))
+    middle = b.silu(b.conv(middle, 8, 8, 3, scale=3))
+    return b.conv(middle, 8, outer, scale=scale)
 
 
 def _keypoints(b, values, shape, kind, anchors, steps):

@@ -64,7 +64,7 @@ class FakeEngine:
     def prepare(self, placed):
         return [frame.path for frame, _ in placed]
 
-    def infer(self, names):
+    def infer(self, names, conf=0.0):
         if self.watch:
             self.watch(self.width)
         self.runs.append(names)

@@ -37,7 +37,7 @@ def test_files_of_ultralytics_have_no_head():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"version": 2}, "newer yolean"),
+        ({"version": 3}, "newer yolean"),
         ({"version": "1"}, "has not written"),
         ({"strides": []}, "no head that yolean knows"),
         ({"strides": [8, 0]}, "no head that yolean knows"),

@@ -54,9 +54,9 @@ class Layout:
 
     Lean files have one output for each branch of the head and scale, all box branches first: distances to
     the sides (4 * reg_max, h, w), class logits (nc, h, w), and extra (extra, h, w) where the task has it.
-    Sparse heads have one more output for each scale, at the end: K anchors (K,), ascending indices into h * w.
-    A sparse branch is (channels, K), its values at these anchors; without anchors it may also be
-    (channels, h * w), its values at all of them.
+    Sparse heads have one more output for each scale, at the end: K anchors (K,), ascending
+    indices into h * w. A sparse branch is (channels, K), its values at these anchors; without anchors it may
+    also be (channels, h * w), its values at all of them.
 
     OBB rows of every kind start with cx, cy, w, h and their one extra value is the angle in radians.
     Coordinates are pixels of the input tensor. Segment models have a second output (lean: a last one), the

@@ -23,7 +23,7 @@ class FakeSession:
     def __init__(self, delay=0.0):
         self.shapes, self.ended, self.delay = [], [], delay
 
-    def run(self, tensor):
+    def run(self, tensor, floor=0.0):
         self.shapes.append(tensor.shape)
         time.sleep(self.delay)
         self.ended.append(time.perf_counter())
@@ -75,7 +75,7 @@ def test_batches(fixed, asked, count, runs):
 def test_outputs_that_nobody_decodes_may_have_any_shape():
     model = engine()
     run = model.session.run
-    model.session.run = lambda tensor: [*run(tensor), np.float32(1), np.zeros(0), ["a sequence"]]
+    model.session.run = lambda tensor, floor: [*run(tensor), np.float32(1), np.zeros(0), ["a sequence"]]
     assert classes(model([grey(3), grey(4)], batch=2)) == [3, 4]
 
 
@@ -201,7 +201,7 @@ def test_what_came_before_a_bad_image_is_answered_first(tmp_path):
 def test_a_model_error_lets_go_of_the_source():
     model, closed = engine(), []
 
-    def run(tensor):
+    def run(tensor, floor):
         raise yolean.ModelError("no")
 
     def source():
@@ -225,7 +225,7 @@ def test_a_call_does_not_wait_for_a_camera_to_end(source):
 
 def test_class_ids_beyond_the_given_names_have_a_name():
     model, rows = engine(), np.array([[[0, 0, 9, 9, 0.9, 5]]], np.float32)
-    model.names, model.session.run = {0: "only"}, lambda tensor: [rows]
+    model.names, model.session.run = {0: "only"}, lambda tensor, floor: [rows]
     assert model(grey(1))[0].verbose() == "1 class 5"
     assert model(grey(1))[0].summary()[0]["name"] == "class 5"
 

@@ -67,7 +67,7 @@ def build(
     """A model whose spec `yolean.load` reads.
 
     `spoil` puts something into the head that no YOLO has. The branches (0 boxes, 1 classes, 2 extra)
-    in `deep` have three convolutions, made by `branch(builder, source, inner, outer, scale)`; others have one.
+    in `deep` have three convolutions, by `branch(builder, source, inner, outer, scale)`; others have one.
     """
     b = Builder(seed)
     width, source, features, stride = 6, "images", [], 1

@@ -86,7 +86,7 @@ def test_layouts(metadata, channels, nc, extra):
 @pytest.mark.parametrize(
     ("metadata", "channels", "message"),
     [
-        ({}, [64, 64, 3], "4 outputs of four axes"),  # one is missing
+        ({}, [64, 64, 3], "has 4 outputs, found"),  # one is missing
         ({}, [64, 64, 3, 4], "contradict"),  # another number of classes at the second scale
         ({}, [64, 64, 80, 80], "contradict"),  # more classes than names
         ({}, [32, 64, 3, 3], "contradict"),  # other bins than reg_max

@@ -22,6 +22,7 @@ from starlette.routing import Route
 
 from .serving.api import Api
 from .serving.app_state import AppState
+from .serving.client_limits import HEAD_LIMITS, HeadLimits
 from .serving.middleware import Access
 from .serving.settings import Settings
 
@@ -54,9 +55,9 @@ def create_app(
     api = Api(state)
 
     @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+    async def lifespan(app: Starlette) -> AsyncIterator[dict[str, HeadLimits]]:
         async with state.running(), host(state):
-            yield
+            yield {HEAD_LIMITS: HeadLimits(settings.head_timeout, settings.max_head)}
 
     cors = Middleware(
         CORSMiddleware,

@@ -12,6 +12,7 @@ from ..engine.errors import ModelError
 from ..engine.runtime.cpu import usable_cores
 from ..models import DEMO_MODELS, demo_model
 from .auth import read_keys
+from .client_limits import Pace, SharedBudget
 from .fetch.fetcher import Fetcher
 from .metrics import Metrics
 from .model_registry import Registry, SameName
@@ -23,6 +24,9 @@ log = logging.getLogger("yolean.server")
 
 LOOK_SECONDS = 2.0
 """Between two looks at the files of the models. A change is loaded at the look after the one that saw it."""
+
+_FETCHES_A_PLACE = 4
+"""Images that may be fetched at the same time for each place in the queue; half of them for one client."""
 
 
 class AppState:
@@ -55,6 +59,19 @@ class AppState:
             max_bytes=settings.max_body, timeout=settings.timeout, trusted=settings.trusted_fetch
         )
         self.drain = Drain(settings.drain)
+        self.pace = Pace(settings.min_rate, settings.rate_window)
+        refused = self.metrics.shed.labels("uploads").inc
+        self.uploads = SharedBudget(
+            # A single body of the largest size must pass.
+            max(settings.max_uploads, settings.max_body),
+            max(settings.max_client_uploads, settings.max_body),
+            "too much is being uploaded already, send it again",
+            refused,
+        )
+        fetches = _FETCHES_A_PLACE * settings.max_queue
+        self.fetches = SharedBudget(
+            fetches, max(1, fetches // 2), "too many images are being fetched already, send it again", refused
+        )
         self.started_at = time()
 
     @asynccontextmanager

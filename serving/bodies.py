@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 
 from python_multipart.multipart import parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
-from ..engine.errors import InputError, YoleanError
+from ..engine.errors import YoleanError
+from .client_limits import Pace, Take
 from .forms import Submission, parse_json, parse_multipart, parse_urlencoded
 from .tickets import ClientGone
-
-UPLOAD_SECONDS = 60.0
-"""Longest time that a body may take to arrive: a slow client must not hold its place for ever."""
 
 
 class BodyTooLarge(YoleanError):
@@ -24,17 +21,21 @@ class UnknownBody(YoleanError):
     """The body is of a kind that the server does not take."""
 
 
-async def read_submission(request: Request, limit: int) -> Submission:
+async def read_submission(request: Request, limit: int, pace: Pace, take: Take) -> Submission:
     """Read and parse the body and the query of a request.
 
     Args:
         request: its body is not read yet.
         limit: bytes that the body may have.
+        pace: how fast it must come.
+        take: takes the memory that it needs.
 
     Raises:
         BodyTooLarge: it is longer than `limit`; no more than that was read.
         UnknownBody: its Content-Type is none of those that are taken.
-        InputError: it is not what its type says, or took too long.
+        SlowUpload: it came too slowly.
+        ServerBusy: there is no memory left for it.
+        InputError: it is not what its type says.
         ClientGone: the client left while sending.
     """
     kind, options = parse_options_header(request.headers.get("content-type", "").encode("latin-1"))
@@ -48,10 +49,7 @@ async def read_submission(request: Request, limit: int) -> Submission:
             f"application/x-www-form-urlencoded, found {found}"
         )
     try:
-        async with asyncio.timeout(UPLOAD_SECONDS):
-            body = await _read(request, limit)
-    except TimeoutError as exc:
-        raise InputError(f"the body took longer than {UPLOAD_SECONDS:.0f} s to arrive") from exc
+        body = await _read(request, limit, pace, take)
     except ClientDisconnect as exc:
         raise ClientGone("the client left while sending") from exc
     submission = Submission(raw=body) if parse is None else parse(body, options)
@@ -59,18 +57,21 @@ async def read_submission(request: Request, limit: int) -> Submission:
     return submission
 
 
-async def _read(request: Request, limit: int) -> bytes:
+async def _read(request: Request, limit: int, pace: Pace, take: Take) -> bytes:
     complaint = f"the body is larger than the {limit:,} bytes that this server takes"
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > limit:
         raise BodyTooLarge(complaint)
     chunks: list[bytes] = []
     size = 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > limit:
-            raise BodyTooLarge(complaint)
-        chunks.append(chunk)
+    async with pace.keep() as arrived:
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > limit:
+                raise BodyTooLarge(complaint)
+            take(len(chunk))
+            arrived(len(chunk))
+            chunks.append(chunk)
     return b"".join(chunks)
 
 

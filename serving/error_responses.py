@@ -8,6 +8,7 @@ from starlette.exceptions import HTTPException
 
 from ..engine.errors import DeviceError, InputError, ModelError, ServerBusy, YoleanError
 from .bodies import BodyTooLarge, UnknownBody
+from .client_limits import SlowUpload
 from .fetch.fetcher import FetchError
 from .image_guard.headers import NotAnImage
 from .schemas import Error, encode
@@ -27,6 +28,7 @@ _STATUS: tuple[tuple[type[YoleanError], int], ...] = (
     (NotAnImage, 415),
     (UnknownBody, 415),
     (BodyTooLarge, 413),
+    (SlowUpload, 408),
     (FetchError, 422),
     (NotAllowed, 401),
     (NotFound, 404),
@@ -57,7 +59,7 @@ def reply_to(error: Exception, request_id: str) -> Reply:
         headers = [(name.lower(), value) for name, value in (error.headers or {}).items()]
     if isinstance(error, ServerBusy):
         headers.append(("retry-after", str(error.retry_after)))
-    if isinstance(error, BodyTooLarge):
+    if isinstance(error, (BodyTooLarge, SlowUpload)):
         headers.append(("connection", "close"))  # the rest of the body may still be on its way
     if isinstance(error, NotAllowed):
         headers.append(("www-authenticate", "x-api-key"))

@@ -20,6 +20,7 @@ _ERRORS = {
     400: "An argument is wrong, or the image is unreadable or too large.",
     401: "The key is missing or wrong.",
     404: "No such model.",
+    408: "The body came too slowly.",
     413: "The body is too large.",
     415: "Not an image.",
     422: "The address cannot be fetched, or is not allowed.",

@@ -23,7 +23,6 @@ from .forms import Submission
 from .model_registry import LoadedModel, Registry
 from .schemas import encode
 from .tickets import ClientGone, Ticket, Work
-from .uploads import Uploads
 
 
 class Predictions:
@@ -32,7 +31,6 @@ class Predictions:
     def __init__(self, state: AppState) -> None:
         """Use the models, the scheduler and the limits of `state`."""
         self._state = state
-        self._uploads = Uploads(state.settings.max_queue, state.metrics)
 
     async def answer(self, request: Request, model_id: str | None, accepted: Sequence[Dialect]) -> Response:
         """Predict, and count the outcome.
@@ -66,8 +64,8 @@ class Predictions:
             raise ServerBusy("this server is shutting down, send it again", 1)
         model = None if model_id is None else find_model(state.registry, model_id, notes)
         state.scheduler.check_room()  # before the body, which costs the client nothing yet
-        with self._uploads.place():
-            submission = await read_submission(request, state.settings.max_body)
+        with state.uploads.request(_address(request)) as take:
+            submission = await read_submission(request, state.settings.max_body, state.pace, take)
         arguments = read_arguments(submission.fields, submission.files, accepted)
         if model is None:
             model = find_model(state.registry, _last_segment(arguments.model), notes)
@@ -75,8 +73,7 @@ class Predictions:
             raise InputError(f"model={arguments.model[:60]!r}: the path names {model.id!r}")
         work = _work(model, arguments)
         ticket = Ticket(perf_counter() + state.settings.timeout)
-        with self._uploads.place():
-            work.field, work.data = await self._image(submission, arguments, ticket)
+        work.field, work.data = await self._image(submission, arguments, ticket, _address(request))
         body = await state.scheduler.run(work, ticket, lambda: _disconnected(request))
         state.metrics.observe(model.id, ticket.stages)
         state.metrics.objects.labels(model.id).inc(ticket.objects)
@@ -84,7 +81,9 @@ class Predictions:
         timing = ", ".join(f"{stage};dur={value:.2f}" for stage, value in ticket.stages.items())
         return Response(body, media_type="application/json", headers={"server-timing": timing})
 
-    async def _image(self, submission: Submission, arguments: Arguments, ticket: Ticket) -> tuple[str, bytes]:
+    async def _image(
+        self, submission: Submission, arguments: Arguments, ticket: Ticket, address: str
+    ) -> tuple[str, bytes]:
         """The field that an image came in, and the encoded image.
 
         Raises:
@@ -109,7 +108,9 @@ class Predictions:
             )
         started = perf_counter()
         try:
-            data = await self._state.fetcher.fetch(arguments.url)
+            with self._state.fetches.request(address) as take:
+                take(1)
+                data = await self._state.fetcher.fetch(arguments.url)
         except FetchError as exc:
             raise FetchError(f"{url}: {exc}") from exc
         ticket.stages["fetch"] = (perf_counter() - started) * 1e3
@@ -161,6 +162,11 @@ def _last_segment(model: str | None) -> str | None:
     if model is None or "/" not in model:
         return model
     return re.split(r"[?#]", model)[0].rstrip("/").rpartition("/")[2]
+
+
+def _address(request: Request) -> str:
+    """The address of the client, or of whom a trusted proxy names; empty on a socket file."""
+    return request.client.host if request.client else ""
 
 
 async def _disconnected(request: Request) -> None:

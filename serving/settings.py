@@ -59,6 +59,14 @@ class Settings:
     no_auth: bool = False
     cors: tuple[str, ...] = ()
     workers: int = 1
+    head_timeout: float = 10.0
+    max_head: int = 64 * 2**10
+    min_rate: int = 2**10
+    rate_window: float = 5.0
+    keep_alive: float = 5.0
+    max_uploads: int = 512 * 2**20
+    max_client_uploads: int = 256 * 2**20
+    trusted_proxy: tuple[Network, ...] = ()
     batch_window: float = 0.0
     drain: float = 30.0
     log_format: str = "text"
@@ -209,6 +217,23 @@ def serve_options(command: Callable[..., Any]) -> Callable[..., Any]:
                      help="Web origin whose pages may call the server; may be repeated."),
         click.option("--workers", type=click.IntRange(1, 256), default=default.workers, metavar="N",
                      help="Processes, which share the cores."),
+        click.option("--head-timeout", type=_Range(0.05, 3600), default=default.head_timeout,
+                     metavar="SECONDS",
+                     help="A request whose head takes longer is answered 408, its connection closed."),
+        click.option("--max-head", type=_Amount(1024), default="64K", metavar="BYTES",
+                     help="Largest head of a request; a larger one is answered 431."),
+        click.option("--min-rate", type=_Amount(1024), default="1K", metavar="BYTES",
+                     help="Bytes a second of a body; a slower one is answered 408, its connection closed."),
+        click.option("--rate-window", type=_Range(0.05, 3600), default=default.rate_window,
+                     metavar="SECONDS", help="Time over which --min-rate is measured."),
+        click.option("--keep-alive", type=_Range(0.05, 3600), default=default.keep_alive,
+                     metavar="SECONDS", help="How long a connection may be idle between two requests."),
+        click.option("--max-uploads", type=_Amount(1024), default="512M", metavar="BYTES",
+                     help="Bodies that are on their way, all together; more are answered 503."),
+        click.option("--max-client-uploads", type=_Amount(1024), default="256M", metavar="BYTES",
+                     help="The same of one client address."),
+        click.option("--trusted-proxy", type=_Cidr(), multiple=True, metavar="CIDR",
+                     help="Addresses of proxies whose X-Forwarded-For names the client; may be repeated."),
         click.option("--batch-window", type=_Range(0, 1000), default=default.batch_window,
                      metavar="MS", help="On GPUs: how long a batch waits for more."),
         click.option("--drain", type=_Range(1, 3600), default=default.drain, metavar="SECONDS",

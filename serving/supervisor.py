@@ -26,9 +26,6 @@ from .shutdown import CANNOT_START, CLOSE_SECONDS
 
 log = logging.getLogger("yolean.server")
 
-_HEALTHY_SECONDS = 30
-"""A process that does not answer its parent for so long is replaced."""
-
 
 def serve(settings: Settings) -> int:
     """Serve until SIGTERM or Ctrl-C; returns the exit status.
@@ -62,12 +59,15 @@ def serve(settings: Settings) -> int:
             factory=True,
             workers=settings.workers,
             lifespan="on",
+            http="yolean.serving.http_protocol:HttpProtocol",
             ws="none",
+            timeout_keep_alive=settings.keep_alive,  # type: ignore[arg-type]  # seconds of the loop's timer
+            proxy_headers=bool(settings.trusted_proxy),
+            forwarded_allow_ips=[str(network) for network in settings.trusted_proxy],
             log_config=None,
             access_log=False,
             server_header=False,
             timeout_graceful_shutdown=int(CLOSE_SECONDS),
-            timeout_worker_healthcheck=_HEALTHY_SECONDS,
         )
         if settings.workers == 1:
             return _serve_alone(config, listener)

@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from yolean.engine.errors import DeviceError, InputError, ModelError, ServerBusy, YoleanError
 from yolean.serving import middleware as module
 from yolean.serving.bodies import BodyTooLarge, UnknownBody
+from yolean.serving.client_limits import SlowUpload
 from yolean.serving.error_responses import NotAllowed, NotFound, reply_to
 from yolean.serving.fetch.fetcher import FetchError
 from yolean.serving.image_guard.headers import NotAnImage
@@ -230,6 +231,7 @@ ERRORS = [
     (NotFound("no such model"), 404, {}),
     (HTTPException(404), 404, {}),
     (HTTPException(405, headers={"Allow": "POST"}), 405, {"allow": "POST"}),
+    (SlowUpload("too slow"), 408, {"connection": "close"}),
     (BodyTooLarge("too large"), 413, {"connection": "close"}),
     (NotAnImage("no image"), 415, {}),
     (UnknownBody("no body"), 415, {}),

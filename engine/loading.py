@@ -52,7 +52,13 @@ def load(
             model, device, threads=threads, precision=precision, providers=providers, cuda_graph=cuda_graph
         )
         spec = read_spec(
-            session.metadata, session.inputs, session.outputs, task=task, names=names, kpt_shape=kpt_shape
+            session.metadata,
+            session.inputs,
+            session.outputs,
+            task=task,
+            names=names,
+            kpt_shape=kpt_shape,
+            run=session.run,
         )
     except (ModelError, InputError) as exc:
         if not isinstance(model, (str, Path)) or isinstance(exc, InputError) or str(model)[:200] in str(exc):

@@ -15,8 +15,9 @@ from ..postprocess import classify, detect, obb, pose, segment
 from ..postprocess.detections import Options
 from ..postprocess.geometry import Geometry
 from ..postprocess.lean_head import floor_of
+from ..postprocess.select import ScoreRangeError
 from ..postprocess.types import Size
-from .errors import InputError, is_whole
+from .errors import InputError, ModelError, is_whole
 from .images.frames import Frame
 from .images.preprocessing import InputTensor, TensorPool, check_size, place
 from .images.sources import Source, open_source
@@ -266,7 +267,13 @@ class Engine:
         count = len(outputs.batch.placed)
         frame, geometry = outputs.batch.placed[row]
         own = [np.asarray(o[row], np.float32) for o in outputs.arrays[: self.spec.outputs]]
-        found = self._decode(own, self.spec.layout, geometry, options)
+        try:
+            found = self._decode(own, self.spec.layout, geometry, options)
+        except ScoreRangeError as exc:
+            raise ModelError(
+                f"expected scores from 0 to 1 in the {self.spec.layout.kind} layout, found {exc}: this is no "
+                "Ultralytics export, or its metadata is wrong"
+            ) from exc
         speed = {
             "decode": frame.decode_ms,
             "preprocess": outputs.batch.preprocess_ms / count,

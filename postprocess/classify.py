@@ -9,6 +9,7 @@ import numpy as np
 from .detections import Detections, Options
 from .geometry import Geometry
 from .layout import Layout
+from .select import check_scores
 from .types import Float
 
 
@@ -21,6 +22,7 @@ def decode(outputs: Sequence[Float], layout: Layout, geometry: Geometry, options
         geometry: not used.
         options: not used: every class keeps its probability.
     """
+    check_scores(outputs[0])
     empty = np.zeros((0, 4), np.float32)
     return Detections(
         empty, np.zeros(0, np.float32), np.zeros(0, np.int64), probs=outputs[0].astype(np.float32)

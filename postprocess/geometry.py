@@ -61,6 +61,11 @@ class Geometry:
         return cls(original, tensor, resized, _centred(resized, tensor))
 
     @classmethod
+    def stretch(cls, original: Size, tensor: Size) -> Geometry:
+        """The whole image resized to the tensor, without keeping its aspect ratio: RT-DETR is run so."""
+        return cls(original, tensor, tensor, (0, 0))
+
+    @classmethod
     def centre_crop(cls, original: Size, tensor: Size) -> Geometry:
         """The geometry of classification: shorter side resized to the tensor, then the centre cropped.
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Task = Literal["detect", "segment", "pose", "obb", "classify"]
-Kind = Literal["raw", "end2end", "nms", "lean"]
+Kind = Literal["raw", "end2end", "nms", "rtdetr", "lean"]
 HeadKind = Literal["v8", "26"]
 
 TASKS: tuple[Task, ...] = ("detect", "segment", "pose", "obb", "classify")
@@ -49,6 +49,7 @@ class Layout:
     others    raw        (4 + nc + extra, anchors): cx, cy, w, h, class scores, extra
     others    end2end    (rows, 6 + extra): x1, y1, x2, y2, score, class, extra
     others    nms        as end2end, zero-padded; suppressed by the graph itself
+    detect    rtdetr     (rows, 6): cx, cy, w, h from 0 to 1, score, class; by score
     others    lean       the outputs of the last convolutions, see below
     ========  =========  ==================================================================
 
@@ -59,8 +60,8 @@ class Layout:
     also be (channels, h * w), its values at all of them.
 
     OBB rows of every kind start with cx, cy, w, h and their one extra value is the angle in radians.
-    Coordinates are pixels of the input tensor. Segment models have a second output (lean: a last one), the
-    prototype masks (extra, h, w).
+    Coordinates are pixels of the input tensor, except in `rtdetr`. Segment models have a second output (lean:
+    a last one), the prototype masks (extra, h, w).
 
     Attributes:
         task: what the model predicts.
@@ -82,7 +83,8 @@ class Layout:
     @property
     def suppressed(self) -> bool:
         """Whether the graph itself, or an end-to-end head, suppresses duplicates, so that no NMS follows."""
-        return self.kind in ("end2end", "nms") or (self.head is not None and self.head.limit is not None)
+        end_to_end_head = self.head is not None and self.head.limit is not None
+        return self.kind in ("end2end", "nms", "rtdetr") or end_to_end_head
 
     @property
     def prototypes(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -12,6 +13,12 @@ from .detections import Candidates, Options
 from .layout import Layout
 from .nms import nms
 from .types import Float
+
+_SCORE_ERROR = 0.01  # quantised outputs can exceed 1 by a step
+
+
+class ScoreRangeError(ValueError):
+    """The model gives scores that are not from 0 to 1."""
 
 
 def select(outputs: Sequence[Float], layout: Layout, options: Options) -> Candidates:
@@ -24,12 +31,18 @@ def select(outputs: Sequence[Float], layout: Layout, options: Options) -> Candid
 
     Returns:
         at most `options.max_det` candidates, by descending score.
+
+    Raises:
+        ScoreRangeError: the model gives scores that are not from 0 to 1.
     """
     match layout.kind:
         case "lean":
             found = lean.candidates(outputs, layout, options.conf)
         case "raw":
             found = _anchors(outputs[0], layout, options.conf)
+        case "rtdetr":
+            found = _rows(outputs[0], layout, options.conf)
+            found = replace(found, boxes=xywh_to_xyxy(found.boxes))
         case _:
             found = _rows(outputs[0], layout, options.conf)
     if options.classes is not None:
@@ -41,8 +54,9 @@ def select(outputs: Sequence[Float], layout: Layout, options: Options) -> Candid
 
 def _anchors(output: Float, layout: Layout, conf: float) -> Candidates:
     """The anchors of a raw output (4 + nc + extra, anchors) whose best class passes the threshold."""
-    scores = output[4 : 4 + layout.nc]
-    passing = np.flatnonzero(scores.max(axis=0) > np.float32(conf))
+    best_scores = output[4 : 4 + layout.nc].max(axis=0)
+    check_scores(best_scores)
+    passing = np.flatnonzero(best_scores > np.float32(conf))
     rows = _finite(np.ascontiguousarray(output[:, passing].T))
     classes = rows[:, 4 : 4 + layout.nc].argmax(axis=1)
     best = rows[np.arange(len(rows)), 4 + classes]
@@ -53,10 +67,26 @@ def _anchors(output: Float, layout: Layout, conf: float) -> Candidates:
 
 def _rows(output: Float, layout: Layout, conf: float) -> Candidates:
     """The rows of an end-to-end output (rows, 6 + extra) that pass the threshold; padding has score 0."""
-    rows = _finite(output[output[:, 4] > np.float32(conf)])
+    scores = output[:, 4]
+    check_scores(scores)
+    rows = _finite(output[scores > np.float32(conf)])
     extra = rows[:, 6:]
     boxes = np.hstack((rows[:, :4], extra)) if layout.task == "obb" else rows[:, :4]
     return Candidates(boxes, rows[:, 4], rows[:, 5].astype(np.int64), extra)
+
+
+def check_scores(scores: Float) -> None:
+    """Check that scores (N,) are probabilities, up to rounding; infinity and NaN are left to `_finite`.
+
+    Raises:
+        ScoreRangeError: they are not: the outputs have another layout, or are logits.
+    """
+    low, high = np.fmin.reduce(scores, initial=0), np.fmax.reduce(scores, initial=0)
+    if low < -_SCORE_ERROR or high > 1 + _SCORE_ERROR:
+        finite = scores[np.isfinite(scores)]
+        low, high = finite.min(initial=0), finite.max(initial=0)
+        if low < -_SCORE_ERROR or high > 1 + _SCORE_ERROR:
+            raise ScoreRangeError(f"scores from {low:g} to {high:g}")
 
 
 def _finite(rows: Float) -> Float:

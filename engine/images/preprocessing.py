@@ -53,6 +53,8 @@ def place(original: Size, size: Size, spec: ModelSpec) -> Geometry:
     """
     if spec.task == "classify":
         return Geometry.centre_crop(original, size)
+    if spec.layout.kind == "rtdetr":
+        return Geometry.stretch(original, size)
     if spec.dynamic:
         return Geometry.rectangle(original, size, spec.stride)
     return Geometry.letterbox(original, size)

@@ -169,7 +169,7 @@ def test_a_quota_below_one_core(monkeypatch: pytest.MonkeyPatch) -> None:
         ("x86_64", {"fpu"}, "warn", "no avx2"),
         ("x86_64", {"fpu", "avx2", "avx512f", "avx512_bf16"}, "ok", "avx2 avx512 bf16"),
         ("aarch64", {"asimddp", "bf16"}, "ok", "bf16 dotprod"),
-        ("AMD64", set(), "ok", "not told"),  # Windows and macOS have no /proc/cpuinfo
+        ("AMD64", set(), "ok", "does not list"),  # Windows and macOS have no /proc/cpuinfo
     ],
 )
 def test_the_features_of_the_cpu(

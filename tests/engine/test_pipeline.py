@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import copy
+import pickle
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 import yolean
+from yolean.engine.errors import ModelError
 from yolean.engine.model.spec import ModelSpec
 from yolean.engine.pipeline import Engine
 from yolean.models import demo_images, demo_model
@@ -70,6 +74,43 @@ def test_batches(fixed, asked, count, runs):
     found = model([grey(i) for i in range(count)], batch=asked)
     assert classes(found) == list(range(count))
     assert [shape[0] for shape in model.session.shapes] == runs
+
+
+def test_scores_that_are_no_probabilities_are_a_model_error() -> None:
+    model = engine()
+    run = model.session.run
+    model.session.run = lambda tensor: [rows * 42 for rows in run(tensor)]
+    with pytest.raises(
+        ModelError, match=r"scores from 0 to 1 in the end2end layout, found scores from 0 to 37\.8"
+    ):
+        model(grey(7))
+
+
+def test_a_copy_loads_the_model_again() -> None:
+    model = yolean.load(demo_model(), device="cpu", threads=1)
+    image = cv2.imread(str(demo_images()[0]))
+    expected = model(image, conf=0.5)[0].to_json()
+    for other in (copy.deepcopy(model), copy.copy(model), pickle.loads(pickle.dumps(model))):
+        assert other.session is not model.session
+        assert (other.session.threads, other.names) == (1, model.names)
+        assert other(image, conf=0.5)[0].to_json() == expected
+    given = yolean.load(
+        demo_model().read_bytes(), device="cpu", names=[str(i) for i in range(len(model.names))]
+    )
+    assert pickle.loads(pickle.dumps(given)).names == given.names
+    with pytest.raises(TypeError, match=r"not made by yolean\.load"):
+        pickle.dumps(engine())
+
+
+def test_a_model_of_a_relative_path_is_found_from_another_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "m.onnx").write_bytes(demo_model().read_bytes())
+    monkeypatch.chdir(tmp_path)
+    packed = pickle.dumps(yolean.load("m.onnx", device="cpu"))
+    monkeypatch.chdir("elsewhere")
+    assert pickle.loads(packed).task == "detect"
 
 
 def test_outputs_that_nobody_decodes_may_have_any_shape():

@@ -1,8 +1,8 @@
-"""Yolean's answers against Ultralytics', for the demo models and, where they are, for real ones.
+"""Yolean's answers against those of Ultralytics, for the demo models and, where there are any, for real ones.
 
-`<model>.json` is what Ultralytics answered, with the plain export in `plain/` of each demo model:
-`benchmarks/peers/reference.py` asked it. Real models, images and answers are looked for in `../shared`
-beside the repository, or where `YOLEAN_SHARED` says.
+`<model>.json` holds the answers of Ultralytics with the plain export in `plain/` of each demo model. Real
+models, images and answers are read from `../shared` beside the repository, or from `YOLEAN_SHARED`: one image
+for one model of each task, and all of them with the marker `slow`.
 """
 
 from __future__ import annotations
@@ -10,52 +10,65 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 import yolean
 from yolean.models import demo_model
+from yolean.postprocess.types import Bool, Float, Size
 
 HERE = Path(__file__).resolve().parent
 SHARED = Path(os.environ.get("YOLEAN_SHARED", HERE.parents[2] / "shared"))
 DEMO = demo_model().parent
+ONE_OF_EACH_TASK = ("yolov8n", "yolov8n-seg", "yolov8n-pose", "yolov8n-obb", "yolov8n-cls")
 
 # What "equal" means: pixels, score, and IoU of filled outlines.
 PIXELS, SCORE, OUTLINE = 1.0, 2e-3, 0.97
 
 
-def references():
-    found = [(path, DEMO, DEMO) for path in sorted(HERE.glob("*.json"))]
-    real = [
-        (path, SHARED / "models", SHARED / "images") for path in sorted((SHARED / "reference").glob("*.json"))
-    ]
-    return [pytest.param(*row, id=f"{row[1].parent.name}-{row[0].stem}") for row in found + real]
+def real_models() -> list[Any]:
+    """The reference files of real models, each with the number of images to compare."""
+    files = sorted((SHARED / "reference").glob("*.json"))
+    quick = [pytest.param(file, 1, id=file.stem) for file in files if file.stem in ONE_OF_EACH_TASK]
+    return quick + [pytest.param(file, None, id=f"{file.stem}-all", marks=pytest.mark.slow) for file in files]
 
 
-@pytest.mark.parametrize(("reference", "models", "images"), references())
-def test_answers_equal_ultralytics(reference, models, images):
+@pytest.mark.parametrize("reference", sorted(HERE.glob("*.json")), ids=lambda path: path.stem)
+def test_demo_models_equal_ultralytics(reference: Path) -> None:
+    compare(reference, DEMO, DEMO, None)
+
+
+@pytest.mark.parametrize(("reference", "count"), real_models())
+def test_real_models_equal_ultralytics(reference: Path, count: int | None) -> None:
+    compare(reference, SHARED / "models", SHARED / "images", count)
+
+
+def compare(reference: Path, models: Path, images: Path, count: int | None) -> None:
+    """Assert that the answers for the first images, or for all, are those in the file."""
     expected = json.loads(reference.read_text())
     model = yolean.load(models / expected["model"], device="cpu")
-    for name, answer in expected["images"].items():
-        options = {key: expected[key] for key in ("conf", "iou", "max_det")}
+    options = {key: expected[key] for key in ("conf", "iou", "max_det")}
+    for name, answer in list(expected["images"].items())[:count]:
         found = model(images / name, **options)[0]
         assert list(found.orig_shape) == answer["shape"]
-        compare = same_classification if "top5" in answer else same_objects
-        compare(found, answer)
+        (same_classification if "top5" in answer else same_objects)(found, answer)
 
 
-def test_every_demo_model_has_its_answers():
+def test_every_demo_model_has_its_answers() -> None:
     assert {path.stem for path in HERE.glob("*.json")} == {path.stem for path in DEMO.glob("*.onnx")}
 
 
-def same_classification(found, answer):
+def same_classification(found: yolean.Results, answer: dict[str, Any]) -> None:
+    assert found.probs is not None
     assert found.probs.top5 == answer["top5"]
     np.testing.assert_allclose(found.probs.top5conf, answer["top5conf"], atol=SCORE)
 
 
-def same_objects(found, answer):
+def same_objects(found: yolean.Results, answer: dict[str, Any]) -> None:
     objects = found.boxes if found.obb is None else found.obb
+    assert objects is not None
     assert objects.cls.tolist() == answer["cls"]
     if not answer["cls"]:
         return
@@ -74,11 +87,14 @@ def same_objects(found, answer):
             assert filled_iou(ours, np.reshape(theirs, (-1, 2)), found.orig_shape) >= OUTLINE
 
 
-def filled_iou(one, other, shape):
-    painted = []
-    for outline in (one, other):
-        canvas = np.zeros(shape, np.uint8)
-        cv2.fillPoly(canvas, [np.rint(outline).astype(np.int32)], 1)
-        painted.append(canvas.astype(bool))
-    union = (painted[0] | painted[1]).sum()
-    return (painted[0] & painted[1]).sum() / union if union else 1.0
+def filled_iou(one: Float, other: Float, size: Size) -> float:
+    """IoU of two outlines (P, 2), filled."""
+
+    def painted(outline: Float) -> Bool:
+        canvas = np.zeros(size, np.uint8)
+        cv2.fillPoly(canvas, [np.rint(outline).astype(np.int32)], (1,))
+        return canvas.astype(np.bool_)
+
+    first, second = painted(one), painted(other)
+    union = int((first | second).sum())
+    return int((first & second).sum()) / union if union else 1.0

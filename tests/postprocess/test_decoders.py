@@ -6,6 +6,7 @@ from yolean.postprocess import classify, detect, obb, pose, segment
 from yolean.postprocess.detections import Options
 from yolean.postprocess.geometry import Geometry
 from yolean.postprocess.layout import Layout
+from yolean.postprocess.select import ScoreRangeError
 from yolean.postprocess.types import Size
 
 SAME = Geometry.letterbox(Size(320, 320), Size(320, 320))
@@ -125,3 +126,34 @@ def test_nothing_found_keeps_its_shapes(decode, layout, shape, width, value):
         assert found.keypoints.shape == (0, 2, 3)
     if layout.task == "segment":
         assert found.masks.dense().shape == (0, 320, 320)
+
+
+def test_scores_that_are_no_probabilities_are_an_error() -> None:
+    """Logits, or boxes of another layout read as scores: never a result."""
+    logits = raw([(50, 50, 20, 20, 7.5, -3.0, -2.0)])
+    rows = np.zeros((300, 6), np.float32)
+    rows[0] = (10, 10, 30, 30, 42.0, 0)
+    negative = raw([(50, 50, 20, 20, -5.0, -3.0, -2.0)])
+    for output, layout in (
+        (logits, DETECT),
+        (negative, DETECT),
+        (rows, Layout("detect", "end2end", 3)),
+        (rows, Layout("detect", "nms", 3)),
+        (rows, Layout("detect", "rtdetr", 3)),
+    ):
+        with pytest.raises(ScoreRangeError, match="scores from"):
+            detect.decode([output], layout, SAME, Options())
+    with pytest.raises(ScoreRangeError):
+        classify.decode([np.array([3, -1], np.float32)], Layout("classify", "raw", 2), SAME, Options())
+    rounded = raw([(50, 50, 20, 20, 1.004, 0, -0.004)])  # a step of a quantised output
+    assert len(detect.decode([rounded], DETECT, SAME, Options()).boxes) == 1
+
+
+def test_rtdetr_rows_are_fractions_of_the_image() -> None:
+    rows = np.zeros((300, 6), np.float32)
+    rows[:2] = [(0.5, 0.5, 0.2, 0.4, 0.9, 2), (1.0, 0.25, 0.2, 0.5, 0.4, 1)]
+    geometry = Geometry.stretch(Size(100, 200), Size(320, 320))
+    found = detect.decode([rows], Layout("detect", "rtdetr", 3), geometry, Options())
+    # Not clipped to the 200 x 100 image, as in Ultralytics.
+    np.testing.assert_allclose(found.boxes, [[80, 30, 120, 70], [180, 0, 220, 50]], atol=1e-4)
+    assert found.classes.tolist() == [2, 1]

@@ -79,7 +79,7 @@ def test_batches(fixed, asked, count, runs):
 def test_scores_that_are_no_probabilities_are_a_model_error() -> None:
     model = engine()
     run = model.session.run
-    model.session.run = lambda tensor: [rows * 42 for rows in run(tensor)]
+    model.session.run = lambda *inputs: [rows * 42 for rows in run(*inputs)]
     with pytest.raises(
         ModelError, match=r"scores from 0 to 1 in the end2end layout, found scores from 0 to 37\.8"
     ):

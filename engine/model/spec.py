@@ -13,7 +13,7 @@ from ...postprocess.layout import TASKS, Layout, Task
 from ...postprocess.types import Size
 from ..errors import InputError, ModelError
 from ..runtime.session import TensorInfo
-from .lean_metadata import read_entry
+from .lean_metadata import read_entry, read_head
 from .metadata import integer, literal, pair
 from .output_layout import read_layout
 

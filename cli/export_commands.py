@@ -24,6 +24,8 @@ def _options_of_making(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--half", is_flag=True,
                      help="Half-precision weights, with an input and outputs of float32."),
         click.option("--int8", is_flag=True, help="Quantise; needs --calibrate."),
+        click.option("--dense-head", is_flag=True,
+                     help="Compute boxes for every anchor, also where few survive: for GPUs and OpenVINO."),
         click.option("--calibrate", type=_PATH, metavar="DIR", help="Images such as the model will see."),
         click.option("--min-agreement", type=click.FloatRange(0, 1), metavar="0-1", default=0.95,
                      show_default=True, help="Least recall and precision, for --half and --int8."),

@@ -43,7 +43,7 @@ class WeightsJob:
         opset: of the file; None for Ultralytics' choice.
         end2end: export the end-to-end head, which needs no suppression.
         plain: leave out the optimisation.
-        half, int8, images, min_agreement, force, overwrite, threads: as for `optimize.Job`.
+        half, int8, dense_head, images, min_agreement, force, overwrite, threads: as for `optimize.Job`.
     """
 
     weights: Path
@@ -55,6 +55,7 @@ class WeightsJob:
     end2end: bool = False
     plain: bool = False
     half: bool = False
+    dense_head: bool = False
     int8: bool = False
     images: Path | None = None
     min_agreement: float = 0.95
@@ -221,6 +222,7 @@ def _optimized(job: WeightsJob, made: Made, on_progress: OnProgress) -> optimizi
         made.file,
         _ready(job, made),
         half=job.half,
+        dense_head=job.dense_head,
         int8=job.int8,
         images=job.images or made.images,
         min_agreement=job.min_agreement,

@@ -185,9 +185,9 @@ def test_session_run_gets_the_shapes_that_yolean_runs(monkeypatch: pytest.Monkey
     model, seen = yolean.load(SHAPES, device="cpu"), []
     real = model.session.run
 
-    def spy(tensor: Any) -> Any:
+    def spy(tensor: Any, floor: float) -> Any:
         seen.append(tensor.shape)
-        return real(tensor)
+        return real(tensor, floor)
 
     monkeypatch.setattr(model.session, "run", spy)
     sizes = [result.orig_shape for result in model([str(path) for path in demo_images()])]

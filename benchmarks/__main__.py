@@ -8,12 +8,11 @@ from typing import Any
 import click
 
 COMMANDS = {
-    "peers": ("compare", "yolean beside other ways to run the same models."),
-    "serve": ("serve", "The server under load, beside others."),
-    "parity": ("parity", "Agreement with Ultralytics' answers."),
-    "micro": ("micro", "NMS, masks and letterbox alone: how their cost grows."),
-    "threads": ("threads", "How runs should share the cores of a CPU."),
-    "reliability": ("reliability", "What the server does when things go wrong."),
+    "peers": ("scenarios.peers", "yolean and other ways to run the same models."),
+    "serve": ("scenarios.serve", "The server and others under load."),
+    "parity": ("scenarios.parity", "Agreement with Ultralytics' answers."),
+    "micro": ("scenarios.micro", "NMS, masks and letterbox alone: how their cost grows."),
+    "threads": ("scenarios.threads", "How runs should share the cores of a CPU."),
     "readme": ("pages", "Write the figures of README.md and docs/ from the recorded results."),
 }
 

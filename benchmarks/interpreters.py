@@ -1,6 +1,7 @@
-"""Which of several Python interpreters has what a peer needs.
+"""Which of several Python interpreters has what a system under test needs.
 
-Peers need environments of their own: some exclude each other, and most bring what yolean does without.
+Other systems need environments of their own: some exclude each other, and most bring what yolean does
+not need.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
-_ASK = """
+_LIST = """
 import json
 from importlib import metadata
 names = {}
@@ -23,16 +24,16 @@ for found in metadata.distributions():
         names.setdefault(found.metadata["Name"], found.version)
 print(json.dumps(names))
 """
-_ASK_SECONDS = 60
+_SECONDS = 60
 
 
 @dataclass(frozen=True)
 class Interpreter:
-    """One that has everything that was asked for.
+    """One that has all of the distributions.
 
     Attributes:
         python: the command that starts it.
-        versions: of the distributions that were asked for, by name.
+        versions: of the distributions, by name.
     """
 
     python: str
@@ -42,15 +43,15 @@ class Interpreter:
 def find(distributions: Sequence[str], pythons: Sequence[str]) -> Interpreter | str:
     """The first interpreter, our own before `pythons`, that has all distributions; or in a line why not.
 
-    Distributions are named as on the package index, `onnx-predictor-yolo`. Each interpreter is asked once in
-    the life of this process.
+    Distributions are named as on the package index, `onnx-predictor-yolo`. Each interpreter is queried once
+    in the life of this process.
     """
     lacking: list[list[str]] = []
-    silent = []
+    failed = []
     for python in (sys.executable, *pythons):
         has = installed_in(python)
         if isinstance(has, str):
-            silent.append(has)
+            failed.append(has)
             continue
         versions = {name: has[_normal(name)] for name in distributions if _normal(name) in has}
         if len(versions) == len(distributions):
@@ -59,27 +60,27 @@ def find(distributions: Sequence[str], pythons: Sequence[str]) -> Interpreter | 
     missing = min(lacking, key=len, default=list(distributions))
     is_not = "is not" if len(missing) == 1 else "are not"
     why = f"{' and '.join(missing)} {is_not} installed: pip install {' '.join(missing)}"
-    return "; ".join([f"{why}, here or in an environment named with --python", *silent])
+    return "; ".join([f"{why}, here or in an environment named with --python", *failed])
 
 
 @cache
 def installed_in(python: str) -> dict[str, str] | str:
-    """Versions of the distributions that an interpreter has, by normalised name; or why it does not tell."""
+    """Versions of the distributions that an interpreter has, by normalised name; or why they are unknown."""
     try:
         # Not from the current folder: it is no part of the environment.
         env = {**os.environ, "PYTHONSAFEPATH": "1"}
         done = subprocess.run(
-            [python, "-c", _ASK], capture_output=True, text=True, env=env, timeout=_ASK_SECONDS, check=False
+            [python, "-c", _LIST], capture_output=True, text=True, env=env, timeout=_SECONDS, check=False
         )
     except OSError as exc:
         return f"{python} cannot be run: {exc.strerror}"
     except subprocess.TimeoutExpired:
-        return f"{python} did not say what it has within {_ASK_SECONDS} s"
+        return f"{python} did not report what it has within {_SECONDS} s"
     try:
         found: dict[str, str] = json.loads(done.stdout)
     except ValueError:
         words = done.stderr.strip().splitlines() or ["it is no Python interpreter"]
-        return f"{python} did not say what it has: {words[-1]}"
+        return f"{python} did not report what it has: {words[-1]}"
     return {_normal(name): version for name, version in found.items()}
 
 

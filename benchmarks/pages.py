@@ -8,33 +8,19 @@ part or a plot is not what its record says.
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import click
 
-from . import bars, figures, micro_plot, serve_plot
-from .plots import shows
+from . import figures, plots, records
+from .records import Results
 
 _PART = re.compile(r"(<!-- figures: ([\w-]+) -->\n).*?(<!-- end of figures -->)", re.DOTALL)
 _RESULTS = Path("benchmarks") / "results"
 _PLOTS = Path("docs") / "plots"
-PLOTS: dict[str, Callable[[Any, Path], None]] = {
-    "peers": bars.draw,
-    "serve": serve_plot.draw,
-    "micro": micro_plot.draw,
-}
-"""What draws the plot of a record of this name."""
-
-
-def read(results: Path) -> dict[str, Any]:
-    """All records, by name."""
-    return {
-        path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(results.glob("*.json"))
-    }
+PLOTS = ("peers", "serve", "micro")
+"""Names of the records that have a plot."""
 
 
 def pages(root: Path) -> list[Path]:
@@ -47,7 +33,7 @@ def parts(text: str) -> list[str]:
     return [match[2] for match in _PART.finditer(text)]
 
 
-def filled(text: str, records: dict[str, Any]) -> str:
+def filled(text: str, results: Results) -> str:
     """A page with every part written anew.
 
     Raises:
@@ -58,10 +44,7 @@ def filled(text: str, records: dict[str, Any]) -> str:
         write = figures.PARTS.get(match[2])
         if write is None:
             raise click.ClickException(f"figures: {match[2]}: expected one of {', '.join(figures.PARTS)}")
-        try:
-            return f"{match[1]}{write(records).strip()}\n{match[3]}"
-        except (KeyError, StopIteration) as exc:
-            raise click.ClickException(f"figures: {match[2]}: the results lack {exc}") from exc
+        return f"{match[1]}{write(results).strip()}\n{match[3]}"
 
     return _PART.sub(part, text)
 
@@ -74,22 +57,23 @@ def main(root: Path, check: bool) -> None:
     """Write the figures and plots of README.md and docs/ from the recorded results."""
     if not (root / "README.md").is_file() or not (root / _RESULTS).is_dir():
         raise click.ClickException(f"{root.resolve()} is no checkout of yolean: name one with --root")
-    records = read(root / _RESULTS)
+    results = Results(root / _RESULTS)
     stale = []
     for page in pages(root):
         text = page.read_text(encoding="utf-8")
-        wanted = filled(text, records)
+        wanted = filled(text, results)
         if text != wanted:
             stale.append(page)
             if not check:
                 page.write_text(wanted, encoding="utf-8")
-    for name, draw in PLOTS.items():
+    for name in PLOTS:
         target = root / _PLOTS / f"{name}.svg"
-        if not shows(target, records[name]):
+        record = records.read(root / _RESULTS / f"{name}.json")
+        if not plots.shows(target, record):
             stale.append(target)
             if not check:
                 target.parent.mkdir(parents=True, exist_ok=True)
-                draw(records[name], target)
+                plots.draw(record, target)
     names = ", ".join(str(path) for path in stale)
     if check and stale:
         raise click.ClickException(

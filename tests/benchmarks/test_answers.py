@@ -9,7 +9,8 @@ from functools import cache
 import pytest
 import yolean
 from yolean import InputError
-from yolean.benchmarks.answers import as_answer, compare
+from yolean.benchmarks.answers import PlainAnswer, compare
+from yolean.benchmarks.reference_runner import answer as plain_answer
 from yolean.models import DEMO_MODELS, demo_images, demo_model
 
 OBJECTS = [task for task in DEMO_MODELS if task != "classify"]
@@ -23,25 +24,25 @@ KEYS = {
 
 
 @cache
-def found(task, conf=0.25):
+def found(task: str, conf: float = 0.25) -> PlainAnswer:
     model = yolean.load(demo_model(task), device="cpu")
-    return as_answer(model(demo_images()[0], conf=conf)[0])
+    return plain_answer(model(demo_images()[0], conf=conf)[0])
 
 
-def answer(task, conf=0.25):
+def answer(task: str, conf: float = 0.25) -> PlainAnswer:
     """A copy that may be changed, of at least two objects unless `conf` is 1."""
     made = copy.deepcopy(found(task, conf))
     assert conf == 1 or len(made.get("cls", made.get("top5"))) > 1
     return made
 
 
-def without_first(one):
+def without_first(one: PlainAnswer) -> PlainAnswer:
     rows = {key: value[1:] for key, value in one.items() if key not in ("shape", "kpt_shape")}
     return one | rows
 
 
 @pytest.mark.parametrize("task", DEMO_MODELS)
-def test_an_answer_has_the_format_of_the_reference_files_and_equals_itself(task):
+def test_an_answer_has_the_format_of_the_reference_files_and_equals_itself(task: str) -> None:
     one = answer(task)
     assert list(one) == KEYS[task]
     assert json.loads(json.dumps(one)) == one
@@ -54,7 +55,7 @@ def test_an_answer_has_the_format_of_the_reference_files_and_equals_itself(task)
 
 
 @pytest.mark.parametrize("task", OBJECTS)
-def test_an_object_that_one_side_lacks_is_told_by_its_score(task):
+def test_an_object_that_one_of_the_two_lacks_is_kept_by_its_score(task: str) -> None:
     one = answer(task)
     apart = compare(one, without_first(one))
     assert apart.missing == (one["conf"][0],)
@@ -63,7 +64,7 @@ def test_an_object_that_one_side_lacks_is_told_by_its_score(task):
 
 
 @pytest.mark.parametrize("task", OBJECTS)
-def test_a_changed_score_and_a_shifted_box_are_told_in_full(task):
+def test_a_changed_score_and_a_shifted_box_are_reported_in_full(task: str) -> None:
     one, other = answer(task), answer(task)
     other["conf"][1] -= 0.125
     box = other["obb" if task == "obb" else "xyxy"][0]
@@ -74,14 +75,14 @@ def test_a_changed_score_and_a_shifted_box_are_told_in_full(task):
     assert apart.box == pytest.approx(2.5)
 
 
-def test_another_class_makes_another_object():
+def test_another_class_makes_another_object() -> None:
     one, other = answer("detect"), answer("detect")
     other["cls"][0] += 1
     apart = compare(one, other)
     assert apart.missing == apart.extra == (one["conf"][0],)
 
 
-def test_the_order_of_objects_and_the_first_corner_do_not_matter():
+def test_the_order_of_objects_and_the_first_corner_do_not_matter() -> None:
     one, other = answer("obb"), answer("obb")
     for key in ("cls", "conf", "xywhr", "obb"):
         other[key].reverse()
@@ -90,7 +91,7 @@ def test_the_order_of_objects_and_the_first_corner_do_not_matter():
     assert (apart.box, apart.score, apart.missing) == (0, 0, ())
 
 
-def test_outlines_are_compared_filled():
+def test_outlines_are_compared_filled() -> None:
     one, other = answer("segment"), answer("segment")
     one["xyxy"][0] = other["xyxy"][0] = [0, 0, 99, 49]
     one["segments"][0] = [0, 0, 99, 0, 99, 49, 0, 49]
@@ -98,14 +99,14 @@ def test_outlines_are_compared_filled():
     assert compare(one, other).mask == pytest.approx(0.5)
 
 
-def test_masks_without_an_outline_equal_each_other_only():
+def test_masks_without_an_outline_equal_each_other_only() -> None:
     one, other = answer("segment"), answer("segment")
     one["segments"][0] = other["segments"][0] = []
     assert compare(one, other).mask == 0
     assert compare(answer("segment"), other).mask == 1
 
 
-def test_keypoints_are_told_in_pixels_and_their_visibility_apart():
+def test_keypoints_are_measured_in_pixels_and_their_visibility_apart() -> None:
     one, other = answer("pose"), answer("pose")
     other["keypoints"][0][0] += 3
     other["keypoints"][1][2] -= 0.25
@@ -122,7 +123,7 @@ def test_keypoints_are_told_in_pixels_and_their_visibility_apart():
         (None, 8, None),  # and two where it is not
     ],
 )
-def test_how_many_numbers_a_keypoint_has(told, flat, visibility):
+def test_how_many_numbers_a_keypoint_has(told: list[int] | None, flat: int, visibility: float | None) -> None:
     one = {"shape": [9, 9], "cls": [0], "conf": [0.5], "xyxy": [[1, 1, 8, 8]], "keypoints": [[1.0] * flat]}
     other = copy.deepcopy(one) | ({} if told is None else {"kpt_shape": told})
     other["keypoints"][0][2] += 0.5  # a visibility or an x
@@ -132,7 +133,7 @@ def test_how_many_numbers_a_keypoint_has(told, flat, visibility):
 
 
 @pytest.mark.parametrize("task", OBJECTS)
-def test_images_without_objects_are_compared(task):
+def test_images_without_objects_are_compared(task: str) -> None:
     nothing = answer(task, conf=1)
     assert list(nothing) == KEYS[task]
     assert nothing["cls"] == []
@@ -142,7 +143,7 @@ def test_images_without_objects_are_compared(task):
     assert compare(some, nothing).missing == tuple(sorted(some["conf"], reverse=True))
 
 
-def test_ultralytics_lists_no_segments_where_it_found_nothing():
+def test_ultralytics_lists_no_segments_where_it_found_nothing() -> None:
     some = answer("segment")
     nothing = {"shape": some["shape"], "cls": [], "conf": [], "xyxy": []}
     assert len(compare(nothing, some).extra) == len(some["cls"])
@@ -158,7 +159,9 @@ def test_ultralytics_lists_no_segments_where_it_found_nothing():
         ([9, 8, 7], [0.6, 0.3, 0.1], 0.6),  # all are
     ],
 )
-def test_classifications_are_compared_class_by_class(top5, top5conf, probs):
+def test_classifications_are_compared_class_by_class(
+    top5: list[int], top5conf: list[float], probs: float
+) -> None:
     one = {"shape": [9, 9], "top5": [3, 1, 2], "top5conf": [0.6, 0.3, 0.1]}
     assert compare(one, one | {"top5": top5, "top5conf": top5conf}).probs == pytest.approx(probs)
 
@@ -175,19 +178,19 @@ def test_classifications_are_compared_class_by_class(top5, top5conf, probs):
         ("obb", {"cls": [[1], [2, 3]]}, "not an answer"),
     ],
 )
-def test_what_is_no_such_answer_is_refused_in_a_line(task, change, words):
+def test_what_is_no_such_answer_is_refused_in_a_line(task: str, change: PlainAnswer, words: str) -> None:
     with pytest.raises(InputError, match=words) as error:
         compare(answer(task), answer(task) | change)
     assert "\n" not in str(error.value)
 
 
-def test_a_key_that_is_missing_is_named():
+def test_a_key_that_is_missing_is_named() -> None:
     other = answer("detect")
     del other["conf"]
     with pytest.raises(InputError, match="no 'conf'"):
         compare(answer("detect"), other)
 
 
-def test_answers_of_different_tasks_are_refused():
+def test_answers_of_different_tasks_are_refused() -> None:
     with pytest.raises(InputError, match="different tasks"):
         compare(answer("detect"), answer("classify"))

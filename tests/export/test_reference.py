@@ -1,4 +1,4 @@
-"""The real Ultralytics asked by `parity --make`, as it was for the golden files."""
+"""The real Ultralytics run by `parity --make`, as it was for the golden files."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from yolean.benchmarks import parity
+from yolean.benchmarks.scenarios import parity
 from yolean.models import DEMO_MODELS, demo_model
 
 pytestmark = pytest.mark.export
@@ -30,8 +30,8 @@ def test_the_demo_models_equal_it(tmp_path):
         assert {key: list(answer) for key, answer in made["images"].items()} == images
 
 
-def test_it_is_not_asked_about_lean_files(tmp_path):
+def test_it_is_not_run_on_lean_files(tmp_path):
     done = run("--models", demo_model().parent, "--reference", tmp_path)
     assert done.exit_code == 0, done.output
-    assert "shapes.onnx: Ultralytics was not asked: a lean file" in done.output
+    assert "shapes.onnx: no answers of Ultralytics: a lean file" in done.output
     assert "all 4 images agree" in done.output  # the classifier's

@@ -7,7 +7,7 @@ random weights. Such a network finds nothing: its scores hardly vary. So its nor
 settled on the images, and the last convolutions of the head are rescaled until a few hundred anchors pass
 the usual confidence, with boxes, masks, keypoints and angles of all sorts. That asks more of the decoders
 than trained weights do. Writes FOLDER/<name>.onnx and FOLDER/<name>.json, the latter in the format of
-`benchmarks/peers/reference.py`, and leaves alone what is there already.
+`benchmarks/reference_runner.py`, and leaves alone what is there already.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("YOLO_AUTOINSTALL", "false")  # a missing package is an error, not an installation
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks" / "peers"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
 import cv2
 import numpy as np
 import torch
-from reference import OPTIONS, answer
+from reference_runner import OPTIONS, answer
 from torch import nn
 from ultralytics import YOLO, __version__
 from ultralytics.nn.tasks import yaml_model_load

@@ -1,0 +1,111 @@
+"""What every system under test of `peers` implements, and the process that measures it.
+
+A backend is a module beside this one with a function `load(job) -> Backend` that calls `run(load)` when it is
+run. Its process gets the job as JSON. It may run under an interpreter without this version of yolean, so that
+modules of this folder import the standard library, numpy and OpenCV, and what the backend is made of.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib import metadata
+from itertools import cycle
+from time import perf_counter
+from typing import Any
+
+from ...measurement.channel import open_channel, peak_mb, report, serve_repetitions
+from .installed_size import installed_mb
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every backend is asked to do.
+
+    Attributes:
+        model: the file.
+        task: `detect`, `segment`, `pose`, `obb` or `classify`.
+        imgsz: height and width that the model was exported at.
+        images: paths.
+        shapes: height and width of the tensor that each image becomes: `imgsz`, except for models with free
+            axes, where the short side is padded to the stride only.
+        threads: intra-op threads of one run.
+        precision: of runtimes that offer more than one: `f32` or `bf16`.
+        conf, iou, max_det: thresholds, as in `yolean.load(...)(...)`.
+        cold: only the first answer of a fresh process is wanted.
+    """
+
+    model: str
+    task: str
+    imgsz: tuple[int, int]
+    images: list[str]
+    shapes: list[tuple[int, int]]
+    threads: int
+    precision: str = "f32"
+    conf: float = 0.25
+    iou: float = 0.45
+    max_det: int = 300
+    cold: bool = False
+
+
+@dataclass(frozen=True)
+class Backend:
+    """A loaded model.
+
+    Attributes:
+        predict: from a BGR image (H, W, 3) uint8 and the shape of its tensor to what this backend's users
+            get, outlines of masks computed.
+        answer: that in the format of the reference files; None for a backend that only runs the network.
+        distributions: what one installs for it; their versions and sizes are recorded.
+        details: what else is worth recording.
+    """
+
+    predict: Callable[[Any, tuple[int, int]], Any]
+    answer: Callable[[Any], dict[str, Any]] | None
+    distributions: tuple[str, ...]
+    details: dict[str, str] = field(default_factory=dict)
+
+
+def run(load: Callable[[Job], Backend]) -> None:
+    """Answer all images once, then serve repetitions: a run is one image, the next one each time."""
+    open_channel()
+    begun = perf_counter()
+    fields = json.loads(sys.argv[1])
+    shapes = [(height, width) for height, width in fields["shapes"]]
+    job = Job(**fields | {"imgsz": tuple(fields["imgsz"]), "shapes": shapes})
+    import cv2
+
+    backend = load(job)
+    loaded = perf_counter()
+    inputs = list(zip([cv2.imread(path) for path in job.images], job.shapes, strict=True))
+    if job.cold:
+        backend.predict(*inputs[0])
+        report({"peak_mb": peak_mb()})
+        return
+    about = {
+        "load_ms": (loaded - begun) * 1e3,
+        "versions": {name: metadata.version(name) for name in backend.distributions},
+        "installed_mb": installed_mb(backend.distributions),
+        "answers": [backend.answer(backend.predict(*each)) for each in inputs] if backend.answer else None,
+        "details": backend.details,
+    }
+    again = cycle(inputs)
+
+    def predict_next() -> None:
+        backend.predict(*next(again))
+
+    serve_repetitions(predict_next, about, warm_ups=len(inputs))
+
+
+def installed_versions(*names: str) -> tuple[str, ...]:
+    """Those of these distributions that are installed."""
+    found = []
+    for name in names:
+        try:
+            metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+        found.append(name)
+    return tuple(found)

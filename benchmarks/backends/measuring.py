@@ -1,0 +1,184 @@
+"""Measures all systems on one model: interleaved repetitions, cold starts, and the differences of answers."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from statistics import fmean
+from time import perf_counter
+from typing import Any
+
+from ...engine.images.decoding import image_from_bytes
+from ...engine.images.preprocessing import place
+from ...engine.loading import load
+from ...export.evaluation.differences import Differences
+from ...measurement.interleave import interleaved
+from ...measurement.summary import paired_ratios, quartiles
+from ...measurement.worker import Worker, WorkerError
+from ...postprocess.types import Size
+from ..answers import compare
+from ..model_records import AnswerDifferences, ColdStart, SystemResult
+from ..record_base import SESSION_RUN, ULTRALYTICS, YOLEAN, NotMeasured
+from .interface import Job
+from .systems import SYSTEMS, System, command, environment
+
+OnProgress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is measured and how often.
+
+    Attributes:
+        repetitions: interleaved, each once through all images.
+        cold_starts: fresh processes of each system.
+        pythons: interpreters that may have what a system needs.
+        systems: under test.
+    """
+
+    repetitions: int
+    cold_starts: int
+    pythons: tuple[str, ...] = ()
+    systems: tuple[System, ...] = SYSTEMS
+
+
+@dataclass(frozen=True)
+class _Cold:
+    """A fresh process until its first answer."""
+
+    seconds: float
+    peak_mb: float | None
+
+
+def describe(model: Path, images: list[Path], threads: int) -> tuple[Job, str]:
+    """What every system is asked to do with a model, and the kind of its output layout."""
+    spec = load(model, device="cpu", threads=1).spec
+    imgsz = (int(spec.imgsz[0]), int(spec.imgsz[1]))
+    sizes = [Size.of(image_from_bytes(path.read_bytes())) for path in images]
+    shapes: list[tuple[int, int]] = [place(size, spec.imgsz, spec).tensor for size in sizes]
+    job = Job(str(model), spec.task, imgsz, [str(path) for path in images], shapes, threads)
+    return job, spec.layout.kind
+
+
+def measure(
+    job: Job, files: dict[str, Path | str], plan: Plan, on_progress: OnProgress
+) -> tuple[list[SystemResult], list[NotMeasured]]:
+    """Measure all systems on one model; also those that cannot be measured, with their reasons.
+
+    Args:
+        job: for the plain file.
+        files: by the form of the model, or in a line why there is none.
+        plan: what is measured.
+        on_progress: is called with what is being done.
+    """
+    missing: list[NotMeasured] = []
+    with ExitStack() as stack:
+        workers: dict[str, Worker] = {}
+        cold: dict[str, Callable[[], _Cold]] = {}
+        for system in plan.systems:
+            on_progress(f"starting {system.name}")
+            found = _start(system, job, files, plan.pythons)
+            if isinstance(found, str):
+                missing.append(NotMeasured(system=system.name, reason=found))
+                continue
+            workers[system.name] = stack.enter_context(found[0])
+            cold[system.name] = partial(_cold_start, found[1])
+        systems = {name: partial(_repetition, worker, len(job.images)) for name, worker in workers.items()}
+        times: dict[str, list[float]] = {name: [] for name in workers}
+        for number, repetition in enumerate(islice(interleaved(systems), plan.repetitions)):
+            on_progress(f"repetition {number + 1} of {plan.repetitions} is done")
+            for name, ms in repetition.items():
+                times[name].append(ms)
+        memory = {name: worker.repetition(1).peak_mb for name, worker in workers.items()}
+    on_progress("cold starts")
+    starts = list(islice(interleaved(cold), plan.cold_starts))
+    about = {name: worker.about for name, worker in workers.items()}
+    others = {each.name: (SESSION_RUN, YOLEAN, each.counterpart) for each in plan.systems}
+    results = [
+        SystemResult(
+            system=name,
+            milliseconds=quartiles(times[name]),
+            repetitions=times[name],
+            ratios={
+                other: paired_ratios(times[name], times[other])
+                for other in others[name]
+                if other is not None and other != name and other in times
+            },
+            cold_start=_cold_summary([each[name] for each in starts]),
+            differences=_differences(name, about),
+            peak_mb=memory[name],
+            **{key: own[key] for key in ("load_ms", "warm_up_ms", "warm_ups", "installed_mb")},
+            versions=own["versions"],
+            details=own["details"],
+        )
+        for name, own in about.items()
+    ]
+    return results, missing
+
+
+def _start(
+    system: System, job: Job, files: dict[str, Path | str], pythons: tuple[str, ...]
+) -> tuple[Worker, list[str]] | str:
+    """A process that is ready and what starts one for a cold start, or in a line why there is none."""
+    file = files[system.file]
+    if isinstance(file, str):
+        return file
+    own = replace(job, model=str(file), precision=system.precision)
+    found = command(system, own, pythons)
+    if isinstance(found, str):
+        return found
+    try:
+        worker = Worker(found, environment())
+    except WorkerError as exc:
+        return str(exc)
+    once = command(system, replace(own, cold=True, images=job.images[:1], shapes=job.shapes[:1]), pythons)
+    assert not isinstance(once, str)
+    return worker, once
+
+
+def _repetition(worker: Worker, runs: int) -> float:
+    """Mean milliseconds an image, once through all images."""
+    return fmean(worker.repetition(runs).ms)
+
+
+def _cold_start(words: list[str]) -> _Cold:
+    """Start a process, and measure until its first answer."""
+    started = perf_counter()
+    with subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment()
+    ) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        seconds = perf_counter() - started
+    return _Cold(seconds, json.loads(line)["peak_mb"] if line else None)
+
+
+def _cold_summary(starts: list[_Cold]) -> ColdStart | None:
+    memory = [each.peak_mb for each in starts if each.peak_mb is not None]
+    if not memory:
+        return None
+    return ColdStart(seconds=quartiles(each.seconds for each in starts), peak_mb=quartiles(memory))
+
+
+def _differences(name: str, about: dict[str, dict[str, Any]]) -> AnswerDifferences | None:
+    """From the answers of Ultralytics, or where it was not measured of yolean."""
+    reference = ULTRALYTICS if ULTRALYTICS in about else YOLEAN
+    if about[name]["answers"] is None or reference not in about:
+        return None
+    total = Differences()
+    for one, other in zip(about[reference]["answers"], about[name]["answers"], strict=True):
+        total = total.merge(compare(one, other))
+    found = total.as_dict()
+    counts = ("images", "matched", "missing", "extra")
+    largest = ("box", "score", "keypoints", "visibility", "mask", "probs")
+    return AnswerDifferences(
+        reference=reference,
+        objects=found["matched"] + found["missing"],
+        **{kind: found[kind] for kind in (*counts, *largest)},
+    )

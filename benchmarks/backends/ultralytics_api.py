@@ -1,0 +1,58 @@
+"""Ultralytics itself, on an ONNX file through ONNX Runtime or on its own weights through PyTorch."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from .interface import Backend, Job, run
+
+
+def load(job: Job) -> Backend:
+    """`YOLO(file)`, called as its documentation does; threads as for the others."""
+    os.environ["YOLO_AUTOINSTALL"] = "false"
+    os.environ["YOLO_OFFLINE"] = "true"
+    on_torch = job.model.endswith(".pt")
+    if not on_torch:
+        _limit_onnxruntime(job.threads)
+    import torch
+    from ultralytics import YOLO
+
+    from ..reference_runner import answer
+
+    model = YOLO(job.model, task=job.task)
+    torch.set_num_threads(job.threads)
+    options: dict[str, Any] = {
+        "conf": job.conf,
+        "iou": job.iou,
+        "max_det": job.max_det,
+        "imgsz": list(job.imgsz),
+    }
+    # Exports of fixed size see square input whatever is said; weights see what the export sees.
+    options |= {"rect": any(shape != job.imgsz for shape in job.shapes), "device": "cpu", "verbose": False}
+
+    def predict(image: Any, shape: tuple[int, int]) -> Any:
+        result = model.predict(image, **options)[0]
+        if result.masks is not None:
+            _ = result.masks.xy
+        return result
+
+    return Backend(predict, answer, ("ultralytics", "torch") + (() if on_torch else ("onnxruntime",)))
+
+
+def _limit_onnxruntime(threads: int) -> None:
+    """Ultralytics leaves the number of threads to ONNX Runtime, which takes all cores."""
+    import onnxruntime
+
+    made = onnxruntime.SessionOptions
+
+    def limited() -> Any:
+        options = made()
+        options.intra_op_num_threads = threads
+        return options
+
+    onnxruntime.SessionOptions = limited
+
+
+if __name__ == "__main__":
+    run(load)

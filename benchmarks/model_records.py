@@ -1,0 +1,219 @@
+"""Records of `peers` and `parity`: what models cost and answer, compared with other systems."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from ..measurement.summary import Quartiles
+from .record_base import NotMeasured, Record, Struct, Target
+
+
+class PeersSettings(Struct):
+    """Attributes: threads of one run; interleaved repetitions, each once through all images; fresh processes
+    a system for `cold_start`; names of the images; thresholds."""
+
+    threads: int
+    repetitions: int
+    cold_starts: int
+    images: list[str]
+    conf: float
+    iou: float
+    max_det: int
+
+
+class ColdStart(Struct):
+    """Fresh processes: seconds from starting Python to the first answer, and the peak memory by then, MiB."""
+
+    seconds: Quartiles
+    peak_mb: Quartiles
+
+
+class AnswerDifferences(Struct):
+    """How far a system's answers differ from the reference's over all images.
+
+    Attributes:
+        reference: the system whose answers are the reference.
+        images, objects: number of images, and of the reference's objects in them.
+        matched, missing, extra: objects found by both, by the reference only, by the system only.
+        box, keypoints: largest difference of a coordinate in pixels; None where the task has none.
+        score, visibility, probs: largest difference, 0 to 1.
+        mask: largest 1 - IoU.
+    """
+
+    reference: str
+    images: int
+    objects: int
+    matched: int
+    missing: int
+    extra: int
+    box: float | None
+    score: float | None
+    keypoints: float | None
+    visibility: float | None
+    mask: float | None
+    probs: float | None
+
+
+class SystemResult(Struct):
+    """One system under test on one model.
+
+    Attributes:
+        system: its name.
+        milliseconds: an image, from BGR array to answer.
+        repetitions: milliseconds an image of each interleaved repetition, in order.
+        ratios: its time divided by that of `session.run` and of `yolean`, by repetition.
+        cold_start: None where it was not measured.
+        differences: None where answers were not compared.
+        load_ms, warm_up_ms, warm_ups: loading, all warm-up runs together, and how many these were.
+        peak_mb: largest resident memory of the process, MiB.
+        installed_mb: size of the distributions it needs, MB.
+        versions: of these distributions.
+        details: provider and precision, where the runtime reports them.
+    """
+
+    system: str
+    milliseconds: Quartiles
+    repetitions: list[float]
+    ratios: dict[str, Quartiles]
+    cold_start: ColdStart | None
+    differences: AnswerDifferences | None
+    load_ms: float
+    warm_up_ms: float
+    warm_ups: int
+    peak_mb: float | None
+    installed_mb: float
+    versions: dict[str, str]
+    details: dict[str, str]
+
+
+class Agreement(Struct):
+    """Means over the images that were held out of calibration; see `export.evaluation.agreement`."""
+
+    images: int
+    objects: int | None
+    recall: float | None
+    precision: float | None
+    mean_iou: float | None
+    confidence_change: float | None
+    mask_iou: float | None
+    keypoint_distance: float | None
+    corner_distance: float | None
+    top1: float | None
+    score: float
+
+
+class OptimizedFile(Struct):
+    """What `yolean optimize` reported of a lean or an INT8 file.
+
+    Attributes:
+        kind: of file.
+        bytes: of the source and of the file.
+        agreement: with the source; None where the two were compared exactly.
+        problems: why `yolean optimize` refuses the file unless `--force` is given; empty where it does not.
+        notes: what is no fault.
+        details: how it was calibrated.
+    """
+
+    kind: Literal["lean", "int8"]
+    bytes: tuple[int, int]
+    agreement: Agreement | None
+    problems: list[str]
+    notes: list[str]
+    details: dict[str, str]
+
+
+class ModelResult(Struct):
+    """All systems on one model; `imgsz` is height and width, `layout` the kind of its outputs."""
+
+    model: str
+    task: str
+    imgsz: tuple[int, int]
+    layout: str
+    systems: list[SystemResult]
+    not_measured: list[NotMeasured]
+    optimized: list[OptimizedFile]
+
+
+class PeersRecord(Record, tag_field="scenario", tag="peers", kw_only=True):
+    """yolean and other ways to run the same models."""
+
+    settings: PeersSettings
+    models: list[ModelResult]
+    targets: list[Target]
+
+
+class Tolerances(Struct):
+    """What equal means: most pixels, most of a score, least IoU of filled outlines."""
+
+    pixels: float = 1.0
+    score: float = 2e-3
+    mask: float = 0.97
+
+
+class ParitySettings(Struct):
+    """Tolerances, and how the models were loaded."""
+
+    tolerances: Tolerances
+    device: str
+    threads: int | None
+    precision: str | None
+
+
+class Worst(Struct):
+    """The largest difference of a kind (for masks the least IoU), None where it is not finite, and where."""
+
+    value: float | None
+    image: str
+
+
+class AtThreshold(Struct):
+    """An object found by one of the two, whose score is within the tolerance of the threshold."""
+
+    image: str
+    score: float
+    found_by: str
+
+
+class ModelParity(Struct):
+    """One model's answers compared with the reference's.
+
+    Attributes:
+        model, task, layout, provider, device, threads: what ran.
+        reference_version: of Ultralytics; None where the reference file does not hold it.
+        images, agree: images compared, and those within the tolerances.
+        objects: of the reference; None for classify.
+        missing, extra: objects found by one of the two only, those at the threshold not counted.
+        at_threshold: those.
+        worst: by kind of difference.
+        top1, top5: images with the same best class, and with the same five; None unless classify.
+        disagreeing: by image, the kinds of difference beyond the tolerances.
+        absent: images of the reference that are not in the folder.
+    """
+
+    model: str
+    task: str
+    layout: str
+    provider: str
+    device: str
+    threads: int
+    reference_version: str | None
+    images: int
+    agree: int
+    objects: int | None
+    missing: int
+    extra: int
+    at_threshold: list[AtThreshold]
+    worst: dict[str, Worst]
+    top1: int | None
+    top5: int | None
+    disagreeing: dict[str, list[str]]
+    absent: list[str]
+
+
+class ParityRecord(Record, tag_field="scenario", tag="parity", kw_only=True):
+    """Answers compared with Ultralytics'; by file, why there is no reference or no comparison."""
+
+    settings: ParitySettings
+    models: list[ModelParity]
+    no_reference: dict[str, str]
+    not_compared: dict[str, str]

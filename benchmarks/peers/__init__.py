@@ -1,1 +1,0 @@
-"""Programs that are measured beside yolean, predictors and servers, for environments of their own."""

@@ -1,0 +1,1 @@
+"""What is measured: a module a scenario, each a command of `python -m yolean.benchmarks`."""

@@ -1,0 +1,84 @@
+"""`peers` from the command line: targets, tables, the record."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from yolean.benchmarks import records
+from yolean.benchmarks.backends.systems import System
+from yolean.benchmarks.model_records import PeersRecord, SystemResult
+from yolean.benchmarks.records import Results
+from yolean.benchmarks.scenarios.peers import main, table, targets
+from yolean.measurement.summary import Quartiles
+
+ROOT = Path(__file__).parents[3]
+
+
+def result(system: str, ratio: Quartiles) -> SystemResult:
+    return SystemResult(
+        system=system, milliseconds=ratio, repetitions=[], ratios={"yolean": ratio}, cold_start=None,
+        differences=None, load_ms=0, warm_up_ms=0, warm_ups=0, peak_mb=None, installed_mb=0, versions={},
+        details={},
+    )  # fmt: skip
+
+
+def test_targets_are_for_systems_on_the_same_runtime() -> None:
+    systems = [System(name, "", is_target=name != "elsewhere") for name in ("slower", "alike", "elsewhere")]
+    found = targets(
+        "m",
+        [
+            result("slower", Quartiles(1.2, 1.1, 1.3)),
+            result("alike", Quartiles(1.004, 0.998, 1.01)),
+            result("elsewhere", Quartiles(0.5, 0.5, 0.5)),
+        ],
+        systems,
+    )
+    assert [(each.name, each.outcome) for each in found] == [
+        ("m: time of slower divided by yolean's", "kept"),
+        ("m: time of alike divided by yolean's", "within noise"),
+    ]
+
+
+def test_the_table_lists_what_was_not_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    pose = next(each for each in Results(ROOT / "benchmarks" / "results").peers.models if each.task == "pose")
+    table(pose).show()
+    text = capsys.readouterr().out
+    for each in pose.systems:
+        assert f"{each.system} " in text
+    for missing in pose.not_measured:
+        assert f"{missing.system}: not measured: {missing.reason}" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--only", "nothing"], "--only nothing: expected one of session.run; yolean; "),
+        (["--also", "base"], "'base': expected NAME=PYTHON"),
+        (["--also", "base=/no/such/python"], "expected NAME=PYTHON"),
+        (["--images", "/no/such/folder"], "does not exist"),
+        (["--plot", "p.jpg"], "ends with .svg or .png"),
+    ],
+)
+def test_mistakes_are_reported_before_anything_runs(arguments: list[str], words: str) -> None:
+    done = CliRunner().invoke(main, arguments)
+    assert done.exit_code == 2
+    assert words in done.output
+
+
+@pytest.mark.slow
+def test_the_command(tmp_path: Path) -> None:
+    file = tmp_path / "peers.json"
+    model = ROOT / "tests" / "golden" / "plain" / "shapes.onnx"
+    words = ["--model", str(model), "--rounds", "2", "--cold", "1", "--json", str(file)]
+    words += ["--only", "session.run", "--only", "yolean, lean", "--only", "yolean, INT8", "--only", "yolean"]
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 0, done.output
+    record = records.read(file)
+    assert isinstance(record, PeersRecord)
+    (entry,) = record.models
+    assert [each.system for each in entry.systems] == ["session.run", "yolean", "yolean, lean"]
+    (missing,) = entry.not_measured
+    assert (missing.system, "--calibrate" in missing.reason) == ("yolean, INT8", True)
+    assert [each.kind for each in entry.optimized] == ["lean"]

@@ -47,13 +47,13 @@ def _make(model: Path, file: Path, kept: Path, calibrate: Path | None, int8: boo
     if int8 and calibrate is None:
         return "no images to calibrate on: give --calibrate"
     try:
-        from ..export.optimizer import Job, optimize
+        from ..export.optimizer import OptimizeOptions, optimize
     except ModuleNotFoundError as exc:
         return f"making it needs {exc.name}: {install_command('optimize')}"
     try:
         # A file that `yolean optimize` would refuse is measured too: its record holds the problem.
         images = calibrate if int8 else None
-        report = optimize(Job(model, file, int8=int8, images=images, force=True, overwrite=True))
+        report = optimize(OptimizeOptions(model, file, int8=int8, images=images, force=True, overwrite=True))
     except YoleanError as exc:
         return str(exc)
     names = {"source": model.name, "target": file.name}  # not the folders of this machine

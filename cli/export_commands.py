@@ -59,12 +59,12 @@ def optimize(
     _check_precision(options, calibrate)
     try:
         from ..export.files import write_whole
-        from ..export.optimizer import Job, default_target
+        from ..export.optimizer import OptimizeOptions, default_target
         from ..export.optimizer import optimize as make
         from .export_summary import Stages, lines
     except ModuleNotFoundError as exc:
         raise missing(exc, "optimize") from exc
-    job = Job(model, output, images=calibrate, **options)
+    job = OptimizeOptions(model, output, images=calibrate, **options)
     _check_report(report_to, model, output or default_target(job))
     with Stages() as tell:
         report = make(job, tell)
@@ -141,12 +141,12 @@ def export(
     images = fixed if isinstance(fixed, int) else None
     try:
         from ..export.files import write_whole
-        from ..export.weights.exporting import WeightsJob, default_target
+        from ..export.weights.exporting import ExportOptions, default_target
         from ..export.weights.exporting import export as make
         from .export_summary import Stages, weights_lines
     except ModuleNotFoundError as exc:
         raise missing(exc, "export") from exc
-    job = WeightsJob(weights, output, sides, batch=images, images=calibrate, **options)
+    job = ExportOptions(weights, output, sides, batch=images, images=calibrate, **options)
     _check_report(report_to, weights, output or default_target(job))
     with Stages() as tell:
         report = make(job, tell)

@@ -12,11 +12,11 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from ..export.evaluation.agreement import Agreement
 from ..export.evaluation.differences import Differences
 from ..export.evaluation.speed import Speed
-from ..export.optimizer import Report
+from ..export.optimizer import OptimizeReport
 from .console import printable
 
 if TYPE_CHECKING:
-    from ..export.weights.exporting import WeightsReport
+    from ..export.weights.exporting import ExportReport
 
 _SHOWN = {
     "recall": "recall {:.3f}",
@@ -62,7 +62,7 @@ class Stages:
         self._bar.update(self._task, description=stage, completed=done, total=total if total > 1 else None)
 
 
-def lines(report: Report) -> Iterator[str]:
+def lines(report: OptimizeReport) -> Iterator[str]:
     """The report for people."""
     before, after = (f"{size / 1e6:.1f} MB" for size in report.bytes)
     layout = " -> ".join(dict.fromkeys(report.layout))
@@ -75,7 +75,7 @@ def lines(report: Report) -> Iterator[str]:
     yield from _verdict(report)
 
 
-def weights_lines(report: WeightsReport) -> Iterator[str]:
+def weights_lines(report: ExportReport) -> Iterator[str]:
     """The report on weights for people: what was made, how it compares with PyTorch and the plain export."""
     optimized, verified = report.optimized, report.verified
     layout = " -> ".join(dict.fromkeys(optimized.layout)) if optimized else report.layout
@@ -101,7 +101,7 @@ def weights_lines(report: WeightsReport) -> Iterator[str]:
     yield from _verdict(report)
 
 
-def _details(report: Report) -> Iterator[str]:
+def _details(report: OptimizeReport) -> Iterator[str]:
     for name, value in report.details.items():
         yield f"  {name:<9}  {value}"
 
@@ -116,7 +116,7 @@ def _comparison(
         yield f"  {name:<9}  on {images}: {', '.join(_means(means))}"
 
 
-def _verdict(report: Report | WeightsReport) -> Iterator[str]:
+def _verdict(report: OptimizeReport | ExportReport) -> Iterator[str]:
     for note in report.notes:
         yield f"  {'note':<9}  {note}"
     for problem in report.problems:

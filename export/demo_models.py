@@ -24,7 +24,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from .optimizer import Job, optimize
+from .optimizer import OptimizeOptions, optimize
 from .shapes import KINDS, TIPS, Scene, Shape, draw
 
 THREADS = 2
@@ -239,7 +239,7 @@ def shorten(recipe: Recipe, plain: Path, out: Path) -> Path:
     if recipe.task == "classify":
         shutil.copy(plain, target)
     else:
-        optimize(Job(plain, target, overwrite=True))
+        optimize(OptimizeOptions(plain, target, overwrite=True))
     return target
 
 

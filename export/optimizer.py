@@ -1,25 +1,28 @@
-"""From an Ultralytics export to a smaller and faster file, checked against what it was made from."""
+"""From an Ultralytics export to a smaller and faster file, compared with the export."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 
 from .._version import __version__
-from ..engine.errors import ModelError
+from ..engine.errors import InputError, ModelError
 from ..engine.loading import load
 from ..engine.model.lean_metadata import KEY, entry
 from ..engine.pipeline import Engine
 from ..engine.results.results import Results
 from .evaluation.agreement import Agreement, agreement
-from .evaluation.differences import Differences, differences
-from .evaluation.paired_results import CONF, paired_results
+from .evaluation.differences import Differences
+from .evaluation.equality import TIES, EqualityCheck, Limits, candidates_of, object_limit
+from .evaluation.paired_results import CONF, MAX_DET, paired_results
+from .evaluation.predictions import Result
 from .evaluation.speed import Speed, compare_speed
+from .evaluation.tolerance import Tolerance
 from .files import check_target, find_images, spread, write_whole
 from .graph.head import cut
 from .graph.onnx_graph import read_model, set_metadata
@@ -27,12 +30,14 @@ from .graph.rewrites import convolve_before_upsampling, split_convolutions
 from .graph.sparse_head import is_cut, sparse_form
 from .progress import OnProgress, ignore_progress
 
-_MOST_IMAGES = 100
-_PIXELS, _SCORE = 0.5, 1e-3  # what a float file may differ by before it is refused; usual are 0.001 and 1e-6
+_MAX_IMAGES = 100
+_TOLERANCE = Tolerance(pixels=0.5, score=1e-3, mask=1.0)
+"""What a float file may differ by before it is refused; usual are 0.001 pixels and 1e-6. Masks may differ:
+their coefficients were compared when the head was cut."""
 
 
 @dataclass(frozen=True)
-class Job:
+class OptimizeOptions:
     """What to make.
 
     Attributes:
@@ -68,8 +73,8 @@ class Job:
 
 
 @dataclass(eq=False)
-class Report:
-    """What became of a model.
+class OptimizeReport:
+    """The result of an optimisation.
 
     Attributes:
         source, target: the files.
@@ -77,12 +82,12 @@ class Report:
         layout: of the outputs, before and after.
         precision: of the result.
         bytes: size of the files, before and after.
-        images: on how many the two were compared.
+        images: number of images on which the two were compared.
         differences: the largest ones, for fp32.
         agreement: recall, precision and so on, for fp16 and int8: half precision rounds coordinates to
             half a pixel, and the source's own are no better.
-        speed: time from image to results, in fractions of the source's.
-        details: what else was decided, such as the way of calibration.
+        speed: time from image to results, relative to the source.
+        details: further decisions, such as the method of calibration.
         notes: what a reader should know and is no fault.
         problems: why the file is refused.
         written: whether the target was written.
@@ -114,8 +119,8 @@ class Report:
         }
 
 
-def optimize(job: Job, on_progress: OnProgress = ignore_progress) -> Report:
-    """Make the file that a job asks for, and compare it with its source.
+def optimize(options: OptimizeOptions, on_progress: OnProgress = ignore_progress) -> OptimizeReport:
+    """Make a smaller and faster file, and compare it with its source.
 
     A head that is not recognised stays in the graph, with a note. A file that is worse than asked for is not
     written, unless forced; the report's `problems` say why.
@@ -125,69 +130,71 @@ def optimize(job: Job, on_progress: OnProgress = ignore_progress) -> Report:
             exported with nms=True.
         InputError: images or target are not usable.
     """
-    target = job.target or default_target(job)
-    check_target(target, job.overwrite)
+    target = options.target or default_target(options)
+    check_target(target, options.overwrite)
     on_progress("reading", 0, 1)
-    source = load(job.source, "cpu", threads=job.threads)
-    model = read_model(job.source)
-    _refuse(job, source, model)
-    images = find_images(job.images)
+    source = load(options.source, "cpu", threads=options.threads)
+    model = read_model(options.source)
+    _refuse(options, source, model)
+    images = find_images(options.images)
     notes: list[str] = []
     on_progress("cutting", 0, 1)
     model = _lean(model, source, notes)
     details: dict[str, Any] = {}
     held_out = images
-    if job.int8:
+    if options.int8:
         from .quantization.search import quantise_best
 
         model, held_out, details = quantise_best(model, source, images, on_progress)
     else:
         convolve_before_upsampling(model)  # not for int8: one more rounding
-        if job.precision == "fp32" and not job.dense_head:
+        if options.precision == "fp32" and not options.dense_head:
             model = _sparse(model, source, notes)
-    if job.half:
+    if options.half:
         on_progress("halving", 0, 1)
         model = _half(model)
     content = model.SerializeToString()
-    made = load(content, "cpu", threads=job.threads)
-    report = Report(
-        source=str(job.source),
+    made = load(content, "cpu", threads=options.threads)
+    report = OptimizeReport(
+        source=str(options.source),
         target=str(target),
         task=source.task,
         layout=(source.spec.layout.kind, made.spec.layout.kind),
-        precision="fp16" if _is_half(model) else job.precision,
-        bytes=(job.source.stat().st_size, len(content)),
+        precision="fp16" if _is_half(model) else options.precision,
+        bytes=(options.source.stat().st_size, len(content)),
         details=details,
         notes=notes,
     )
-    _compare(report, job, source, made, spread(held_out, _MOST_IMAGES), on_progress)
-    if not report.problems or job.force:
+    _compare(report, options, source, made, spread(held_out, _MAX_IMAGES), on_progress)
+    if not report.problems or options.force:
         on_progress("writing", 0, 1)
         write_whole(target, content)
         report.written = True
     return report
 
 
-def default_target(job: Job) -> Path:
+def default_target(options: OptimizeOptions) -> Path:
     """Beside the source: `yolov8n.onnx` becomes `yolov8n-lean.onnx`, `-half.onnx` or `-int8.onnx`."""
-    word = {"fp32": "lean", "fp16": "half", "int8": "int8"}[job.precision]
-    return job.source.parent / f"{job.source.stem.removesuffix('-lean')}-{word}.onnx"
+    word = {"fp32": "lean", "fp16": "half", "int8": "int8"}[options.precision]
+    return options.source.parent / f"{options.source.stem.removesuffix('-lean')}-{word}.onnx"
 
 
-def _refuse(job: Job, source: Engine, model: onnx.ModelProto) -> None:
+def _refuse(options: OptimizeOptions, source: Engine, model: onnx.ModelProto) -> None:
     """Say what cannot be made of this file."""
     kind = source.spec.layout.kind
     if kind == "nms":
-        raise ModelError(f"{job.source} was exported with nms=True, which hides the head: export without it")
+        raise ModelError(
+            f"{options.source} was exported with nms=True, which hides the head: export without it"
+        )
     if any("Quantize" in node.op_type or node.op_type.startswith("QLinear") for node in model.graph.node):
-        raise ModelError(f"{job.source} is quantised already: start from the float export")
-    if KEY in source.session.metadata and job.precision == "fp32":
-        raise ModelError(f"{job.source} is lean already: there is nothing to do, but --half and --int8")
-    if job.precision != "fp32" and _is_half(model):
-        raise ModelError(f"{job.source} is in half precision already: start from the float export")
+        raise ModelError(f"{options.source} is quantised already: start from the float export")
+    if KEY in source.session.metadata and options.precision == "fp32":
+        raise ModelError(f"{options.source} is lean already: there is nothing to do, but --half and --int8")
+    if options.precision != "fp32" and _is_half(model):
+        raise ModelError(f"{options.source} is in half precision already: start from the float export")
     head = source.spec.layout.head
     if head is not None and head.sparse:
-        raise ModelError(f"{job.source} has a sparse head, for float32 on CPUs: start from the export")
+        raise ModelError(f"{options.source} has a sparse head, for float32 on CPUs: start from the export")
 
 
 def _is_half(model: onnx.ModelProto) -> bool:
@@ -237,48 +244,60 @@ def _half(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _compare(
-    report: Report, job: Job, source: Engine, made: Engine, images: list[Path], on_progress: OnProgress
+    report: OptimizeReport,
+    options: OptimizeOptions,
+    source: Engine,
+    made: Engine,
+    images: list[Path],
+    on_progress: OnProgress,
 ) -> None:
-    """Fill in how the two agree and what that means."""
-    largest, seen = Differences(), None
-
-    def counted() -> Iterator[tuple[Results, Results]]:
-        nonlocal largest, seen
-        for done, pair in enumerate(paired_results(source, made, images)):
-            on_progress("comparing", done, len(images))
-            largest, seen = largest.merge(differences(*pair)), seen if seen is not None else pair[0].orig_img
-            yield pair
-
-    found = agreement(counted())
-    report.images = found.images
+    """Fill in how the two agree, how fast they are, and the problems that follow."""
+    pairs = _counted(paired_results(source, made, images), len(images), on_progress)
+    first = next(pairs, None)
+    if first is None:
+        raise InputError("no images to compare: none of them can be read")
+    pairs = chain((first,), pairs)
     if report.precision == "fp32":
-        report.differences = largest
-        report.problems += _differs(largest)
+        check = EqualityCheck("the source", _TOLERANCE, CONF)
+        for pair in pairs:
+            _check_equality(check, source, made, pair)
+        report.differences, report.images = check.differences, check.differences.images
+        report.problems += check.problems()
+        if check.used_candidates:
+            report.notes.append(TIES)
     else:
-        report.agreement = found
-        report.problems += _disagrees(found, job)
+        report.agreement = agreement(pairs)
+        report.images = report.agreement.images
+        report.problems += _disagrees(report.agreement, options)
     on_progress("timing", 0, 1)
-    report.speed = compare_speed(source, made, np.asarray(seen))
-    if job.int8 and report.speed.ratio >= 1:
+    report.speed = compare_speed(source, made, first[0].orig_img)
+    if options.int8 and report.speed.ratio >= 1:
         report.problems.append(f"it is not faster: {report.speed.ratio:.2f} of the source's time")
 
 
-def _differs(largest: Differences) -> Iterator[str]:
-    """Complaints about a float file that gives other answers than its source."""
-    limits = {"box": _PIXELS, "keypoints": _PIXELS, "score": _SCORE, "probs": _SCORE}
-    for name, most in limits.items():
-        unit = "" if name in ("score", "probs") else " px"
-        value = getattr(largest, name)
-        if value is not None and not value <= most:
-            yield f"its answers differ from the source's: {name} by {value:.3g}{unit}, more than {most}"
-    lone = [score for score in largest.missing + largest.extra if score > CONF + _SCORE]
-    if lone:
-        yield f"{len(lone)} objects were found by only one of the two, best score {max(lone):.3f}"
+def _counted(
+    pairs: Iterator[tuple[Results, Results]], total: int, on_progress: OnProgress
+) -> Iterator[tuple[Results, Results]]:
+    for done, pair in enumerate(pairs):
+        on_progress("comparing", done, total)
+        yield pair
 
 
-def _disagrees(found: Agreement, job: Job) -> Iterator[str]:
-    if found.empty and job.precision != "fp32":
+def _check_equality(
+    check: EqualityCheck, source: Engine, made: Engine, pair: tuple[Results, Results]
+) -> None:
+    def candidates() -> tuple[Result, Result, Limits]:
+        one, limit = candidates_of(source, pair[0].orig_img, CONF, is_reference=True)
+        other, other_limit = candidates_of(made, pair[0].orig_img, CONF, is_reference=False)
+        return one, other, (limit, other_limit)
+
+    limits = object_limit(source, MAX_DET), object_limit(made, MAX_DET)
+    check.add(pair, limits, source.spec.imgsz, candidates if source.task != "classify" else None)
+
+
+def _disagrees(found: Agreement, options: OptimizeOptions) -> Iterator[str]:
+    if found.empty:
         yield "neither file finds an object in the images, so nothing tells how they agree"
-    elif found.score < job.min_agreement:
+    elif found.score < options.min_agreement:
         name = "top-1" if found.task == "classify" else "recall or precision"
-        yield f"{name} against the source is {found.score:.3f}, less than {job.min_agreement}"
+        yield f"{name} against the source is {found.score:.3f}, less than {options.min_agreement}"

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .image_comparison import NO_VALUES, compare_image, json_ready
+from .image_comparison import COMPLETE, NO_VALUES, Floors, compare_image, json_ready
 from .predictions import Result
 
 
@@ -72,15 +72,19 @@ class Differences:
 _LARGEST = tuple(field.name for field in fields(Differences))[4:]
 
 
-def differences(reference: Result, candidate: Result) -> Differences:
+def differences(reference: Result, candidate: Result, *, floors: Floors = COMPLETE) -> Differences:
     """The largest differences between two predictions for one image.
 
     Objects without a partner keep their scores: one near the threshold may fall on either side of it.
 
+    Args:
+        floors: scores up to which the reference and the candidate may lack objects, because of a threshold
+            or of a limit on their number; by default neither lacks any.
+
     Raises:
         InputError: the predictions are of different tasks, images or classes.
     """
-    found = compare_image(reference, candidate)
+    found = compare_image(reference, candidate, floors)
     values = (found.values.get(name, NO_VALUES) for name in _LARGEST)
     # A NaN is the largest difference of all, and must not get lost among numbers.
     largest = (float(v.max()) if v.size else None for v in (np.where(np.isnan(v), np.inf, v) for v in values))

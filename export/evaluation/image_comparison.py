@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...engine.errors import InputError
 from ...postprocess.layout import Task
@@ -16,6 +17,12 @@ from .predictions import Result
 NO_VALUES: Float64 = np.zeros(0)
 _CORNER_ORDERS = np.array([np.roll(order, n) for order in ((0, 1, 2, 3), (3, 2, 1, 0)) for n in range(4)])
 _VISIBLE = 0.5  # visibility from which keypoints are drawn; the positions of others are noise
+_INPUT_SIDE = 640  # pixels of the network's input along the longer side of an image, roughly
+
+Floors = tuple[float, float]
+"""Scores up to which a prediction, that of the reference and that of the candidate, may lack objects."""
+
+COMPLETE: Floors = (-math.inf, -math.inf)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,8 +42,12 @@ class ImageComparison:
 
 
 @np.errstate(invalid="ignore")  # a broken model's infinite coordinates: they have no IoU, so no partner
-def compare_image(reference: Result, candidate: Result) -> ImageComparison:
+def compare_image(reference: Result, candidate: Result, floors: Floors = COMPLETE) -> ImageComparison:
     """Pair the objects of two predictions and measure the pairs.
+
+    Args:
+        floors: an object is neither missing nor extra where its partner may have been left out of the other
+            prediction, and two such objects are paired only if their boxes coincide within a pixel.
 
     Raises:
         InputError: the predictions are of different tasks, images or classes.
@@ -51,8 +62,14 @@ def compare_image(reference: Result, candidate: Result) -> ImageComparison:
     name, corners = ("xyxyxyxy", 4) if "obb" in tasks else ("xyxy", 2)
     one, other = (as_float64(getattr(view, name)).reshape(-1, corners, 2) for view in views)
     scores = [as_float64(view.conf) for view in views]
-    iou = pairwise_iou(one, other, np.equal.outer(*(as_float64(view.cls) for view in views)))
+    comparable = np.equal.outer(*(as_float64(view.cls) for view in views))
+    pixel = max(1.0, max(sizes[0]) / _INPUT_SIDE)
+    iou = pairwise_iou(one, other, comparable, pixel)
     rows, columns = match(iou, scores)
+    optional = _optional((one, other), scores, floors)
+    apart = np.abs(one[rows] - other[columns]).max(axis=(1, 2), initial=0) > pixel
+    certain = ~(apart & optional[0][rows] & optional[1][columns])
+    rows, columns = rows[certain], columns[certain]
     one, other, change = one[rows], other[columns], scores[1][columns] - scores[0][rows]
     values = {"mean_iou": iou[rows, columns], "confidence_change": change, "box": np.abs(other - one)}
     values["confidence_error"] = values["score"] = np.abs(change)
@@ -69,8 +86,27 @@ def compare_image(reference: Result, candidate: Result) -> ImageComparison:
             as_float64(candidate.keypoints.data)[columns],
         )
         values |= _of_points(*points, np.linalg.norm(one[:, 1] - one[:, 0], axis=1))
-    unmatched = (np.delete(*pair).tolist() for pair in zip(scores, (rows, columns), strict=True))
-    return ImageComparison(tasks, values, *map(tuple, unmatched))
+    unmatched = []
+    for found, paired, may_be_alone in zip(scores, (rows, columns), optional, strict=True):
+        alone = ~may_be_alone
+        alone[paired] = False
+        unmatched.append(tuple(found[alone].tolist()))
+    return ImageComparison(tasks, values, *unmatched)
+
+
+def _optional(
+    corners: tuple[Float64, Float64], scores: list[Float64], floors: Floors
+) -> list[NDArray[np.bool_]]:
+    """Which objects, (N,) and (M,), may lack a partner."""
+    if floors == COMPLETE:
+        return [np.full(len(found), False) for found in scores]
+    optional = [found <= floor for found, floor in zip(scores, reversed(floors), strict=True)]
+    if corners[0].shape[1] == 2:
+        # YOLO26 can give boxes with negative sides, of which nothing may be left after clipping: whether
+        # suppression drops them depends on their order.
+        for may, boxes in zip(optional, corners, strict=True):
+            may |= (boxes[:, 1] <= boxes[:, 0]).any(axis=1)
+    return optional
 
 
 def common_tasks(one: frozenset[Task], other: frozenset[Task]) -> frozenset[Task]:

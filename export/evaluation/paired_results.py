@@ -8,8 +8,8 @@ from pathlib import Path
 from ...engine.pipeline import Engine
 from ...engine.results.results import Results
 
-CONF = 0.25
-"""Least score of the objects that are compared, in the results of either model."""
+CONF, MAX_DET = 0.25, 300
+"""Least score and most objects of the results that are compared: the defaults of a call."""
 
 
 def paired_results(

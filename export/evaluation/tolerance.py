@@ -1,8 +1,8 @@
-"""How large differences between two predictions may be."""
+"""How large differences between two predictions may be, and the differences that ties explain."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from .differences import Differences
 
@@ -20,6 +20,15 @@ class Tolerance:
     pixels: float
     score: float
     mask: float
+
+    def at_scale(self, image: tuple[int, int], imgsz: tuple[int, int]) -> Tolerance:
+        """The same with `pixels` of a network's input.
+
+        Args:
+            image: (height, width) of the image.
+            imgsz: (height, width) of the input.
+        """
+        return replace(self, pixels=self.pixels * max(1.0, max(image) / max(imgsz)))
 
     def limit(self, name: str) -> float:
         """The tolerance of a field of `Differences`, such as `box`."""

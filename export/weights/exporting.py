@@ -20,19 +20,19 @@ from ..files import check_target, find_images, spread, write_whole
 from ..graph.static_axes import fix_sides
 from ..progress import OnProgress, ignore_progress
 from .isolated_process import call
-from .pytorch import Made, Order, work
+from .pytorch import ExportRequest, ExportResult, run_export
 from .requirements import check_opset, check_packages, check_weights
 from .verification import Verification, verify
 
-_MOST_IMAGES = 30
-_LEAST_SIDE = 32
+_MAX_IMAGES = 30
+_MIN_SIDE = 32
 
-Run = Callable[[Order, OnProgress], Made]
+Run = Callable[[ExportRequest, OnProgress], ExportResult]
 
 
 @dataclass(frozen=True)
-class WeightsJob:
-    """What to make of weights.
+class ExportOptions:
+    """What to make of a .pt file.
 
     Attributes:
         weights: the .pt file.
@@ -43,7 +43,7 @@ class WeightsJob:
         opset: of the file; None for Ultralytics' choice.
         end2end: export the end-to-end head, which needs no suppression.
         plain: leave out the optimisation.
-        half, int8, dense_head, images, min_agreement, force, overwrite, threads: as for `optimize.Job`.
+        half, int8, dense_head, images, min_agreement, force, overwrite, threads: as for `OptimizeOptions`.
     """
 
     weights: Path
@@ -70,8 +70,8 @@ class WeightsJob:
 
 
 @dataclass(eq=False)
-class WeightsReport:
-    """What became of weights.
+class ExportReport:
+    """The result of an export.
 
     Attributes:
         weights, target: the files.
@@ -99,7 +99,7 @@ class WeightsReport:
     dynamic: bool
     batch: int | None
     bytes: int
-    optimized: optimizing.Report | None
+    optimized: optimizing.OptimizeReport | None
     verified: Verification
     versions: dict[str, str]
     notes: list[str] = field(default_factory=list)
@@ -115,87 +115,91 @@ class WeightsReport:
         return vars(self) | parts
 
 
-def run_in_child(order: Order, on_progress: OnProgress) -> Made:
-    """`pytorch.work` in a process of its own, so that torch's prints, threads and memory are not ours."""
-    return call(work, order, on_progress, order.folder / "log.txt")
+def run_in_child(request: ExportRequest, on_progress: OnProgress) -> ExportResult:
+    """`run_export` in a process of its own, which keeps torch's prints, threads and memory."""
+    return call(run_export, request, on_progress, request.folder / "log.txt")
 
 
 def export(
-    job: WeightsJob, on_progress: OnProgress = ignore_progress, run: Run | None = None
-) -> WeightsReport:
-    """Make the file that a job asks for, and compare it with PyTorch.
+    options: ExportOptions, on_progress: OnProgress = ignore_progress, run: Run | None = None
+) -> ExportReport:
+    """Export weights as an ONNX file, and compare the file with PyTorch.
 
     Loading weights executes code that the file holds: only weights that are trusted may come here. A file
     that is worse than asked for is not written, unless forced; the report's `problems` say why.
 
     Args:
-        job: what to make.
-        on_progress: is told the stage that runs, how many of its steps are done, and how many there are.
+        options: what to make.
+        on_progress: called with the current stage, the number of its steps that are done, and their total.
         run: does the part that needs torch; None for `run_in_child`.
 
     Raises:
         ModelError: the weights are missing, unreadable, or not of a YOLO that yolean runs; the export fails.
         InputError: an argument is out of range, a package is missing, or the target is not usable.
     """
-    target = job.target or default_target(job)
-    check(job, target)
-    images = tuple(spread(find_images(job.images), _MOST_IMAGES)) if job.images else ()
+    target = options.target or default_target(options)
+    check(options, target)
+    images = tuple(spread(find_images(options.images), _MAX_IMAGES)) if options.images else ()
     with tempfile.TemporaryDirectory(prefix="yolean-export-") as name:
         folder = Path(name)
         made = (run or run_in_child)(
-            Order(
-                weights=job.weights,
+            ExportRequest(
+                weights=options.weights,
                 folder=folder,
-                imgsz=job.imgsz,
-                static=job.static,
-                batch=job.batch,
-                opset=job.opset,
-                end2end=job.end2end,
+                imgsz=options.imgsz,
+                static=options.static,
+                batch=options.batch,
+                opset=options.opset,
+                end2end=options.end2end,
                 images=images,
-                crowds=job.precision == "fp32",
-                threads=job.threads or usable_cores(),
+                candidates=options.precision == "fp32",
+                threads=options.threads or usable_cores(),
             ),
             on_progress,
         )
-        if job.static and job.batch is None:
+        if options.static and options.batch is None:
             fix_sides(made.file, Size(*made.imgsz))
-        report = _finish(job, target, made, on_progress)
-        if not report.problems or job.force:
+        report = _finish(options, target, made, on_progress)
+        if not report.problems or options.force:
             on_progress("writing", 0, 1)
-            write_whole(target, _ready(job, made).read_bytes())
+            write_whole(target, _ready(options, made).read_bytes())
             report.written = True
         if report.optimized is not None:
             report.optimized.written = report.written
     return report
 
 
-def default_target(job: WeightsJob) -> Path:
+def default_target(options: ExportOptions) -> Path:
     """Beside the weights: `yolov8n.pt` becomes `yolov8n.onnx`, `yolov8n-half.onnx` or `yolov8n-int8.onnx`."""
-    ending = {"fp32": "", "fp16": "-half", "int8": "-int8"}[job.precision]
-    return job.weights.with_name(f"{job.weights.stem}{ending}.onnx")
+    ending = {"fp32": "", "fp16": "-half", "int8": "-int8"}[options.precision]
+    return options.weights.with_name(f"{options.weights.stem}{ending}.onnx")
 
 
-def _ready(job: WeightsJob, made: Made) -> Path:
+def _ready(options: ExportOptions, made: ExportResult) -> Path:
     """The finished file, in the temporary folder."""
-    return made.file if job.plain else made.file.with_suffix(".optimized.onnx")
+    return made.file if options.plain else made.file.with_suffix(".optimized.onnx")
 
 
-def _finish(job: WeightsJob, target: Path, made: Made, on_progress: OnProgress) -> WeightsReport:
-    """Optimise the plain file and verify what came of it."""
+def _finish(
+    options: ExportOptions, target: Path, made: ExportResult, on_progress: OnProgress
+) -> ExportReport:
+    """Optimise the plain file and verify the result."""
     optimized = None
-    if not job.plain:
-        optimized = _optimized(job, made, on_progress)
-    ready = _ready(job, made)
-    engine = load(ready, "cpu", threads=job.threads)
-    verified = verify(engine, made.asked, made.conf, job.precision, job.min_agreement, on_progress)
+    if not options.plain:
+        optimized = _optimized(options, made, on_progress)
+    ready = _ready(options, made)
+    engine = load(ready, "cpu", threads=options.threads)
+    verified = verify(
+        engine, made.references, made.conf, options.precision, options.min_agreement, on_progress
+    )
     spec = engine.spec
     ort = import_runtime().__version__
-    report = WeightsReport(
-        weights=str(job.weights),
+    report = ExportReport(
+        weights=str(options.weights),
         target=str(target),
         task=engine.task,
         layout=spec.layout.kind,
-        precision=job.precision,
+        precision=options.precision,
         imgsz=spec.imgsz,
         dynamic=spec.dynamic,
         batch=spec.batch,
@@ -204,30 +208,32 @@ def _finish(job: WeightsJob, target: Path, made: Made, on_progress: OnProgress) 
         verified=verified,
         versions={"yolean": __version__, "onnxruntime": ort} | made.versions,
     )
-    if job.imgsz not in (None, made.imgsz):
-        asked, given = ("x".join(map(str, size)) for size in (job.imgsz or (), made.imgsz))
+    if options.imgsz not in (None, made.imgsz):
+        asked, given = ("x".join(map(str, size)) for size in (options.imgsz or (), made.imgsz))
         report.notes.append(
             f"--imgsz {asked} was rounded up to {given}, a multiple of the stride {made.stride}"
         )
     for part in (optimized, verified):
         if part is not None:
-            report.notes += part.notes
+            report.notes += [note for note in part.notes if note not in report.notes]
             report.problems += part.problems
     return report
 
 
-def _optimized(job: WeightsJob, made: Made, on_progress: OnProgress) -> optimizing.Report:
-    """Write the optimised file beside the plain one; complaints about it are in the report."""
-    wanted = optimizing.Job(
+def _optimized(
+    options: ExportOptions, made: ExportResult, on_progress: OnProgress
+) -> optimizing.OptimizeReport:
+    """Write the optimised file beside the plain one, even if the report names problems."""
+    wanted = optimizing.OptimizeOptions(
         made.file,
-        _ready(job, made),
-        half=job.half,
-        dense_head=job.dense_head,
-        int8=job.int8,
-        images=job.images or made.images,
-        min_agreement=job.min_agreement,
+        _ready(options, made),
+        half=options.half,
+        dense_head=options.dense_head,
+        int8=options.int8,
+        images=options.images or made.images,
+        min_agreement=options.min_agreement,
         force=True,  # nothing is in its place yet
-        threads=job.threads,
+        threads=options.threads,
     )
 
     def all_but_writing(stage: str, done: int, total: int) -> None:
@@ -237,35 +243,38 @@ def _optimized(job: WeightsJob, made: Made, on_progress: OnProgress) -> optimizi
     try:
         report = optimizing.optimize(wanted, all_but_writing)
     except YoleanError as exc:
-        raise type(exc)(str(exc).replace(str(made.file), f"the export of {job.weights}")) from exc
-    report.source, report.target = f"plain export of {job.weights}", str(job.target or default_target(job))
+        raise type(exc)(str(exc).replace(str(made.file), f"the export of {options.weights}")) from exc
+    report.source, report.target = (
+        f"plain export of {options.weights}",
+        str(options.target or default_target(options)),
+    )
     return report
 
 
-def check(job: WeightsJob, target: Path) -> None:
+def check(options: ExportOptions, target: Path) -> None:
     """Refuse what cannot work, before anything takes time.
 
     Raises:
         ModelError: the weights are missing or no PyTorch file.
         InputError: anything else.
     """
-    check_weights(job.weights)
-    if target.suffix == job.weights.suffix or (target.exists() and target.samefile(job.weights)):
+    check_weights(options.weights)
+    if target.suffix == options.weights.suffix or (target.exists() and target.samefile(options.weights)):
         raise InputError(f"-o {target} names weights: expected an .onnx file to write")
-    check_target(target, job.overwrite)
-    if job.plain and job.precision != "fp32":
+    check_target(target, options.overwrite)
+    if options.plain and options.precision != "fp32":
         raise InputError(
             "--plain leaves out the optimisation, and --half and --int8 are part of it: drop one"
         )
-    if job.batch is not None and not job.static:
+    if options.batch is not None and not options.static:
         raise InputError(
-            f"--batch {job.batch} goes with --static: without it height, width and batch are all free, and "
-            "any number of images fits"
+            f"--batch {options.batch} goes with --static: without it height, width and batch are all free, "
+            "and any number of images fits"
         )
-    if job.imgsz is not None and not all(_LEAST_SIDE <= side <= MAX_SIDE for side in job.imgsz):
+    if options.imgsz is not None and not all(_MIN_SIDE <= side <= MAX_SIDE for side in options.imgsz):
         raise InputError(
-            f"--imgsz {','.join(map(str, job.imgsz))}: expected sides from {_LEAST_SIDE} to {MAX_SIDE}"
+            f"--imgsz {','.join(map(str, options.imgsz))}: expected sides from {_MIN_SIDE} to {MAX_SIDE}"
         )
     check_packages()
-    if job.opset is not None:
-        check_opset(job.opset)
+    if options.opset is not None:
+        check_opset(options.opset)

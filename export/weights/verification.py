@@ -1,16 +1,13 @@
-"""Whether a file gives the answers of the PyTorch network that it was made from.
+"""Whether an ONNX file gives the answers of the PyTorch network that it was made from.
 
-A float file must give the same objects within a tolerance. Two boxes whose scores are equal to the last digit
-may come out in either order, and suppression then keeps one or the other of two that overlap: where what is
-left after suppression differs, the best boxes before it are compared, in which order plays no part. Half
-precision is held to looser numbers, and INT8 to the rule of `optimize`.
+A float file must give the same objects within a tolerance, up to ties. Half precision is held to looser
+limits, and INT8 to the rule of `optimize`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,17 +15,29 @@ import numpy as np
 from ...engine.pipeline import Engine
 from ..evaluation.agreement import Agreement, agreement
 from ..evaluation.differences import Differences, differences
-from ..evaluation.predictions import Prediction
+from ..evaluation.equality import (
+    MAX_REFERENCE_CANDIDATES,
+    TIES,
+    EqualityCheck,
+    Limits,
+    candidates_of,
+    object_limit,
+    unmatched_problem,
+)
+from ..evaluation.predictions import Prediction, Result
 from ..evaluation.tolerance import Tolerance
 from ..progress import OnProgress
-from .pytorch import CONFIDENCES, CROWD, IOU, MAX_DET, Asked
+from .pytorch import CONFIDENCES, IOU, MAX_DET, ReferencePrediction
 
 _BATCHES = (1, 2, 3)
 
 
-FLOAT = Tolerance(0.5, 0.005, 0.03)
-HALF = Tolerance(8.0, 0.05, 0.15)
-"""Of the answers to one image alone and in a batch, where numbers are rounded to half precision or INT8."""
+FLOAT = Tolerance(pixels=0.5, score=0.005, mask=0.03)
+"""What a float file may differ by from PyTorch."""
+
+HALF = Tolerance(pixels=8.0, score=0.05, mask=0.15)
+"""The same for half precision and INT8, of which only `score` applies to single images; all apply to the
+answers to one image alone and in a batch."""
 
 HALF_IOU, HALF_MASK, HALF_POINTS = 0.95, 0.9, 0.02
 """Least mean IoU of boxes and of masks, and most mean distance of keypoints in diagonals of their box."""
@@ -64,146 +73,114 @@ class Verification:
 
 def verify(
     engine: Engine,
-    asked: list[Asked],
+    references: list[ReferencePrediction],
     conf: float,
     precision: str,
     min_agreement: float,
     on_progress: OnProgress,
 ) -> Verification:
-    """Compare a file with what the network said, and its batches with single images.
+    """Compare a file with the network's predictions, and its batches with single images.
 
     Args:
         engine: the file, loaded.
-        asked: at least one answer of the network.
-        conf: the score that these answers needed.
+        references: at least one prediction of the network.
+        conf: the score that the objects of these predictions needed.
         precision: `fp32`, `fp16` or `int8`.
         min_agreement: least recall and precision, for fp16 and int8.
     """
-    pairs = []
-    for done, one in enumerate(asked):
-        on_progress("verifying", done, len(asked))
-        pairs.append((one.kept, _answer(engine, one.path, conf, IOU, MAX_DET)))
-    found = Verification(conf, _largest(pairs))
-    if not (found.differences.matched or found.differences.probs is not None or found.differences.missing):
+    found = Verification(conf)
+    if precision == "fp32":
+        _compare_float(found, engine, references, on_progress)
+    else:
+        pairs = [(one.kept, _kept(engine, one, conf)) for one in _each(references, on_progress)]
+        for pair in pairs:
+            found.differences = found.differences.merge(differences(*pair))
+        found.agreement = agreement(iter(pairs))
+        rule = _problems_of_int8 if precision == "int8" else _problems_of_half
+        found.problems += rule(found, found.agreement, min_agreement)
+    compared = found.differences
+    if not (compared.matched or compared.probs is not None or compared.missing):
         found.notes.append(
-            f"nothing in the {len(asked)} images scores above {conf:g}: no box was compared with PyTorch's"
+            f"nothing in the {len(references)} images scores above {conf:g}: "
+            "no box was compared with PyTorch's"
         )
     elif conf < CONFIDENCES[0]:
         found.notes.append(f"PyTorch finds little in these images: compared is what scores above {conf:g}")
-    if precision == "fp32":
-        _judge_float(found, engine, asked, pairs)
-    else:
-        found.agreement = agreement(iter(pairs))
-        found.problems += (
-            _of_int8(found.agreement, min_agreement)
-            if precision == "int8"
-            else _of_half(found, min_agreement)
-        )
-    on_progress("verifying", len(asked), len(asked))
-    _check_batches(found, engine, asked[0].path, FLOAT if precision == "fp32" else HALF)
+    on_progress("verifying", len(references), len(references))
+    _check_batches(found, engine, references[0], FLOAT if precision == "fp32" else HALF)
     return found
 
 
-def _answer(engine: Engine, path: Path, conf: float, iou: float, most: int) -> Prediction:
-    return Prediction.from_result(engine(str(path), conf=conf, iou=iou, max_det=most)[0])
+def _each(references: list[ReferencePrediction], on_progress: OnProgress) -> Iterator[ReferencePrediction]:
+    for done, one in enumerate(references):
+        on_progress("verifying", done, len(references))
+        yield one
 
 
-def _largest(pairs: list[tuple[Prediction, Prediction]]) -> Differences:
-    largest = Differences()
-    for pair in pairs:
-        largest = largest.merge(differences(*pair))
-    return largest
+def _kept(engine: Engine, reference: ReferencePrediction, conf: float) -> Prediction:
+    result = engine(str(reference.path), conf=conf, iou=IOU, max_det=MAX_DET)[0]
+    return Prediction.from_result(result)
 
 
-def _judge_float(
-    found: Verification, engine: Engine, asked: list[Asked], pairs: list[tuple[Prediction, Prediction]]
+def _compare_float(
+    found: Verification, engine: Engine, references: list[ReferencePrediction], on_progress: OnProgress
 ) -> None:
-    side = max(engine.spec.imgsz)
-    found.problems += _complaints(pairs, found.conf, MAX_DET, FLOAT, side)
-    crowds = [(one.crowd, one.path) for one in asked if one.crowd is not None]
-    if not found.problems or not crowds:
-        return
-    pairs = [(crowd, _answer(engine, path, found.conf, 1.0, CROWD)) for crowd, path in crowds]
-    if not list(_complaints(pairs, found.conf, CROWD, FLOAT, side)):
-        found.differences, found.problems = _largest(pairs), []
-        found.notes.append(
-            "boxes of equal scores change places in suppression: compared are the best before it"
-        )
+    check = EqualityCheck("PyTorch", FLOAT, found.conf)
+    limits = (MAX_DET, object_limit(engine, MAX_DET))
+    for one in _each(references, on_progress):
+
+        def candidates(one: ReferencePrediction = one) -> tuple[Result, Result, Limits]:
+            if one.candidates is None:
+                raise AssertionError("requested of every detector that is exported in float")
+            result, limit = candidates_of(engine, str(one.path), found.conf, is_reference=False)
+            return one.candidates, result, (MAX_REFERENCE_CANDIDATES, limit)
+
+        kept = one.kept, _kept(engine, one, found.conf)
+        check.add(kept, limits, engine.spec.imgsz, candidates if one.candidates is not None else None)
+    found.differences = check.differences
+    found.problems += check.problems()
+    if check.used_candidates:
+        found.notes.append(TIES)
 
 
-def _complaints(
-    pairs: list[tuple[Prediction, Prediction]], conf: float, most: int, tolerance: Tolerance, side: int
-) -> Iterator[str]:
-    """What is wrong with a file that gives these answers beside those of PyTorch.
-
-    Args:
-        most: objects that an answer can have.
-        side: the longer one of the input.
-    """
-    worst: dict[str, tuple[float, str]] = {}
-    lone: list[float] = []
-    for pair in pairs:
-        found = differences(*pair)
-        pixels = tolerance.pixels * max(1.0, max(pair[0].orig_shape) / side)
-        limits = {"box": pixels, "keypoints": pixels, "mask": tolerance.mask}
-        limits |= dict.fromkeys(("score", "visibility", "probs"), tolerance.score)
-        for name, limit in limits.items():
-            value = getattr(found, name)
-            if value is not None and not value <= limit and value > worst.get(name, (0.0, ""))[0]:
-                unit = " px" if limit == pixels else ""
-                worst[name] = value, f"{name} by {value:.3g}{unit}, more than {limit:.3g}"
-        # Near the score that is asked for, or that the last of a full answer has, either side is right.
-        edges = [answer.scores.min() for answer in pair if len(answer.scores) == most]
-        sure = max([conf, *edges]) + tolerance.score
-        lone += [score for score in found.missing + found.extra if score > sure]
-    for _, text in worst.values():
-        yield f"its answers differ from PyTorch's: {text}"
-    yield from _alone(lone)
-
-
-def _alone(scores: list[float]) -> Iterator[str]:
-    """A complaint about objects that one of the two has not found."""
-    if scores:
-        count = f"{len(scores)} object{'s' * (len(scores) != 1)}"
-        yield f"{count} found by PyTorch alone or by the file alone, with scores up to {max(scores):.3f}"
-
-
-def _of_int8(found: Agreement, min_agreement: float) -> Iterator[str]:
+def _problems_of_int8(verification: Verification, found: Agreement, min_agreement: float) -> Iterator[str]:
     if not found.empty and found.score < min_agreement:
         name = "same best class as" if found.task == "classify" else "recall or precision against"
         yield f"{name} PyTorch: {found.score:.3f}, less than {min_agreement}"
 
 
-def _of_half(found: Verification, min_agreement: float) -> Iterator[str]:
-    means, most = found.agreement, found.differences
-    if means is None:
-        raise AssertionError("the caller has set it")
+def _problems_of_half(verification: Verification, found: Agreement, min_agreement: float) -> Iterator[str]:
+    most = verification.differences
     for name, value, limit in (("score", most.score, HALF.score), ("probabilities", most.probs, HALF.score),
-                               ("keypoints, in boxes,", means.keypoint_relative, HALF_POINTS)):  # fmt: skip
+                               ("keypoints, in boxes,", found.keypoint_relative, HALF_POINTS)):  # fmt: skip
         if value is not None and not value <= limit:
             yield f"its answers differ from PyTorch's: {name} by {value:.3g}, more than {limit}"
-    for name, value, limit in (("boxes", means.mean_iou, HALF_IOU), ("masks", means.mask_iou, HALF_MASK)):
+    for name, value, limit in (("boxes", found.mean_iou, HALF_IOU), ("masks", found.mask_iou, HALF_MASK)):
         if value is not None and not value >= limit:
             yield f"its {name} overlap PyTorch's by {value:.3f} only, less than {limit}"
     for scores in (most.missing, most.extra):
         # Few objects decide this: those that a last digit lifts above the threshold must not count.
-        sure = [score for score in scores if score > found.conf + HALF.score]
-        if len(sure) > (1 - min_agreement) * (most.matched + len(scores)):
-            yield from _alone(sure)
+        certain = [score for score in scores if score > verification.conf + HALF.score]
+        if len(certain) > (1 - min_agreement) * (most.matched + len(scores)):
+            yield from unmatched_problem("PyTorch", certain)
 
 
-def _check_batches(found: Verification, engine: Engine, path: Path, tolerance: Tolerance) -> None:
-    """Run batches of two images in turn: each must get the answer that it gets alone."""
+def _check_batches(
+    found: Verification, engine: Engine, reference: ReferencePrediction, tolerance: Tolerance
+) -> None:
+    """Run batches of an image and its mirror image: each must get the answer that it gets alone."""
     fixed = engine.spec.batch
     sizes = _BATCHES if fixed is None else (fixed,) if fixed > 1 else ()
-    image = engine(str(path))[0].orig_img
+    image = engine(str(reference.path))[0].orig_img
     images = [image, np.ascontiguousarray(image[:, ::-1])]
     alone = [Prediction.from_result(engine(one, conf=found.conf, iou=IOU)[0]) for one in images]
+    limits = (object_limit(engine, MAX_DET),) * 2
     for size in sizes:
         given = [images[i % 2] for i in range(size)]
-        results = engine(given, conf=found.conf, iou=IOU, batch=size)
-        pairs = [(alone[i % 2], Prediction.from_result(result)) for i, result in enumerate(results)]
-        if wrong := next(_complaints(pairs, found.conf, MAX_DET, tolerance, max(engine.spec.imgsz)), None):
-            found.problems.append(f"in a batch of {size}: {wrong.replace('PyTorch', 'one image alone')}")
+        check = EqualityCheck("one image alone", tolerance, found.conf)
+        for i, result in enumerate(engine(given, conf=found.conf, iou=IOU, batch=size)):
+            check.add((alone[i % 2], Prediction.from_result(result)), limits, engine.spec.imgsz)
+        if problem := next(check.problems(), None):
+            found.problems.append(f"in a batch of {size}: {problem}")
         else:
             found.batches += (size,)

@@ -159,12 +159,12 @@ def export(monkeypatch, tmp_path):
     """
     genuine = optimize.optimize
 
-    def spy(job: optimize.Job, tell: Any) -> optimize.Report:
-        shutil.copy(job.source, tmp_path / "plain.onnx")
-        return genuine(job, tell)
+    def spy(options: optimize.OptimizeOptions, on_progress: Any) -> optimize.OptimizeReport:
+        shutil.copy(options.source, tmp_path / "plain.onnx")
+        return genuine(options, on_progress)
 
     monkeypatch.setattr(optimize, "optimize", spy)
-    monkeypatch.setattr(weights, "run_in_child", pytorch.work)
+    monkeypatch.setattr(weights, "run_in_child", pytorch.run_export)
     monkeypatch.setattr(speed, "MAX_PAIRS", speed.MIN_PAIRS)
 
     def run(path: Path, *options: str) -> dict[str, Any]:
@@ -403,7 +403,7 @@ def test_networks_that_yolean_does_not_run_are_refused(families, networks, tmp_p
 def test_heads_are_named_as_ultralytics_names_them(families):
     from ultralytics.nn.modules import head
 
-    assert [name for name in (*pytorch._HEADS, *pytorch._OTHERS) if not hasattr(head, name)] == []
+    assert [name for name in (*pytorch.RUNNABLE_HEADS, *pytorch.OTHER_HEADS) if not hasattr(head, name)] == []
 
 
 def test_the_reason_of_a_failed_export_is_told(networks, tmp_path):

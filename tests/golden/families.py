@@ -234,9 +234,7 @@ def main() -> None:
     parser.add_argument("--only", type=re.compile, default=re.compile(""), help="names that match")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
-    image_paths = sorted(
-        p for p in options.image_paths.iterdir() if p.suffix.lower() in {".jpg", ".jpeg", ".png"}
-    )
+    image_paths = sorted(p for p in options.images.iterdir() if p.suffix.lower() in {".jpg", ".jpeg", ".png"})
     for recipe in RECIPES:
         wanted = list(exports(recipe, options.folder, options.only))
         if not wanted:

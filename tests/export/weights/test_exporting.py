@@ -23,15 +23,15 @@ from click.testing import CliRunner
 from yolean._install_advice import install_command
 from yolean.cli.main import cli
 from yolean.engine.errors import InputError, ModelError, YoleanError
-from yolean.export.evaluation import speed
+from yolean.export.evaluation import equality, speed
 from yolean.export.evaluation.predictions import Boxes, PackedMasks, Prediction
 from yolean.export.graph.static_axes import fix_sides
 from yolean.export.weights import exporting as weights
 from yolean.export.weights import pytorch
 from yolean.export.weights import requirements as checks
-from yolean.export.weights.exporting import WeightsJob, default_target, export
+from yolean.export.weights.exporting import ExportOptions, default_target, export
 from yolean.export.weights.isolated_process import call
-from yolean.export.weights.pytorch import Asked, Made, Order
+from yolean.export.weights.pytorch import ExportRequest, ExportResult, ReferencePrediction
 from yolean.models import demo_images
 
 # Not by default, where two minutes are the limit: half a minute of exports that are stood in for.
@@ -188,21 +188,23 @@ def test_help_warns_of_foreign_weights():
 def stand_in(name: str, change: Any = lambda asked: asked, conf: float = 0.25) -> Any:
     """What takes torch's part: a plain file that is at hand, and its own answers as PyTorch's."""
 
-    def work(order: Order, tell: Any) -> Made:
-        tell("exporting", 0, 1)
-        file = order.folder / f"{order.weights.stem}.onnx"
+    def work(request: ExportRequest, on_progress: Any) -> ExportResult:
+        on_progress("exporting", 0, 1)
+        file = request.folder / f"{request.weights.stem}.onnx"
         shutil.copy(PLAIN / f"{name}.onnx", file)
         engine = yolean.load(file, device="cpu")
         asked = []
         for path in demo_images()[:2]:
             kept = Prediction.from_result(engine(path, conf=conf, iou=pytorch.IOU)[0])
             crowd = (
-                Prediction.from_result(engine(path, conf=conf, iou=1.0, max_det=pytorch.CROWD)[0])
-                if order.crowds
+                Prediction.from_result(
+                    engine(path, conf=conf, iou=1.0, max_det=equality.MAX_REFERENCE_CANDIDATES)[0]
+                )
+                if request.candidates
                 else None
             )
-            asked.append(change(Asked(path, kept, crowd)))
-        return Made(
+            asked.append(change(ReferencePrediction(path, kept, crowd)))
+        return ExportResult(
             file,
             engine.spec.imgsz,
             engine.spec.stride,
@@ -219,8 +221,8 @@ def stand_in(name: str, change: Any = lambda asked: asked, conf: float = 0.25) -
 def make(weights_file, installed):
     """Runs a job with a stand-in for torch."""
 
-    def made(work: Any, tell: Any = lambda *step: None, **options: Any) -> Any:
-        return export(WeightsJob(weights_file, **options), tell, work)
+    def made(work: Any, on_progress: Any = lambda *step: None, **options: Any) -> Any:
+        return export(ExportOptions(weights_file, **options), on_progress, work)
 
     return made
 
@@ -248,42 +250,42 @@ def test_answers_that_agree(make, weights_file, name, plain):
     assert ("comparing" in stages) != plain
 
 
-def shifted(asked: Asked, pixels: float = 2.0) -> Asked:
-    for one in (asked.kept, asked.crowd):
+def shifted(asked: ReferencePrediction, pixels: float = 2.0) -> ReferencePrediction:
+    for one in (asked.kept, asked.candidates):
         if one is not None and one.boxes is not None:
             one.boxes.xyxy[:] += pixels
     return asked
 
 
-def rescored(asked: Asked) -> Asked:
+def rescored(asked: ReferencePrediction) -> ReferencePrediction:
     def lower(one: Prediction | None) -> Prediction | None:
         return one and replace(one, boxes=replace(one.boxes, conf=one.boxes.conf - np.float32(0.01)))
 
-    return replace(asked, kept=lower(asked.kept), crowd=lower(asked.crowd))
+    return replace(asked, kept=lower(asked.kept), candidates=lower(asked.candidates))
 
 
-def without_the_first(asked: Asked) -> Asked:
+def without_the_first(asked: ReferencePrediction) -> ReferencePrediction:
     def rest(one: Prediction | None) -> Prediction | None:
         if one is None or one.boxes is None:
             return one
         boxes = one.boxes
         return replace(one, boxes=Boxes(boxes.conf[1:], boxes.cls[1:], boxes.xyxy[1:]))
 
-    return replace(asked, kept=rest(asked.kept), crowd=rest(asked.crowd))
+    return replace(asked, kept=rest(asked.kept), candidates=rest(asked.candidates))
 
 
-def unmasked(asked: Asked) -> Asked:
+def unmasked(asked: ReferencePrediction) -> ReferencePrediction:
     def without_rows(one: Prediction) -> Prediction:
         masks = one.masks.data.copy()
         masks[:, ::3] = 0
         return replace(one, masks=PackedMasks(masks))
 
-    return replace(asked, kept=without_rows(asked.kept), crowd=without_rows(asked.crowd))
+    return replace(asked, kept=without_rows(asked.kept), candidates=without_rows(asked.candidates))
 
 
-def moved_points(asked: Asked) -> Asked:
+def moved_points(asked: ReferencePrediction) -> ReferencePrediction:
     asked.kept.keypoints.data[..., :2] += 3
-    asked.crowd.keypoints.data[..., :2] += 3
+    asked.candidates.keypoints.data[..., :2] += 3
     return asked
 
 
@@ -332,19 +334,19 @@ def test_exit_status_and_lines(weights_file, installed, monkeypatch):
 def test_boxes_of_equal_scores_may_change_places(make):
     """After suppression another box is left, and before it all are the same."""
 
-    def swapped(asked: Asked) -> Asked:
+    def swapped(asked: ReferencePrediction) -> ReferencePrediction:
         boxes = asked.kept.boxes
         moved = boxes.xyxy + np.array([9, 0, 9, 0], np.float32)
         return replace(asked, kept=replace(asked.kept, boxes=replace(boxes, xyxy=moved)))
 
     report = make(stand_in("shapes", swapped))
     assert report.problems == []
-    assert any("equal scores change places in suppression" in note for note in report.notes)
+    assert any("objects of equal scores change places" in note for note in report.notes)
     assert report.verified.differences.box < 0.01
 
 
 def test_objects_on_the_threshold_may_be_found_by_one_only(make):
-    def more(asked: Asked) -> Asked:
+    def more(asked: ReferencePrediction) -> ReferencePrediction:
         def added(one: Prediction) -> Prediction:
             boxes = one.boxes
             return replace(
@@ -356,7 +358,7 @@ def test_objects_on_the_threshold_may_be_found_by_one_only(make):
                 ),
             )
 
-        return replace(asked, kept=added(asked.kept), crowd=added(asked.crowd))
+        return replace(asked, kept=added(asked.kept), candidates=added(asked.candidates))
 
     report = make(stand_in("shapes", more))
     assert report.problems == []
@@ -364,7 +366,7 @@ def test_objects_on_the_threshold_may_be_found_by_one_only(make):
 
 
 def test_what_finds_nothing_is_said(make):
-    def nothing(asked: Asked) -> Asked:
+    def nothing(asked: ReferencePrediction) -> ReferencePrediction:
         empty = Boxes(np.zeros(0, np.float32), np.zeros(0), np.zeros((0, 4), np.float32))
         return replace(asked, kept=replace(asked.kept, boxes=empty))
 
@@ -387,7 +389,9 @@ def test_int8_is_held_to_the_agreement(make, monkeypatch):
     """Quantising is tested elsewhere: here the report calls a float file INT8."""
     genuine = weights.optimizing.optimize
     monkeypatch.setattr(
-        weights.optimizing, "optimize", lambda job, tell: genuine(replace(job, int8=False), tell)
+        weights.optimizing,
+        "optimize",
+        lambda job, on_progress: genuine(replace(job, int8=False), on_progress),
     )
     folder = demo_images()[0].parent
     report = make(stand_in("shapes"), int8=True, images=folder)
@@ -411,14 +415,14 @@ def test_half_precision_is_held_to_looser_numbers(make, change, message):
     assert any(message in problem for problem in report.problems), report.problems
 
 
-def _times(asked: Asked, change: Any, count: int) -> Asked:
+def _times(asked: ReferencePrediction, change: Any, count: int) -> ReferencePrediction:
     for _ in range(count):
         asked = change(asked)
     return asked
 
 
 def test_the_optimisations_errors_name_the_weights(make, weights_file, monkeypatch):
-    def fails(job: Any, tell: Any) -> Any:
+    def fails(job: Any, on_progress: Any) -> Any:
         raise ModelError(f"{job.source} is quantised already: start from the float export")
 
     monkeypatch.setattr(weights.optimizing, "optimize", fails)
@@ -431,7 +435,7 @@ def test_the_optimisations_errors_name_the_weights(make, weights_file, monkeypat
     [({}, "yolov8n.onnx"), ({"half": True}, "yolov8n-half.onnx"), ({"int8": True}, "yolov8n-int8.onnx")],
 )
 def test_default_targets(options, name):
-    assert default_target(WeightsJob(Path("here/yolov8n.pt"), **options)) == Path("here") / name
+    assert default_target(ExportOptions(Path("here/yolov8n.pt"), **options)) == Path("here") / name
 
 
 # ---- fixed sides, free batch ------------------------------------------------------------------------------
@@ -478,19 +482,19 @@ import os, signal, sys, tempfile
 from pathlib import Path
 from yolean.engine.errors import InputError
 
-def adds(numbers, tell):
-    tell("adding", 1, 2)
+def adds(numbers, on_progress):
+    on_progress("adding", 1, 2)
     print("chatter")
     os.system("echo more of it >&2")
     return sum(numbers)
 
-def refuses(text, tell): raise InputError(text)
-def fails(text, tell): raise KeyError(text)
-def leaves(text, tell):
+def refuses(text, on_progress): raise InputError(text)
+def fails(text, on_progress): raise KeyError(text)
+def leaves(text, on_progress):
     print(text, file=sys.stderr)
     os._exit(5)
-def dies(name, tell): os.kill(os.getpid(), getattr(signal, name))
-def litters(argument, tell): return tempfile.mkdtemp()
+def dies(name, on_progress): os.kill(os.getpid(), getattr(signal, name))
+def litters(argument, on_progress): return tempfile.mkdtemp()
 """
     )
     monkeypatch.syspath_prepend(tmp_path)
@@ -539,15 +543,15 @@ def network(head: str, task: str = "detect", channels: int = 3, **attributes: An
     return SimpleNamespace(task=task, model=SimpleNamespace(model=[None, last], yaml={"channels": channels}))
 
 
-def order(**options: Any) -> Order:
+def request(**options: Any) -> ExportRequest:
     values = {"imgsz": None, "static": False, "batch": None, "opset": None, "end2end": False, "images": ()}
-    return Order(Path("best.pt"), Path("."), crowds=False, threads=1, **(values | options))
+    return ExportRequest(Path("best.pt"), Path("."), candidates=False, threads=1, **(values | options))
 
 
-@pytest.mark.parametrize("head", pytorch._HEADS)
+@pytest.mark.parametrize("head", pytorch.RUNNABLE_HEADS)
 def test_known_heads_are_taken(head):
-    pytorch._check(network(head), order())
-    pytorch._check(network(head, channels=1, one2one_cv2=[]), order(end2end=True))
+    pytorch._check(network(head), request())
+    pytorch._check(network(head, channels=1, one2one_cv2=[]), request(end2end=True))
 
 
 @pytest.mark.parametrize(
@@ -570,7 +574,7 @@ def test_known_heads_are_taken(head):
 )
 def test_unknown_networks_are_refused(yolo, options, message):
     with pytest.raises(YoleanError, match=message):
-        pytorch._check(yolo, order(**options))
+        pytorch._check(yolo, request(**options))
 
 
 def test_advice_is_left_out():

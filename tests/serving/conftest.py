@@ -1,7 +1,13 @@
-"""Real servers for the tests: `yolean serve` in a process of its own, on a port of its own."""
+"""Servers for the tests, each on a port of its own.
+
+`server` and `start_local` run in a thread of this process: they start fast, and their code counts in the
+coverage. `start_server` and `start_module_server` run `yolean serve`, or what else, in a process: their tests
+are marked slow.
+"""
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import signal
@@ -17,10 +23,13 @@ from typing import Any
 
 import pytest
 import requests
+import uvicorn
 import yolean
 from prometheus_client.parser import text_string_to_metric_families
 from yolean.engine.pipeline import Engine
 from yolean.models import DEMO_MODELS, demo_model
+from yolean.server import create_app
+from yolean.serving.settings import Settings
 
 SECONDS = 30.0
 """Longest that anything here may take before a test fails instead of hanging."""
@@ -65,54 +74,27 @@ class Client(requests.Session):
         return super().request(method, self.url + str(url), *args, **kwargs)
 
 
-class Server:
-    """One `yolean serve`, or what else was started in its place.
+class Listening:
+    """What answers on a port.
 
     Attributes:
-        process: the process.
-        lines: what it has written on standard error so far.
         port, url: where it listens.
-        expected: its exit status after SIGTERM.
+        lines: what it has logged so far.
         http: a client.
     """
 
-    def __init__(self, command: list[str], environment: Mapping[str, str], folder: Path, port: int) -> None:
-        self.process = subprocess.Popen(
-            command, stderr=subprocess.PIPE, env=dict(environment), cwd=folder, text=True, errors="replace"
-        )
+    def __init__(self, port: int = 0) -> None:
         self.lines: list[str] = []
-        self.expected = 0
-        self._forgiven = 0
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-        self._place(port)
+        self.listen_on(port)
 
-    def _place(self, port: int) -> None:
-        """Where it listens; it says so itself if it was to choose."""
-        if not port:
-            until(lambda: self.lines or self.process.poll() is not None, "its first line")
-            self._reader.join(0 if self.process.poll() is None else SECONDS)
-            found = re.fullmatch(
-                r"yolean \S+ serves on http://(\S+):(\d+) \(Ctrl-C stops it\)\n", "".join(self.lines[:1])
-            )
-            port = int(found[2]) if found else 0
+    def listen_on(self, port: int) -> None:
         self.port, self.url = port, f"http://127.0.0.1:{port}"
         self.http = Client(self.url)
-
-    def _read(self) -> None:
-        assert self.process.stderr is not None
-        with self.process.stderr as pipe:
-            for line in pipe:
-                self.lines.append(line)
 
     @property
     def log(self) -> str:
         """Everything that it has written so far."""
         return "".join(self.lines)
-
-    @property
-    def is_running(self) -> bool:
-        return self.process.poll() is None
 
     def client(self) -> Client:
         """A client with connections of its own; to be closed."""
@@ -124,6 +106,125 @@ class Server:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return connection
 
+    def wait_for_line(self, pattern: str) -> str:
+        """The first line of the log in which the pattern is found."""
+        found: str = until(
+            lambda: next((line for line in list(self.lines) if re.search(pattern, line)), None),
+            lambda: f"{pattern!r} in\n{self.log}",
+        )
+        return found
+
+    @staticmethod
+    def check_refusal(reply: requests.Response, status: int, *words: str) -> None:
+        """Check that an answer has this status, and a line of JSON with these words."""
+        assert reply.status_code == status, reply.text
+        assert reply.headers["content-type"] == "application/json"
+        assert reply.headers["x-request-id"]
+        answer = reply.json()
+        assert answer.keys() == {"success", "message"}
+        assert answer["success"] is False
+        message = answer["message"]
+        assert [word for word in words if word not in message] == [], message
+        assert message.isprintable()
+        assert len(message) < 400
+        if status == 405:
+            allowed = set(re.split(r",\s*", reply.headers["allow"]))
+            assert set(words) <= allowed <= {"GET", "HEAD", "POST"}
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum of the samples of this name that carry these labels."""
+        text = self.http.get("/metrics").text
+        samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+        return sum(s.value for s in samples if s.name == name and labels.items() <= s.labels.items())
+
+
+class LocalServer(Listening):
+    """An application under uvicorn, in a thread of this process."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__()
+        handler = _Lines(self.lines)
+        logging.getLogger("yolean").addHandler(handler)
+        logging.getLogger("yolean").setLevel(logging.INFO)
+        listener = socket.create_server(("127.0.0.1", 0))
+        self.listen_on(listener.getsockname()[1])
+        config = uvicorn.Config(
+            create_app(settings), lifespan="on", ws="none", log_config=None, access_log=False,
+            server_header=False,
+        )  # fmt: skip
+        self._server, self._handler = uvicorn.Server(config), handler
+        self._thread = threading.Thread(target=self._server.run, args=([listener],), daemon=True)
+        self._thread.start()
+        until(lambda: self._server.started or not self._thread.is_alive(), "started")
+        assert self._server.started, self.log
+
+    @property
+    def is_running(self) -> bool:
+        return self._thread.is_alive()
+
+    def end(self) -> None:
+        """Stop it and look back: it must have run without an accident."""
+        self.http.close()
+        self._server.should_exit = True
+        self._thread.join(SECONDS)
+        logging.getLogger("yolean").removeHandler(self._handler)
+        assert not self.is_running
+        assert "Traceback" not in self.log
+
+
+class _Lines(logging.Handler):
+    """Appends records to a list, a line each, with what they say of a request."""
+
+    def __init__(self, lines: list[str]) -> None:
+        super().__init__()
+        self._lines = lines
+
+    def emit(self, record: logging.LogRecord) -> None:
+        request = getattr(record, "request", {})
+        words = [f"{name}={value!r}" for name, value in request.items()]
+        self._lines.append(f"{self.format(record)} {' '.join(words)}\n")
+
+
+class Server(Listening):
+    """One `yolean serve`, or what else was started in its place.
+
+    Attributes:
+        process: the process.
+        lines: what it has written on standard error so far.
+        expected: its exit status after SIGTERM.
+    """
+
+    def __init__(self, command: list[str], environment: Mapping[str, str], folder: Path, port: int) -> None:
+        self.process = subprocess.Popen(
+            command, stderr=subprocess.PIPE, env=dict(environment), cwd=folder, text=True, errors="replace"
+        )
+        super().__init__(port)
+        self.expected = 0
+        self._forgiven = 0
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        self._find_port(port)
+
+    def _find_port(self, port: int) -> None:
+        """Read the port from its first line, if it was to choose one."""
+        if not port:
+            until(lambda: self.lines or self.process.poll() is not None, "its first line")
+            self._reader.join(0 if self.process.poll() is None else SECONDS)
+            found = re.fullmatch(
+                r"yolean \S+ serves on http://(\S+):(\d+) \(Ctrl-C stops it\)\n", "".join(self.lines[:1])
+            )
+            self.listen_on(int(found[2]) if found else 0)
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        with self.process.stderr as pipe:
+            for line in pipe:
+                self.lines.append(line)
+
+    @property
+    def is_running(self) -> bool:
+        return self.process.poll() is None
+
     def is_ready(self) -> bool:
         try:
             return self.http.get("/readyz").status_code == 200
@@ -134,20 +235,6 @@ class Server:
         until(lambda: self.is_ready() or not self.is_running, "ready")
         assert self.is_running, f"it ended with {self.process.returncode}:\n{self.log}"
         return self
-
-    def wait_for_line(self, pattern: str) -> str:
-        """The first line of the log in which the pattern is found."""
-        found: str = until(
-            lambda: next((line for line in list(self.lines) if re.search(pattern, line)), None),
-            lambda: f"{pattern!r} in\n{self.log}",
-        )
-        return found
-
-    def metric(self, name: str, **labels: str) -> float:
-        """The sum of the samples of this name that carry these labels."""
-        text = self.http.get("/metrics").text
-        samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
-        return sum(s.value for s in samples if s.name == name and labels.items() <= s.labels.items())
 
     def forgive(self) -> None:
         """Have no complaint about what the log holds by now."""
@@ -228,10 +315,26 @@ def _starter(folder: Path, *, at_once: bool = False) -> Iterator[Start]:
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """`yolean serve` as it is without options: five demo models, no keys. Shared: leave it as it is."""
-    with _starter(tmp_path_factory.mktemp("server")) as start:
-        yield start()
+def server() -> Iterator[LocalServer]:
+    """A server as it is without options: five demo models, no keys. Shared: leave it as it is."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("YOLEAN_API_KEY", raising=False)
+        found = LocalServer(Settings())
+    yield found
+    found.end()
+
+
+@pytest.fixture(scope="module")
+def start_local() -> Iterator[Callable[[Settings], LocalServer]]:
+    """Start servers in this process, which end with the module."""
+    with ExitStack() as servers:
+
+        def start(settings: Settings) -> LocalServer:
+            found = LocalServer(settings)
+            servers.callback(found.end)
+            return found
+
+        yield start
 
 
 @pytest.fixture

@@ -29,6 +29,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from yolean.engine.pipeline import Engine
 from yolean.models import DEMO_MODELS, demo_model
 from yolean.server import create_app
+from yolean.serving.http_protocol import HttpProtocol
 from yolean.serving.settings import Settings
 
 SECONDS = 30.0
@@ -149,8 +150,8 @@ class LocalServer(Listening):
         listener = socket.create_server(("127.0.0.1", 0))
         self.listen_on(listener.getsockname()[1])
         config = uvicorn.Config(
-            create_app(settings), lifespan="on", ws="none", log_config=None, access_log=False,
-            server_header=False,
+            create_app(settings), lifespan="on", http=HttpProtocol, ws="none", log_config=None,
+            access_log=False, server_header=False,
         )  # fmt: skip
         self._server, self._handler = uvicorn.Server(config), handler
         self._thread = threading.Thread(target=self._server.run, args=([listener],), daemon=True)

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from yolean.engine.pipeline import Engine
 from yolean.models import DEMO_MODELS, demo_images
+from yolean.serving.settings import Settings
 
 KEY = "0123456789abcdef"
 IMAGE = demo_images()[0]
@@ -51,7 +52,7 @@ curl -X POST "https://api.ultralytics.com/v1/predict/MODEL_ID" \\
 """
 
 # HUB v2, as documented later at the same path.
-SECOND = {
+V2 = {
     '{"size": 640, "confidence": 0.25, "iou": 0.45}': '{"imgsz": 640, "conf": 0.25, "iou": 0.45}',
     '{"image": image_file}': '{"file": image_file}',
     '"image=@': '"file=@',
@@ -65,7 +66,7 @@ BY_FIELD = {
     '-F "iou=0.45"': '-F "iou=0.45" \\\n\t-F "model=https://hub.ultralytics.com/models/MODEL_ID"',
 }
 
-ITEMS = {
+ITEMS: dict[str, set[str]] = {
     "detect": {"width", "height", "xcenter", "ycenter"},
     "segment": {"segment"},
     "pose": {"keypoints"},
@@ -75,11 +76,11 @@ ITEMS = {
 
 
 @pytest.fixture(scope="module")
-def hub(start_module_server: Callable[..., Any]) -> Any:
-    """A server with a key; on one core, because its clients ask one after the other."""
-    server = start_module_server(env={"YOLEAN_API_KEY": KEY}, cores=1)
-    server.http.headers["x-api-key"] = KEY
-    return server
+def hub(start_local: Callable[[Settings], Any], tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A server with a key."""
+    keys = tmp_path_factory.mktemp("keys") / "keys.txt"
+    keys.write_text(KEY)
+    return start_local(Settings(api_keys=keys))
 
 
 @pytest.fixture(autouse=True)
@@ -122,65 +123,52 @@ CLIENTS = pytest.mark.parametrize(
 
 
 @CLIENTS
-@pytest.mark.parametrize("task", DEMO_MODELS)
-def test_hub_v1(
-    hub, engines: Mapping[str, Engine], task: str, run: Callable[[str], Any], program: str
-) -> None:
-    answer = run(adapted(program, hub, DEMO_MODELS[task]))
-    assert set(answer) == {"success", "message", "data"}
-    assert (answer["success"], answer["message"]) == (True, "Inference complete.")
-    (results,) = engines[task](IMAGE, conf=0.25, iou=0.45, imgsz=640)
-    wanted = [each for each in results.summary() if each["confidence"] >= 0.25]
-    assert [each["class"] for each in answer["data"]] == [each["class"] for each in wanted]
-    for found, other in zip(answer["data"], wanted, strict=True):
-        assert set(found) == {"class", "name", "confidence"} | ITEMS[task]
-        assert found["name"] == other["name"]
-        assert abs(found["confidence"] - other["confidence"]) < 1e-4
-        numbers = np.hstack([found[key] for key in ITEMS[task]] or [0.5])
-        assert np.isfinite(numbers).all()
-        if task != "obb":  # whose corners may lie outside
-            assert 0 <= numbers.min() <= numbers.max() <= 1
-        if task == "detect":  # in pixels it is the engine's box
-            height, width = results.orig_shape
-            left = (found["xcenter"] - found["width"] / 2) * width
-            bottom = (found["ycenter"] + found["height"] / 2) * height
-            assert abs(left - other["box"]["x1"]) < 0.01
-            assert abs(bottom - other["box"]["y2"]) < 0.01
+def test_hub_v1(hub: Any, engines: Mapping[str, Engine], run: Callable[[str], Any], program: str) -> None:
+    for task, model in DEMO_MODELS.items():
+        answer = run(adapted(program, hub, model))
+        assert set(answer) == {"success", "message", "data"}
+        assert (answer["success"], answer["message"]) == (True, "Inference complete.")
+        (results,) = engines[task](IMAGE, conf=0.25, iou=0.45, imgsz=640)
+        wanted = [each for each in results.summary() if each["confidence"] >= 0.25]
+        for found, other in zip(answer["data"], wanted, strict=True):
+            assert set(found) == {"class", "name", "confidence"} | ITEMS[task]
+            assert (found["class"], found["name"]) == (other["class"], other["name"])
+            assert abs(found["confidence"] - other["confidence"]) < 1e-4
+            numbers = np.hstack([found[key] for key in ITEMS[task]] or [0.5])
+            assert np.isfinite(numbers).all()
+            if task != "obb":  # whose corners may lie outside
+                assert 0 <= numbers.min() <= numbers.max() <= 1
+            if task == "detect":  # in pixels it is the engine's box
+                height, width = results.orig_shape
+                left = (found["xcenter"] - found["width"] / 2) * width
+                bottom = (found["ycenter"] + found["height"] / 2) * height
+                assert abs(left - other["box"]["x1"]) < 0.01
+                assert abs(bottom - other["box"]["y2"]) < 0.01
 
 
 @CLIENTS
-@pytest.mark.parametrize(
-    ("task", "changes"),
-    [*((task, (SECOND,)) for task in DEMO_MODELS), ("detect", (SECOND, BY_FIELD))],
-    ids=[*DEMO_MODELS, "field"],
-)
-def test_hub_v2(
-    hub,
-    engines: Mapping[str, Engine],
-    task: str,
-    changes: tuple[Mapping[str, str], ...],
-    run: Callable[[str], Any],
-    program: str,
-) -> None:
-    answer = run(adapted(program, hub, DEMO_MODELS[task], *changes))
-    assert set(answer) == {"images", "metadata"}
-    (image,) = answer["images"]
-    (results,) = engines[task](IMAGE, conf=0.25, iou=0.45, imgsz=640)
-    assert image["shape"] == list(results.orig_shape)
-    assert set(image["speed"]) == {"preprocess", "inference", "postprocess"}
-    wanted = [each for each in results.summary() if each["confidence"] >= 0.25]
-    for found, other in zip(image["results"], wanted, strict=True):
-        assert set(found) == set(other)
-        assert (found["class"], found["name"]) == (other["class"], other["name"])
-        for corner, value in other.get("box", {}).items():
-            assert abs(found["box"][corner] - value) < 0.01
-    metadata = answer["metadata"]
-    assert (metadata["model"], metadata["task"]) == (DEMO_MODELS[task], task)
-    assert (metadata["imgsz"], metadata["conf"], metadata["iou"]) == ([640, 640], 0.25, 0.45)
+def test_hub_v2(hub: Any, engines: Mapping[str, Engine], run: Callable[[str], Any], program: str) -> None:
+    ways = [(task, (V2,)) for task in DEMO_MODELS]
+    for task, changes in (*ways, ("detect", (V2, BY_FIELD))):
+        answer = run(adapted(program, hub, DEMO_MODELS[task], *changes))
+        assert set(answer) == {"images", "metadata"}
+        (image,) = answer["images"]
+        (results,) = engines[task](IMAGE, conf=0.25, iou=0.45, imgsz=640)
+        assert image["shape"] == list(results.orig_shape)
+        assert set(image["speed"]) == {"preprocess", "inference", "postprocess"}
+        wanted = [each for each in results.summary() if each["confidence"] >= 0.25]
+        for found, other in zip(image["results"], wanted, strict=True):
+            assert set(found) == set(other)
+            assert (found["class"], found["name"]) == (other["class"], other["name"])
+            for corner, value in other.get("box", {}).items():
+                assert abs(found["box"][corner] - value) < 0.01
+        metadata = answer["metadata"]
+        assert (metadata["model"], metadata["task"]) == (DEMO_MODELS[task], task)
+        assert (metadata["imgsz"], metadata["conf"], metadata["iou"]) == ([640, 640], 0.25, 0.45)
 
 
 @CLIENTS
-def test_a_wrong_key_is_said_in_json(hub, run: Callable[[str], Any], program: str) -> None:
+def test_a_wrong_key_is_said_in_json(hub: Any, run: Callable[[str], Any], program: str) -> None:
     answer = run(adapted(program, hub, "shapes", key="wrong"))
     assert answer["success"] is False
     assert "x-api-key" in answer["message"]
@@ -188,14 +176,14 @@ def test_a_wrong_key_is_said_in_json(hub, run: Callable[[str], Any], program: st
 
 
 @CLIENTS
-def test_a_wrong_argument_is_said_in_json(hub, run: Callable[[str], Any], program: str) -> None:
+def test_a_wrong_argument_is_said_in_json(hub: Any, run: Callable[[str], Any], program: str) -> None:
     answer = run(adapted(program, hub, "shapes", {"0.25": "25"}))
     assert answer == {
         "success": False, "message": "confidence='25': expected a number from 0.01 to 1.0",
     }  # fmt: skip
 
 
-def test_curl_sends_a_large_image_in_its_way(hub, tmp_path: Path) -> None:
+def test_curl_sends_a_large_image_in_its_way(hub: Any, tmp_path: Path) -> None:
     """Beyond 1 MB it asks first: Expect: 100-continue."""
     large = tmp_path / "large.jpg"
     large.write_bytes(IMAGE.read_bytes() + bytes(3_000_000))  # readers stop at the end of the image
@@ -204,7 +192,7 @@ def test_curl_sends_a_large_image_in_its_way(hub, tmp_path: Path) -> None:
     assert len(answer["data"]) > 3
 
 
-def test_curl_sends_a_raw_image_and_an_address(hub) -> None:
+def test_curl_sends_a_raw_image_and_an_address(hub: Any) -> None:
     answer = run_curl(
         f'curl -s "{hub.url}/v1/predict/shapes?confidence=0.5" -H "x-api-key: {KEY}" '
         f'-H "Content-Type: image/jpeg" --data-binary @{IMAGE}'

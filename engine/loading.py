@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from .errors import InputError, ModelError
 from .model.spec import read_spec
@@ -68,17 +69,50 @@ def load(
         raise InputError(
             "cuda_graph: a graph replays one shape, and this export has free axes: export it static"
         )
-    reload = partial(
-        load,
-        # Another process may have another working directory.
-        Path(model).absolute() if isinstance(model, (str, Path)) else bytes(model),
-        device,
-        task=task,
-        names=names,
-        kpt_shape=kpt_shape,
-        threads=threads,
-        precision=precision,
-        providers=providers,
-        cuda_graph=cuda_graph,
-    )
-    return Engine(session, spec, reload)
+    arguments: dict[str, Any] = {
+        "device": device,
+        "task": task,
+        "names": names,
+        "kpt_shape": kpt_shape,
+        "threads": threads,
+        "precision": precision,
+        "providers": providers,
+        "cuda_graph": cuda_graph,
+    }
+    # Another process may have another working directory.
+    source = Path(model).absolute() if isinstance(model, (str, Path)) else bytes(model)
+    return Engine(session, spec, ModelReload(source, arguments, _state_of(source)))
+
+
+@dataclass(frozen=True, eq=False)
+class ModelReload:
+    """How to load an engine's model again.
+
+    Attributes:
+        source: the file, or its bytes.
+        arguments: of `load`, by name.
+        state: what identifies the content of the file, see `_state_of`.
+    """
+
+    source: Path | bytes
+    arguments: dict[str, Any]
+    state: tuple[int, ...]
+
+    def __call__(self, *, threads: int | None = None) -> Engine:
+        """Load it, with another number of threads where one is given."""
+        return load(self.source, **self.arguments | ({} if threads is None else {"threads": threads}))
+
+    def is_current(self) -> bool:
+        """Whether the file is the one that was loaded."""
+        return _state_of(self.source) == self.state
+
+
+def _state_of(source: Path | bytes) -> tuple[int, ...]:
+    """Device, inode, size and time of change of a file; empty for bytes, and -1 where there is no file."""
+    if isinstance(source, bytes):
+        return ()
+    try:
+        found = source.stat()
+    except OSError:
+        return (-1,)
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns

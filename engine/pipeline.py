@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from threading import Lock
 from time import perf_counter
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..postprocess import classify, detect, obb, pose, segment
 from ..postprocess.detections import Options
-from ..postprocess.geometry import Geometry
 from ..postprocess.lean_head import floor_of
 from ..postprocess.select import ScoreRangeError
 from ..postprocess.types import Size
+from .batches import Batch, Outputs, Placed
+from .concurrency import map_in_order, prefetched
 from .errors import InputError, ModelError, is_whole
 from .images.frames import Frame
-from .images.preprocessing import InputTensor, TensorPool, check_size, place
+from .images.preprocessing import TensorPool, check_size, place
 from .images.sources import Source, open_source
 from .model.spec import ModelSpec
 from .prediction_options import check_options
@@ -33,37 +32,16 @@ DECODERS = {
     "obb": obb.decode,
     "classify": classify.decode,
 }
-Placed = tuple[Frame, Geometry]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Batch:
-    """Frames that share one input tensor.
+class Reload(Protocol):
+    """Loads the model of an engine again. It can be pickled."""
 
-    Attributes:
-        placed: at least one frame, each with its geometry in the tensor; all of one tensor shape.
-        tensor: the model's input. Rows beyond the frames hold whatever an earlier batch left there.
-        preprocess_ms: milliseconds spent on writing the tensor, for the whole batch.
-    """
+    def __call__(self, *, threads: int | None = None) -> Engine:
+        """Load it, with another number of threads where one is given."""
 
-    placed: list[Placed]
-    tensor: InputTensor
-    preprocess_ms: float
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Outputs:
-    """The model's outputs for a batch.
-
-    Attributes:
-        batch: the batch. Its tensor has gone back to the pool and must not be read any more.
-        arrays: the model's outputs in the file's order; the first `spec.outputs` have one row for each image.
-        inference_ms: milliseconds of the run, for the whole batch.
-    """
-
-    batch: Batch
-    arrays: list[NDArray[Any]]
-    inference_ms: float
+    def is_current(self) -> bool:
+        """Whether that gives the same model: the file may have changed."""
 
 
 class Engine:
@@ -78,24 +56,26 @@ class Engine:
         task: `detect`, `segment`, `pose`, `obb` or `classify`.
     """
 
-    def __init__(self, session: Session, spec: ModelSpec, reload: Callable[[], Engine] | None = None) -> None:
+    def __init__(self, session: Session, spec: ModelSpec, reload: Reload | None = None) -> None:
         """Join a session and its spec; `loading.load` does it from a file.
 
         Args:
             session: the ONNX Runtime session.
             spec: of the model in that session.
-            reload: makes an equal engine anew, for copies and other processes; has to be picklable.
+            reload: makes an equal engine anew, for copies, other processes and threads.
         """
         self.session, self.spec = session, spec
         self.names, self.task = spec.names, spec.task
         self._decode = DECODERS[spec.task]
         self._reload = reload
         self._pool = TensorPool(spec.dtype)
+        self._for_threads: Engine | None = None
+        self._loading = Lock()
 
     def __repr__(self) -> str:
         return f"<Engine {self.task}, {len(self.names)} classes, on {self.session.device}>"
 
-    def __reduce__(self) -> tuple[Callable[[], Engine], tuple[()]]:
+    def __reduce__(self) -> tuple[Reload, tuple[()]]:
         """How `pickle` and `copy` make another one: by loading the model again."""
         if self._reload is None:
             raise TypeError("this engine was not made by yolean.load, so a copy of it cannot be loaded")
@@ -146,7 +126,7 @@ class Engine:
         number = self._batch(batch, frames)
         if frames.is_image:  # nothing to overlap: spare the thread
             return list(self._finish(self.prepare([self.place(f, size) for f in frames]), options))
-        return list(self._run(frames, size, options, number, None))
+        return list(self._results(frames, size, options, number, None))
 
     def stream(
         self,
@@ -162,9 +142,11 @@ class Engine:
     ) -> Iterator[Results]:
         """Like calling the model, but yields each result as soon as it is there.
 
-        The next batch is read and preprocessed in a thread while the current one runs. Arguments are
-        checked when this is called, not at the first result. Closing the iterator early waits for the
-        frame being read, then releases the source. The arguments that are not listed are those of a call.
+        On a CPU, videos and sources of many images run one frame on each core: more frames a second than
+        one after the other on all cores. Elsewhere, and with live sources, the next batch is read and
+        preprocessed in a thread while the current one runs. Arguments are checked when this is called, not
+        at the first result. Closing the iterator early waits for the frames being worked on, then releases
+        the source. The arguments that are not listed are those of a call.
 
         Args:
             source: as for a call, or a camera number, or the address of a stream.
@@ -174,7 +156,7 @@ class Engine:
         options = self.options(conf, iou, max_det, classes, agnostic_nms)
         size = check_size(imgsz, self.spec)
         frames = source if isinstance(source, Source) else open_source(source, self.spec.channels)
-        return self._run(frames, size, options, self._batch(batch, frames), on_error)
+        return self._results(frames, size, options, self._batch(batch, frames), on_error)
 
     def warmup(self, imgsz: int | tuple[int, int] | None = None) -> None:
         """Run once on a grey image, so that memory for this shape is allocated before the first real one."""
@@ -182,7 +164,7 @@ class Engine:
         blank = np.full((height, width, self.spec.channels), 114, np.uint8)
         self(blank, imgsz=imgsz)
 
-    def _run(
+    def _results(
         self,
         source: Source,
         size: Size,
@@ -190,19 +172,41 @@ class Engine:
         batch: int,
         on_error: Callable[[InputError], None] | None,
     ) -> Generator[Results, None, None]:
-        """The results in order; a thread prepares the next batch meanwhile."""
-        frames = source.frames(on_error)
-        batches = self._batches(frames, size, batch)
-        with ThreadPoolExecutor(1, "yolean-prepare") as pool:
+        """The results in order, computed in the way that suits source and device."""
+        engine = self._with_one_thread() if batch == 1 and source.has_many else None
+        if engine is None:
+            frames = source.frames(on_error)
             try:
-                upcoming = pool.submit(next, batches, None)
-                while (ready := upcoming.result()) is not None:
-                    upcoming = pool.submit(next, batches, None)
+                for ready in prefetched(self._batches(frames, size, batch)):
                     yield from self._finish(ready, options)
-            finally:  # also when the consumer stops early: wait for the thread, then release the source
-                pool.shutdown()
-                batches.close()
+            finally:
                 frames.close()
+            return
+
+        def work(read: Callable[[], Frame]) -> Results:
+            ready = engine.prepare([engine.place(read(), size)])
+            return engine.result(engine.infer(ready, options.conf), 0, options)
+
+        readers = source.readers()
+        try:
+            yield from map_in_order(work, readers, self.session.threads, on_error)
+        finally:
+            readers.close()
+
+    def _with_one_thread(self) -> Engine | None:
+        """An equal engine whose runs take one thread; None where there is nothing to gain from it.
+
+        Runs at the same time, each on all cores, would disturb one another.
+        """
+        reload = self._reload
+        if reload is None or self.spec.batch not in (None, 1):
+            return None
+        if self.session.device.name != "cpu" or self.session.threads == 1:
+            return None
+        with self._loading:
+            if self._for_threads is None and reload.is_current():
+                self._for_threads = reload(threads=1)
+            return self._for_threads
 
     def _batches(self, frames: Iterable[Frame], size: Size, batch: int) -> Generator[Batch, None, None]:
         """Batches of consecutive frames whose tensors have the same shape.

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from threading import Condition
 from time import sleep
 
+from ..engine.batches import Outputs, Placed
 from ..engine.errors import YoleanError
-from ..engine.pipeline import Engine, Outputs, Placed
+from ..engine.pipeline import Engine
 
 OnOutputs = Callable[[Outputs | Exception, int], None]
 """Receives the outputs of a run and the row of the image in them, or the error of the run and 0."""

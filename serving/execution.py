@@ -11,9 +11,9 @@ from contextlib import nullcontext
 from functools import partial
 from time import perf_counter
 
+from ..engine.batches import Outputs, Placed
 from ..engine.images.decoding import image_from_bytes
 from ..engine.images.frames import Frame
-from ..engine.pipeline import Outputs, Placed
 from .batching import Batcher, BatchItem
 from .cpu_budget import CoreBudget, intra_op_threads
 from .image_guard.headers import check_pixels

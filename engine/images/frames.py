@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -57,7 +57,7 @@ class SourceItem:
     name: str | None = None
 
 
-def read_frames(item: SourceItem, name: str, channels: int) -> Iterator[Frame]:
+def read_frames(item: SourceItem, name: str, channels: int) -> Generator[Frame, None, None]:
     """The frames of an entry, one for an image.
 
     Args:
@@ -112,7 +112,7 @@ def _decode(value: Any, name: str, channels: int) -> Image:
     return image_from_bytes(value, name, channels)
 
 
-def _read_video(item: SourceItem, name: str, channels: int) -> Iterator[Frame]:
+def _read_video(item: SourceItem, name: str, channels: int) -> Generator[Frame, None, None]:
     capture = _open_capture(item)
     try:
         if not capture.isOpened():

@@ -6,7 +6,7 @@ import glob
 import os
 import re
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ VIDEO_SUFFIXES = (
     *(".3gp", ".3g2", ".flv"),
 )
 STREAM_SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "tcp", "udp", "rtp", "srt")
+
+_MANY = 16  # images from which on threads save more time than loading the model for them takes
 
 _READ = f"images ({' '.join(IMAGE_SUFFIXES)}) or videos ({' '.join(VIDEO_SUFFIXES)})"
 
@@ -54,11 +56,18 @@ class Source:
         """The frames in order; raises `InputError` at the first that cannot be read."""
         return self.frames()
 
+    @property
+    def has_many(self) -> bool:
+        """Whether there is work for several threads: a video, or 16 images and more, none of them live."""
+        if not isinstance(self._items, list) or self.is_live:
+            return False
+        return len(self._items) >= _MANY or any(item.kind == "video" for item in self._items)
+
     def frames(self, on_error: Callable[[InputError], None] | None = None) -> Generator[Frame, None, None]:
         """The frames in order. With `on_error`, it is called with each error, and the entry is skipped."""
-        for position, item in enumerate(self._items):
+        for read in self.readers():
             try:
-                yield from read_frames(item, item.name or f"image{position}.jpg", self._channels)
+                frame = read()
             except TruncatedVideo as error:  # the frames before are good: without `on_error`, it ends there
                 if on_error is not None:
                     on_error(error)
@@ -66,6 +75,28 @@ class Source:
                 if on_error is None:
                     raise
                 on_error(error)
+            else:
+                yield frame
+
+    def readers(self) -> Generator[Callable[[], Frame], None, None]:
+        """For each frame in order, a function that reads it, or raises why it cannot be read.
+
+        The function reads and decodes an image, so that several threads can. The frames of videos and streams
+        are decoded by the iteration itself, one after the other.
+        """
+        for position, item in enumerate(self._items):
+            name = item.name or f"image{position}.jpg"
+            if item.kind not in ("video", "live"):
+                yield partial(_first_frame, item, name, self._channels)
+                continue
+            frames = read_frames(item, name, self._channels)
+            try:
+                for frame in frames:
+                    yield partial(_same, frame)
+            except InputError as error:
+                yield partial(_raise, error)
+            finally:
+                frames.close()
 
     @cached_property
     def total(self) -> int | None:
@@ -74,6 +105,18 @@ class Source:
             return None
         counts = [count_frames(item) for item in self._items]
         return None if None in counts else sum(n for n in counts if n is not None)
+
+
+def _first_frame(item: SourceItem, name: str, channels: int) -> Frame:
+    return next(read_frames(item, name, channels))
+
+
+def _same(frame: Frame) -> Frame:
+    return frame
+
+
+def _raise(error: InputError) -> Frame:
+    raise error
 
 
 def open_source(source: Any, channels: int = 3) -> Source:

@@ -329,3 +329,58 @@ def test_load_names_the_file_that_is_no_yolo():
 
     with pytest.raises(yolean.ModelError, match=r"sigmoid\.onnx: not a YOLO export"):
         yolean.load(get_example("sigmoid.onnx"), device="cpu")
+
+
+def threaded() -> Engine:
+    """A demo model whose runs take two threads each, so that many images run in threads of their own."""
+    return yolean.load(demo_model(), device="cpu", threads=2)
+
+
+def test_many_images_give_the_answers_of_each_alone() -> None:
+    model = threaded()
+    images = [str(path) for path in demo_images()] * 4
+    assert len(images) >= 16
+    alone = [model(image)[0].to_json() for image in images[:5]]
+    found = list(model.stream(images))
+    assert [result.path for result in found] == images
+    assert [result.to_json() for result in found[:5]] == alone
+    assert [result.to_json() for result in found] == [result.to_json() for result in model(images)]
+
+
+def test_errors_among_many_images_stand_in_their_place(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"no image")
+    images = [str(path) for path in demo_images()] * 4
+    images.insert(7, str(broken))
+    order: list[str] = []
+    for result in threaded().stream(images, on_error=lambda error: order.append("broken")):
+        order.append(result.path)
+    assert order == [*images[:7], "broken", *images[8:]]
+    stream = threaded().stream(images)
+    assert [next(stream).path for _ in range(7)] == images[:7]
+    with pytest.raises(yolean.InputError, match=r"broken\.jpg"):
+        next(stream)
+
+
+def test_frames_of_a_video_keep_their_order(tmp_path: Path) -> None:
+    target = str(tmp_path / "shapes.avi")
+    writer = cv2.VideoWriter(target, cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 48))
+    for number in range(12):
+        writer.write(np.full((48, 64, 3), number * 20, np.uint8))
+    writer.release()
+    found = list(threaded().stream(target))
+    assert [result.frame for result in found] == list(range(12))
+    means = [float(result.orig_img.mean()) for result in found]
+    assert means == sorted(means)
+
+
+def test_a_file_that_was_replaced_is_not_mixed_with_the_model_that_was_loaded(tmp_path: Path) -> None:
+    file = tmp_path / "model.onnx"
+    file.write_bytes(demo_model().read_bytes())
+    model = yolean.load(file, device="cpu", threads=2)
+    images = [str(path) for path in demo_images()] * 4
+    wanted = [result.to_json() for result in model.stream(images[:2])]
+    file.write_bytes(demo_model("pose").read_bytes())
+    found = list(model.stream(images))
+    assert {result.keypoints for result in found} == {None}
+    assert [result.to_json() for result in found[:2]] == wanted

@@ -40,12 +40,12 @@ def serve(settings: Settings) -> int:
             f"--host {settings.host} lets other machines in, and there are no keys: give --api-keys FILE or "
             f"{VARIABLE}, or say --no-auth if everyone who reaches it may use it"
         )
-    # The processes read their settings from the environment, whether there is one or many.
-    os.environ.update(settings.to_environment())
-    # A second limit behind our own reading of image headers. OpenCV reads it when it is imported.
-    os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(settings.max_pixels))
     with ExitStack() as stack:
         listener = stack.enter_context(_listen(settings.host, settings.port))
+        # The processes read their settings from the environment, whether there is one or many.
+        os.environ.update(settings.to_environment())
+        # A second limit behind our own reading of image headers. OpenCV reads it when it is imported.
+        os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(settings.max_pixels))
         if settings.workers > 1 and SHARED_FOLDER not in os.environ:
             os.environ[SHARED_FOLDER] = stack.enter_context(tempfile.TemporaryDirectory(prefix="yolean-"))
         host, port = listener.getsockname()[:2]

@@ -233,26 +233,26 @@ def test_more_beside_the_body_than_allowed(answer: Answer) -> None:
     assert time.perf_counter() - began < 5  # it is the amount that ends it, not the time
 
 
-@pytest.mark.parametrize("coding", ["gzip", "br", "identity, gzip", "GZIP"])
-def test_a_compressed_answer(coding: str) -> None:
-    assert "its server compressed them" in refused({"/": ok(headers=f"Content-Encoding: {coding}\r\n")})
+def test_a_compressed_answer() -> None:
+    for coding in ("gzip", "br", "identity, gzip", "GZIP"):
+        assert "its server compressed them" in refused({"/": ok(headers=f"Content-Encoding: {coding}\r\n")})
 
 
-@pytest.mark.parametrize("status", [201, 204, 206, 300, 304, 401, 404, 500, 503])
-def test_a_status_is_told(status: int) -> None:
-    answer = f"HTTP/1.1 {status} Whatever\r\nContent-Length: 0\r\n\r\n".encode()
-    assert refused({"/": answer}) == f"expected an image, its server answered {status}"
+def test_a_status_is_reported() -> None:
+    for status in (201, 204, 206, 300, 304, 401, 404, 500, 503):
+        answer = f"HTTP/1.1 {status} Whatever\r\nContent-Length: 0\r\n\r\n".encode()
+        assert refused({"/": answer}) == f"expected an image, its server answered {status}"
 
 
 def test_a_redirect_to_nowhere_is_a_status() -> None:
     assert refused({"/": b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n"}).endswith("answered 302")
 
 
-@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_a_redirect(status: int) -> None:
-    body, server = fetch({"/": moved("b?c", status), "/b?c": ok()})
-    assert body == BODY
-    assert [request.split()[1] for request in server.requests] == ["/", "/b?c"]
+def test_a_redirect() -> None:
+    for status in (301, 302, 303, 307, 308):
+        body, server = fetch({"/": moved("b?c", status), "/b?c": ok()})
+        assert body == BODY
+        assert [request.split()[1] for request in server.requests] == ["/", "/b?c"]
 
 
 def test_three_redirects_and_four() -> None:
@@ -266,34 +266,35 @@ def test_a_redirect_in_a_circle() -> None:
     assert "at most 3 redirects" in refused({"/": moved("/")})
 
 
-@pytest.mark.parametrize(
-    "location",
-    [
-        "http://169.254.169.254/latest/meta-data/",
-        "http://[::1]:PORT/",
-        "http://[::1]/",
-        "http://10.0.0.1/",
-        "http://[::ffff:10.0.0.1]/",
-        "//192.168.0.1/",
-        "http://2852039166/",
-        "http://1.1.1.1:8080/",
-        "http://user@127.0.0.1:PORT/b",
-        "http://127.0.0.1\\@127.0.0.1:PORT/b",
-        "http://127.0.0.1:PORT/b c",
-        "/\tb",
-        "\\b",
-        "http://127.0.0.1:PORT/b, http://127.0.0.1:PORT/b",
-        "http://127.0.0.1:PORT/" + "b" * 2000,
-        "https:b",
-        "file:///etc/passwd",
-        "ftp://127.0.0.1:PORT/b",
-        "gopher://127.0.0.1:PORT/b",
-        "data:image/png;base64,AAAA",
-    ],
-)
-def test_a_redirect_that_is_refused(location: str, connections: list[tuple[str, int]]) -> None:
-    assert refused({"/": moved(location), "/b": ok()}) == UNREACHABLE
-    assert len(connections) == 1
+REFUSED_REDIRECTS = [
+    "http://169.254.169.254/latest/meta-data/",
+    "http://[::1]:PORT/",
+    "http://[::1]/",
+    "http://10.0.0.1/",
+    "http://[::ffff:10.0.0.1]/",
+    "//192.168.0.1/",
+    "http://2852039166/",
+    "http://1.1.1.1:8080/",
+    "http://user@127.0.0.1:PORT/b",
+    "http://127.0.0.1\\@127.0.0.1:PORT/b",
+    "http://127.0.0.1:PORT/b c",
+    "/\tb",
+    "\\b",
+    "http://127.0.0.1:PORT/b, http://127.0.0.1:PORT/b",
+    "http://127.0.0.1:PORT/" + "b" * 2000,
+    "https:b",
+    "file:///etc/passwd",
+    "ftp://127.0.0.1:PORT/b",
+    "gopher://127.0.0.1:PORT/b",
+    "data:image/png;base64,AAAA",
+]
+
+
+def test_a_redirect_that_is_refused(connections: list[tuple[str, int]]) -> None:
+    for location in REFUSED_REDIRECTS:
+        connections.clear()
+        assert refused({"/": moved(location), "/b": ok()}) == UNREACHABLE, location
+        assert len(connections) == 1, location
 
 
 def test_a_redirect_that_is_not_text() -> None:

@@ -1,4 +1,4 @@
-"""API keys: who may predict."""
+"""API keys."""
 
 from __future__ import annotations
 

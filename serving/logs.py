@@ -1,4 +1,4 @@
-"""The server's log, on standard error: a line an event, as text or as JSON."""
+"""The log of `yolean serve` on standard error: one line for each event, as text or as JSON."""
 
 from __future__ import annotations
 
@@ -10,17 +10,21 @@ import msgspec
 
 
 def log_to_stderr(log_format: str) -> None:
-    """Let yolean's and uvicorn's records go to standard error in `text` or `json`."""
+    """Write the records of yolean and the warnings of uvicorn to standard error.
+
+    Args:
+        log_format: `text` or `json`.
+    """
     handler = logging.StreamHandler()
     handler.setFormatter(_Json() if log_format == "json" else _Text())
     for name, level in (("yolean", logging.INFO), ("uvicorn", logging.WARNING)):
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [handler], False
         logger.setLevel(level)
-    # It warns of every damaged form, of which the client is told: strangers could fill the disk with that.
+    # It warns of every malformed form, although the client gets an error: clients could fill the disk.
     logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
     logging.captureWarnings(True)
-    if not logging.root.handlers:  # what other libraries say, or it would be bare text between our lines
+    if not logging.root.handlers:  # other libraries' records, which would else be bare text between our lines
         logging.root.addHandler(handler)
 
 

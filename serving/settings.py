@@ -1,4 +1,4 @@
-"""What a server is told: `Settings`, read from the options of `yolean serve` or from the environment.
+"""Settings of a server, read from the options of `yolean serve` or from the environment.
 
 The options are declared once, as click options. Each has an environment variable, `--max-queue` is
 YOLEAN_MAX_QUEUE and so on, so a server under plain uvicorn and the processes of `--workers` read the same
@@ -43,7 +43,7 @@ class ModelSource:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Everything that a server is told; the options of `yolean serve` say what each means."""
+    """All settings of a server. The options of `yolean serve` say what each means."""
 
     models: tuple[ModelSource, ...] = ()
     host: str = "127.0.0.1"

@@ -1,4 +1,4 @@
-"""`yolean serve`: from settings to a web server, in this process or in several."""
+"""`yolean serve`: a web server with given settings, in this process or in several."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ from .shutdown import CANNOT_START, CLOSE_SECONDS
 
 log = logging.getLogger("yolean.server")
 
+_OPEN_FILES = 65_536
+
 
 def serve(settings: Settings) -> int:
     """Serve until SIGTERM or Ctrl-C; returns the exit status.
@@ -48,6 +50,7 @@ def serve(settings: Settings) -> int:
         os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(settings.max_pixels))
         if settings.workers > 1 and SHARED_FOLDER not in os.environ:
             os.environ[SHARED_FOLDER] = stack.enter_context(tempfile.TemporaryDirectory(prefix="yolean-"))
+        _allow_many_connections()
         host, port = listener.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
         click.echo(f"yolean {__version__} serves on http://{shown}:{port} (Ctrl-C stops it)", err=True)
@@ -115,10 +118,22 @@ class Workers(Multiprocess):
                 os.kill(process.pid, signal.SIGHUP)
 
     def terminate_all(self) -> None:
-        """Close our copy of the socket, where clients would connect to nobody, and end the processes."""
+        """Close our copy of the socket first, on which no process would accept connections, and end them."""
         for listener in self.sockets:
             listener.close()
         super().terminate_all()
+
+
+def _allow_many_connections() -> None:
+    """Raise the soft limit on open files, each of which is a connection; it is often 1024."""
+    try:
+        import resource
+    except ImportError:  # Windows, which has no such limit
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _listen(host: str, port: int) -> socket.socket:

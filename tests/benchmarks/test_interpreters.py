@@ -29,7 +29,7 @@ def test_our_own_is_asked_and_tells_the_truth() -> None:
 
 def test_each_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
     find(["numpy"], [])
-    monkeypatch.setattr(interpreters.subprocess, "run", None)  # a second question would fail
+    monkeypatch.setattr("subprocess.run", None)  # a second question would fail
     assert isinstance(find(["numpy", "click"], []), Interpreter)
 
 
@@ -48,7 +48,7 @@ def test_what_is_missing_is_said_of_the_one_that_lacks_least(environments: dict[
     assert why == (
         "litserve is not installed: pip install litserve, here or in an environment named with --python"
     )
-    assert "a and b are not installed: pip install a b" in find(["a", "b"], [])
+    assert "a and b are not installed: pip install a b" in str(find(["a", "b"], []))
 
 
 def test_nothing_is_split_over_two(environments: dict[str, dict[str, str]]) -> None:
@@ -69,6 +69,6 @@ def test_an_interpreter_that_is_none(tmp_path: Path, content: str | None, words:
     if content:
         python.write_text(content)
         python.chmod(0o755)
-    why = find(["no-such-distribution"], [str(python)])
+    why = str(find(["no-such-distribution"], [str(python)]))
     assert words in why
     assert "\n" not in why

@@ -42,7 +42,7 @@ def test_an_interruption_leaves_the_complete_repetitions() -> None:
         except StopIteration:
             raise KeyboardInterrupt from None
 
-    found = []
+    found: list[dict[str, int]] = []
     with pytest.raises(KeyboardInterrupt):
         found.extend(interleaved({"a": measure, "b": measure}))
     assert found == [{"a": 0, "b": 1}, {"b": 2, "a": 3}]

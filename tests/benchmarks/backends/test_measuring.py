@@ -60,7 +60,11 @@ def test_no_object_is_an_answer_for_every_task() -> None:
     for task, rows in (("detect", 84), ("pose", 56), ("obb", 20), ("segment", 116)):
         job = Job("m.onnx", task, (64, 64), [], [], 1)
         outputs: list[Any] = [np.zeros((1, rows, 84), np.float32), prototypes]
-        found = predictor(job, lambda blob, outputs=outputs: outputs)(blank, (64, 64))
+
+        def network(blob: Any, outputs: list[Any] = outputs) -> list[Any]:
+            return outputs
+
+        found = predictor(job, network)(blank, (64, 64))
         assert found["conf"] == []
         assert compare(found, found).matched == 0
 

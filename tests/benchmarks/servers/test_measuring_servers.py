@@ -74,7 +74,8 @@ def test_rows_of_the_open_loop() -> None:
 def test_a_server_that_failed_once_has_no_rows() -> None:
     found = [FOUND[0], {YOLEAN_SERVE: FOUND[1][YOLEAN_SERVE]}]
     assert {row.server for row in closed_rows(found)} == {YOLEAN_SERVE}
-    assert closed_rows([]) == open_rows([]) == []
+    assert closed_rows([]) == []
+    assert open_rows([]) == []
 
 
 def test_a_server_that_fails_is_listed_and_the_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,6 +23,7 @@ _MICRO_NAMES = {
     "masks": "masks",
     "letterbox": "letterbox",
 }
+_SERVE_FIGURES = (("p50", "ms"), ("p99", "ms"), ("memory_mb", "MB"))
 _MICRO_COUNTS = {
     "nms": (1000, 30000),
     "decode": (8400, 30000),
@@ -74,15 +75,16 @@ def _largest(rows: list[ModelParity]) -> list[str]:
 def serve(results: Results) -> str:
     """The servers with eight connections, one request at a time, and memory over time."""
     record = results.serve
-    rows = [row for row in record.closed if row.concurrency == 8]
-    own = next(row for row in rows if row.server == YOLEAN_SERVE)
+    rows = record.rows("closed", 8)
     headings = ["eight connections", "requests a second", "p50", "p99", "memory", "failed"]
     table = Table([*headings, f"{YOLEAN_SERVE} is, times"])
     for row in rows:
-        ratio = own.rate_ratios.get(row.server)
-        failed = f"{row.refused} refused" if row.refused else f"{row.broken} broken" if row.broken else "0"
-        cells = [median(row.rate, ".1f"), f"{median(row.p50, '.0f')} ms", f"{median(row.p99, '.0f')} ms"]
-        cells += [f"{row.memory_mb.median:.0f} MB", failed, median_iqr(ratio) if ratio else ""]
+        ratio = record.rate_ratio(YOLEAN_SERVE, row)
+        refused, broken = row.total("refused"), row.total("broken")
+        failed = f"{refused} refused" if refused else f"{broken} broken" if broken else "0"
+        cells = [median(row.quartiles("rate"), ".1f")]
+        cells += [f"{median(row.quartiles(name), '.0f')} {unit}" for name, unit in _SERVE_FIGURES]
+        cells += [failed, median_iqr(ratio) if ratio else ""]
         table.rows.append([row.server, *cells])
     table.notes += [f"Not measured: {row.system}: {row.reason}." for row in record.not_measured]
     settings = record.settings

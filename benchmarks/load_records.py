@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from ..measurement.summary import Quartiles
+from typing import Literal
+
+from ..measurement.summary import Quartiles, paired_ratios, quartiles
 from .record_base import NotMeasured, Record, Struct, Target
 
 
@@ -16,65 +18,54 @@ class ServeSettings(Struct):
     in_time_s: float
 
 
-class ClosedLoad(Struct):
-    """One closed-loop load. Attributes: answers with 200 and their rate a second; latencies in ms, None when
-    requests were refused; connections that broke; answers with an error status; resident memory, MiB."""
+Loop = Literal["closed", "open"]
 
-    requests: int
+
+class Load(Struct):
+    """One load on a server.
+
+    Attributes:
+        answered: requests answered with 200.
+        rate: of these, a second.
+        p50, p90, p99: latencies in ms, in the open loop from when a request was due; None when nothing was
+            answered, and in the closed loop when requests were refused, whose latencies wrk mixes in.
+        broken: connections that failed, broke off, or gave nothing in time.
+        refused: answers with an error status, such as the 503 of a full queue.
+        memory_mb: resident memory of the server after the load, MiB.
+        sent: requests; None in the closed loop, like the following.
+        in_time: share of the requests sent that were answered in time.
+        late_ms: p99 of sending later than due.
+    """
+
+    answered: int
     rate: float
     p50: float | None
     p90: float | None
     p99: float | None
-    worst: float | None
     broken: int
     refused: int
     memory_mb: float | None = None
+    sent: int | None = None
+    in_time: float | None = None
+    late_ms: float | None = None
 
 
-class OpenLoad(Struct):
-    """One open-loop load. Attributes: requests sent and answered with 200; latencies in ms from when a
-    request was due; share answered in time; requests lost; refused; p99 of sending too late, ms."""
-
-    asked: int
-    answered: int
-    p50: float | None
-    p99: float | None
-    in_time: float
-    broken: int
-    refused: int
-    late_ms: float
-
-
-class ClosedLoop(Struct):
-    """A server at one number of connections. `rate_ratios`: its rate divided by each other server's, by
-    repetition."""
+class ServerLoads(Struct):
+    """A server at so many connections (closed loop) or at a rate of so many requests a second (open loop)."""
 
     server: str
-    concurrency: int
-    rate: Quartiles
-    p50: Quartiles | None
-    p90: Quartiles | None
-    p99: Quartiles | None
-    memory_mb: Quartiles
-    broken: int
-    refused: int
-    rate_ratios: dict[str, Quartiles]
-    repetitions: list[ClosedLoad]
+    loop: Loop
+    load: float
+    repetitions: list[Load]
 
+    def quartiles(self, name: str) -> Quartiles | None:
+        """Of a field of `Load` over the repetitions that have it; None when none has."""
+        known = [value for each in self.repetitions if (value := getattr(each, name)) is not None]
+        return quartiles(known) if known else None
 
-class OpenLoop(Struct):
-    """A server at one offered rate, requests a second."""
-
-    server: str
-    offered: float
-    p50: Quartiles | None
-    p99: Quartiles | None
-    in_time: Quartiles
-    late_ms: Quartiles
-    asked: int
-    broken: int
-    refused: int
-    repetitions: list[OpenLoad]
+    def total(self, name: str) -> int:
+        """Sum of a field of `Load`."""
+        return sum(getattr(each, name) for each in self.repetitions)
 
 
 class UploadedImage(Struct):
@@ -108,11 +99,25 @@ class ServeRecord(Record, tag_field="scenario", tag="serve", kw_only=True):
     image: UploadedImage
     versions: dict[str, dict[str, str]]
     capacity: float | None
-    closed: list[ClosedLoop]
-    open: list[OpenLoop]
+    loads: list[ServerLoads]
     not_measured: list[NotMeasured]
     single_request: SingleRequest | None
     soak: Soak | None
+
+    def rows(self, loop: Loop, load: float | None = None) -> list[ServerLoads]:
+        """The servers in a loop, at one load or at all of them."""
+        return [row for row in self.loads if row.loop == loop and load in (None, row.load)]
+
+    def rate_ratio(self, one: str, row: ServerLoads) -> Quartiles | None:
+        """The rate of a server divided by that of another server's row, by repetition.
+
+        None for the server itself, and where the other answered nothing in a repetition.
+        """
+        other = [each.rate for each in row.repetitions]
+        own = next((each for each in self.rows(row.loop, row.load) if each.server == one), None)
+        if own is None or row.server == one or not all(other):
+            return None
+        return paired_ratios([each.rate for each in own.repetitions], other)
 
 
 class MicroSettings(Struct):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from statistics import median
+
 import click
 
 from .model_records import ModelResult, OptimizedFile, PeersRecord, SystemResult
@@ -15,15 +17,13 @@ def intro(results: Results) -> str:
     """Space, cold start and memory, compared with Ultralytics on the same file."""
     model = _by_task(results.peers, "detect")
     own, other = _system(model, YOLEAN), _system(model, ULTRALYTICS)
-    assert own.cold_start is not None
-    assert other.cold_start is not None
     return prose(
         "Ultralytics YOLO models without torch. Export a model to ONNX once; from then on **numpy, OpenCV "
         f"and ONNX Runtime** run it, with the same answers: {own.installed_mb:.0f} MB installed instead of "
-        f"{other.installed_mb / 1000:.1f} GB, {own.cold_start.seconds.median:.2f} s from starting Python to "
-        f"the first answer instead of {other.cold_start.seconds.median:.2f} s, "
-        f"{own.cold_start.peak_mb.median:.0f} MB of memory instead of "
-        f"{other.cold_start.peak_mb.median:.0f} MB."
+        f"{other.installed_mb / 1000:.1f} GB, {median(own.cold_seconds):.2f} s from starting Python to "
+        f"the first answer instead of {median(other.cold_seconds):.2f} s, "
+        f"{median(own.cold_peak_mb):.0f} MB of memory instead of "
+        f"{median(other.cold_peak_mb):.0f} MB."
     )
 
 
@@ -62,18 +62,18 @@ def peers(results: Results) -> str:
 
 def _ratio(model: ModelResult, name: str) -> str:
     """Time divided by that of `session.run`; a star marks a file that `yolean optimize` refuses."""
-    found = next((each for each in model.systems if each.system == name), None)
-    if found is None:
+    ratio = model.ratio(name, SESSION_RUN)
+    if ratio is None:
         return UNKNOWN
     int8 = _optimized(model, "int8")
     star = "\\*" if name == YOLEAN_INT8 and int8 is not None and int8.problems else ""
-    return median_iqr(found.ratios[SESSION_RUN]) + star
+    return median_iqr(ratio) + star
 
 
 def _answers(record: PeersRecord, name: str) -> str:
     """Objects found in all tasks, and the largest difference of a box."""
-    known = [each.differences for model in record.models for each in model.systems if each.system == name]
-    found = [each for each in known if each is not None and each.box is not None]
+    systems = [each for model in record.models if (each := model.system(name))]
+    found = [each.differences for each in systems if each.differences and each.differences.box is not None]
     if not found:
         return UNKNOWN
     matched, objects, extra = (
@@ -106,8 +106,8 @@ def cold(results: Results) -> str:
     """What a whole process costs."""
     table = Table(["", "start of Python to the first answer", "memory by then", "installed"])
     for each in _by_task(results.peers, "detect").systems:
-        if each.cold_start is not None and each.system != SESSION_RUN:
-            seconds, memory = each.cold_start.seconds.median, each.cold_start.peak_mb.median
+        if each.cold_peak_mb and each.system != SESSION_RUN:
+            seconds, memory = median(each.cold_seconds), median(each.cold_peak_mb)
             table.rows.append(
                 [each.system, f"{seconds:.2f} s", f"{memory:.0f} MB", f"{each.installed_mb:.0f} MB"]
             )
@@ -145,11 +145,10 @@ def bf16(results: Results) -> str:
     """How far bf16 on OpenVINO moves the answers."""
     moved, ratios = [], []
     for model in results.peers.models:
-        for each in model.systems:
-            found = each.differences
-            if each.system == YOLEAN_OPENVINO_BF16 and found is not None and found.box is not None:
-                moved.append(f"{model.task} {found.box:.1f} px and {found.score:.3f}")
-                ratios.append(each.ratios[YOLEAN].median)
+        each, ratio = model.system(YOLEAN_OPENVINO_BF16), model.ratio(YOLEAN_OPENVINO_BF16, YOLEAN)
+        if each and ratio and (found := each.differences) and found.box is not None:
+            moved.append(f"{model.task} {found.box:.1f} px and {found.score:.3f}")
+            ratios.append(ratio.median)
     if not moved:
         raise click.ClickException(f"figures: the record of peers lacks {YOLEAN_OPENVINO_BF16}")
     images = len(results.peers.settings.images)
@@ -175,7 +174,7 @@ def _by_task(record: PeersRecord, task: str) -> ModelResult:
 
 
 def _system(model: ModelResult, name: str) -> SystemResult:
-    found = next((each for each in model.systems if each.system == name), None)
+    found = model.system(name)
     if found is None:
         raise click.ClickException(f"figures: the record of peers lacks {name} on {model.model}")
     return found

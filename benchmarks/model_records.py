@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Literal
 
-from ..measurement.summary import Quartiles
+from ..measurement.summary import Quartiles, paired_ratios, quartiles
 from .record_base import NotMeasured, Record, Struct, Target
 
 
 class PeersSettings(Struct):
     """Attributes: threads of one run; interleaved repetitions, each once through all images; fresh processes
-    a system for `cold_start`; names of the images; thresholds."""
+    a system; names of the images; thresholds."""
 
     threads: int
     repetitions: int
@@ -19,13 +19,6 @@ class PeersSettings(Struct):
     conf: float
     iou: float
     max_det: int
-
-
-class ColdStart(Struct):
-    """Fresh processes: seconds from starting Python to the first answer, and the peak memory by then, MiB."""
-
-    seconds: Quartiles
-    peak_mb: Quartiles
 
 
 class AnswerDifferences(Struct):
@@ -59,10 +52,9 @@ class SystemResult(Struct):
 
     Attributes:
         system: its name.
-        milliseconds: an image, from BGR array to answer.
-        repetitions: milliseconds an image of each interleaved repetition, in order.
-        ratios: its time divided by that of `session.run` and of `yolean`, by repetition.
-        cold_start: None where it was not measured.
+        repetitions: milliseconds an image, from BGR array to answer, of each interleaved repetition in order.
+        cold_seconds: from starting Python to the first answer, of each fresh process.
+        cold_peak_mb: peak memory of these processes by then, MiB.
         differences: None where answers were not compared.
         load_ms, warm_up_ms, warm_ups: loading, all warm-up runs together, and how many these were.
         peak_mb: largest resident memory of the process, MiB.
@@ -72,10 +64,9 @@ class SystemResult(Struct):
     """
 
     system: str
-    milliseconds: Quartiles
     repetitions: list[float]
-    ratios: dict[str, Quartiles]
-    cold_start: ColdStart | None
+    cold_seconds: list[float]
+    cold_peak_mb: list[float]
     differences: AnswerDifferences | None
     load_ms: float
     warm_up_ms: float
@@ -84,6 +75,11 @@ class SystemResult(Struct):
     installed_mb: float
     versions: dict[str, str]
     details: dict[str, str]
+
+    @property
+    def milliseconds(self) -> Quartiles:
+        """An image, over the repetitions."""
+        return quartiles(self.repetitions)
 
 
 class Agreement(Struct):
@@ -132,6 +128,15 @@ class ModelResult(Struct):
     systems: list[SystemResult]
     not_measured: list[NotMeasured]
     optimized: list[OptimizedFile]
+
+    def system(self, name: str) -> SystemResult | None:
+        """The result of a system; None where it was not measured."""
+        return next((each for each in self.systems if each.system == name), None)
+
+    def ratio(self, name: str, other: str) -> Quartiles | None:
+        """Time of a system divided by another's, by repetition; None where one of them was not measured."""
+        one, two = self.system(name), self.system(other)
+        return paired_ratios(one.repetitions, two.repetitions) if one and two else None
 
 
 class PeersRecord(Record, tag_field="scenario", tag="peers", kw_only=True):

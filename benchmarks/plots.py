@@ -98,21 +98,19 @@ def _colour(system: str) -> str:
 
 def _serve(record: ServeRecord, file: Path) -> None:
     """Answers a second over connections, and latency over the offered rate."""
-    names = list(dict.fromkeys(row.server for row in record.closed))
     with _figure(file, record, 2, width=4.6) as (left, right):
-        for name in names:
-            own = name.startswith(YOLEAN)
-            style = {"marker": "o", "markersize": 4, "linewidth": 2.2 if own else 1.3, "label": name}
-            style |= {} if own else {"linestyle": "--"}
-            closed = [row for row in record.closed if row.server == name]
-            opened = [row for row in record.open if row.server == name and row.p99 is not None]
-            left.plot([row.concurrency for row in closed], [row.rate.median for row in closed], **style)
-            right.plot(
-                [row.offered for row in opened], [row.p99.median for row in opened if row.p99], **style
-            )
-        at = sorted({row.concurrency for row in record.closed})
+        for axis, loop, figure in ((left, "closed", "rate"), (right, "open", "p99")):
+            rows = [row for row in record.loads if row.loop == loop]
+            for name in dict.fromkeys(row.server for row in rows):
+                own = name.startswith(YOLEAN)
+                style = {"marker": "o", "markersize": 4, "linewidth": 2.2 if own else 1.3, "label": name}
+                style |= {} if own else {"linestyle": "--"}
+                known = [(row.load, row.quartiles(figure)) for row in rows if row.server == name]
+                points = [(load, found.median) for load, found in known if found]
+                axis.plot([load for load, _ in points], [value for _, value in points], **style)
+        at = sorted({row.load for row in record.rows("closed")})
         left.set_xscale("log", base=2)
-        left.set_xticks(at, [str(concurrency) for concurrency in at])
+        left.set_xticks(at, [f"{connections:g}" for connections in at])
         left.minorticks_off()
         left.set_ylim(bottom=0)
         left.set(xlabel="connections, each sends again when answered", ylabel="answers a second")

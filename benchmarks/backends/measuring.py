@@ -19,12 +19,11 @@ from ...engine.images.preprocessing import place
 from ...engine.loading import load
 from ...export.evaluation.differences import Differences
 from ...measurement.interleave import interleaved
-from ...measurement.summary import paired_ratios, quartiles
 from ...measurement.worker import Worker, WorkerError
 from ...postprocess.types import Size
 from ..answers import compare
-from ..model_records import AnswerDifferences, ColdStart, SystemResult
-from ..record_base import SESSION_RUN, ULTRALYTICS, YOLEAN, NotMeasured
+from ..model_records import AnswerDifferences, SystemResult
+from ..record_base import ULTRALYTICS, YOLEAN, NotMeasured
 from .interface import Job
 from .systems import SYSTEMS, System, command, environment
 
@@ -46,14 +45,6 @@ class Plan:
     cold_starts: int
     pythons: tuple[str, ...] = ()
     systems: tuple[System, ...] = SYSTEMS
-
-
-@dataclass(frozen=True)
-class _Cold:
-    """A fresh process until its first answer."""
-
-    seconds: float
-    peak_mb: float | None
 
 
 def describe(model: Path, images: list[Path], threads: int) -> tuple[Job, str]:
@@ -80,7 +71,7 @@ def measure(
     missing: list[NotMeasured] = []
     with ExitStack() as stack:
         workers: dict[str, Worker] = {}
-        cold: dict[str, Callable[[], _Cold]] = {}
+        cold: dict[str, Callable[[], tuple[float, float | None]]] = {}
         for system in plan.systems:
             on_progress(f"starting {system.name}")
             found = _start(system, job, files, plan.pythons)
@@ -90,32 +81,26 @@ def measure(
             workers[system.name] = stack.enter_context(found[0])
             cold[system.name] = partial(_cold_start, found[1])
         systems = {name: partial(_repetition, worker, len(job.images)) for name, worker in workers.items()}
-        times: dict[str, list[float]] = {name: [] for name in workers}
-        for number, repetition in enumerate(islice(interleaved(systems), plan.repetitions)):
-            on_progress(f"repetition {number + 1} of {plan.repetitions} is done")
-            for name, ms in repetition.items():
-                times[name].append(ms)
+        times = []
+        for repetition in islice(interleaved(systems), plan.repetitions):
+            times.append(repetition)
+            on_progress(f"repetition {len(times)} of {plan.repetitions} is done")
         memory = {name: worker.repetition(1).peak_mb for name, worker in workers.items()}
     on_progress("cold starts")
     starts = list(islice(interleaved(cold), plan.cold_starts))
     about = {name: worker.about for name, worker in workers.items()}
-    others = {each.name: (SESSION_RUN, YOLEAN, each.counterpart) for each in plan.systems}
     results = [
         SystemResult(
             system=name,
-            milliseconds=quartiles(times[name]),
-            repetitions=times[name],
-            ratios={
-                other: paired_ratios(times[name], times[other])
-                for other in others[name]
-                if other is not None and other != name and other in times
-            },
-            cold_start=_cold_summary([each[name] for each in starts]),
+            repetitions=[each[name] for each in times],
+            cold_seconds=[each[name][0] for each in starts],
+            cold_peak_mb=[peak for each in starts if (peak := each[name][1]) is not None],
             differences=_differences(name, about),
             peak_mb=memory[name],
-            **{key: own[key] for key in ("load_ms", "warm_up_ms", "warm_ups", "installed_mb")},
-            versions=own["versions"],
-            details=own["details"],
+            **{
+                key: own[key]
+                for key in ("load_ms", "warm_up_ms", "warm_ups", "installed_mb", "versions", "details")
+            },
         )
         for name, own in about.items()
     ]
@@ -147,8 +132,8 @@ def _repetition(worker: Worker, runs: int) -> float:
     return fmean(worker.repetition(runs).ms)
 
 
-def _cold_start(words: list[str]) -> _Cold:
-    """Start a process, and measure until its first answer."""
+def _cold_start(words: list[str]) -> tuple[float, float | None]:
+    """Seconds from starting a process to its first answer, and its peak memory by then, MiB."""
     started = perf_counter()
     with subprocess.Popen(
         words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment()
@@ -156,14 +141,7 @@ def _cold_start(words: list[str]) -> _Cold:
         assert process.stdout is not None
         line = process.stdout.readline()
         seconds = perf_counter() - started
-    return _Cold(seconds, json.loads(line)["peak_mb"] if line else None)
-
-
-def _cold_summary(starts: list[_Cold]) -> ColdStart | None:
-    memory = [each.peak_mb for each in starts if each.peak_mb is not None]
-    if not memory:
-        return None
-    return ColdStart(seconds=quartiles(each.seconds for each in starts), peak_mb=quartiles(memory))
+    return seconds, json.loads(line)["peak_mb"] if line else None
 
 
 def _differences(name: str, about: dict[str, dict[str, Any]]) -> AnswerDifferences | None:

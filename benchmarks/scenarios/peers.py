@@ -11,6 +11,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import median as fmedian
 
 import click
 from rich.console import Console
@@ -33,37 +34,35 @@ from ..optimized_files import model_files
 from ..plots import draw
 from ..record_base import SESSION_RUN, YOLEAN, Target, target
 from ..records import write
-from ..tables import Table
+from ..tables import Table, median, median_iqr
 
 
-def targets(model: str, results: Sequence[SystemResult], systems: Sequence[System] = SYSTEMS) -> list[Target]:
+def targets(entry: ModelResult, systems: Sequence[System] = SYSTEMS) -> list[Target]:
     """Whether yolean is faster than every other system on its own runtime."""
-    chosen = [each.name for each in systems if each.is_target]
+    chosen = [(each.name, entry.ratio(each.name, YOLEAN)) for each in systems if each.is_target]
     return [
-        target(f"{model}: time of {each.system} divided by yolean's", "above", 1.0, each.ratios[YOLEAN])
-        for each in results
-        if each.system in chosen and YOLEAN in each.ratios
+        target(f"{entry.model}: time of {name} divided by yolean's", "above", 1.0, ratio)
+        for name, ratio in chosen
+        if ratio is not None
     ]
 
 
-def table(entry: ModelResult) -> Table:
-    """One model's systems."""
+def table(entry: ModelResult, systems: Sequence[System] = SYSTEMS) -> Table:
+    """One model's systems; below, those compared with a counterpart, and what was not measured."""
     made = Table(
         ["", "ms", "/ run", "/ yolean", "cold start", "memory", "found", "largest differences"],
         title=f"{entry.model}, {entry.task}: BGR array to answer, milliseconds an image",
         texts=frozenset({0, 7}),
     )
     for each in entry.systems:
-        cold = each.cold_start
-        times = [f"{each.ratios[o].median:.2f}" if o in each.ratios else "" for o in (SESSION_RUN, YOLEAN)]
-        start = [f"{cold.seconds.median:.2f} s", f"{cold.peak_mb.median:.0f} MB"] if cold else ["", ""]
-        found = _found(each)
-        made.rows.append([each.system, f"{each.milliseconds.median:.1f}", *times, *start, *found])
-        for other, ratio in each.ratios.items():
-            if other not in (SESSION_RUN, YOLEAN):
-                made.notes.append(
-                    f"{each.system}: {ratio.median:.3f} ({ratio.q1:.3f}-{ratio.q3:.3f}) x {other}"
-                )
+        ratios = [entry.ratio(each.system, other) for other in (SESSION_RUN, YOLEAN)]
+        cold = [f"{fmedian(each.cold_seconds):.2f} s"] if each.cold_seconds else [""]
+        cold += [f"{fmedian(each.cold_peak_mb):.0f} MB"] if each.cold_peak_mb else [""]
+        times = [f"{each.milliseconds.median:.1f}", *(median(ratio, ".2f") for ratio in ratios)]
+        made.rows.append([each.system, *times, *cold, *_found(each)])
+    for system in systems:
+        if system.counterpart and (ratio := entry.ratio(system.name, system.counterpart)):
+            made.notes.append(f"{system.name}: {median_iqr(ratio, '.3f')} x the time of {system.counterpart}")
     made.notes += [f"{each.system}: not measured: {each.reason}" for each in entry.not_measured]
     return made
 
@@ -150,8 +149,8 @@ def main(
                 folder = keep or Path(temporary)
                 entry = _measure_model(model, image_paths, settings.threads, folder, calibrate, plan)
             record.models.append(entry)
-            record.targets.extend(targets(entry.model, entry.systems))
-            table(entry).show()
+            record.targets.extend(targets(entry, chosen))
+            table(entry, chosen).show()
             write(record, file)  # after every model: the next may take minutes
         if plot:
             draw(record, plot)

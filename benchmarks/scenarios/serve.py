@@ -22,16 +22,15 @@ from ...engine.errors import YoleanError
 from ...measurement.interleave import interleaved
 from ..command_options import FILE, PLOT, model_image_json, numbers
 from ..load_records import (
-    ClosedLoop,
-    OpenLoop,
     ServeRecord,
+    ServerLoads,
     ServeSettings,
     SingleRequest,
     Soak,
     UploadedImage,
 )
 from ..plots import draw
-from ..record_base import YOLEAN_SERVE, NotMeasured
+from ..record_base import YOLEAN_SERVE
 from ..records import write
 from ..servers.load_generators import closed_loop, wrk_program
 from ..servers.measuring_servers import (
@@ -39,9 +38,8 @@ from ..servers.measuring_servers import (
     Plan,
     Repetition,
     capacity,
-    closed_rows,
-    open_rows,
     repetitions,
+    rows,
 )
 from ..servers.server_process import free_port, running, yolean_command
 from ..servers.servers_under_test import servers_under_test
@@ -104,7 +102,7 @@ def soak(model: Path, image: bytes, requests: int) -> Soak:
             load = closed_loop(server.url, image, 8, 5)
             if load.broken or load.refused:
                 raise click.ClickException(f"{load.broken + load.refused} requests failed")
-            done += load.requests
+            done += load.answered
             if done >= 500 and early is None:
                 early = server.memory_mb()
         return Soak(requests=done, mb_after_500=early, mb_at_the_end=server.memory_mb())
@@ -166,8 +164,7 @@ def main(
             image=UploadedImage(image.name, len(plan.image)),
             versions={each.name: each.versions for each in servers if each.versions},
             capacity=most,
-            closed=closed_rows(measured),
-            open=open_rows(measured),
+            loads=rows(measured),
             not_measured=missing,
             single_request=single,
             soak=soaked,
@@ -176,10 +173,8 @@ def main(
     measured: list[Repetition] = []
     for repetition in islice(repetitions(servers, plan, missing), count):
         measured.append(repetition)
-        rates_seen = {
-            name: max(load.rate for load in each.closed.values()) for name, each in repetition.items()
-        }
-        best = ", ".join(f"{name} up to {rate:.1f}/s" for name, rate in rates_seen.items())
+        most_seen = [(name, max(load.rate for load in loads.values())) for name, loads in repetition.items()]
+        best = ", ".join(f"{name} up to {rate:.1f}/s" for name, rate in most_seen)
         click.echo(f"repetition {len(measured)}: {best}", err=True)
         write(record(), file)  # after every repetition: the next takes minutes
     single = single_request(model, image, seconds, count)
@@ -207,39 +202,35 @@ def tables(record: ServeRecord) -> list[Table]:
         title=f"{record.model}, closed loop: connections send again when answered; latencies in ms",
         texts=frozenset({1}),
     )
-    own = {row.concurrency: row.rate_ratios for row in record.closed if row.server == YOLEAN_SERVE}
-    for row in record.closed:
-        ratio = own[row.concurrency].get(row.server)
-        cells = [median(row.rate, ".1f"), *(median(each, ".0f") for each in (row.p50, row.p90, row.p99))]
-        cells += [_failed(row), f"{row.memory_mb.median:.0f} MB", median_iqr(ratio) if ratio else ""]
-        _add(closed, f"{row.concurrency}", row.server, cells)
+    for row in record.rows("closed"):
+        ratio = record.rate_ratio(YOLEAN_SERVE, row)
+        cells = [median(row.quartiles("rate"), ".1f")]
+        cells += [median(row.quartiles(name), ".0f") for name in ("p50", "p90", "p99")]
+        cells += [_failed(row), f"{median(row.quartiles('memory_mb'), '.0f')} MB"]
+        _add(closed, row, [*cells, median_iqr(ratio) if ratio else ""])
     opened = Table(
         ["offered/s", "server", "p50", "p99", f"within {record.settings.in_time_s:g} s", "failed"],
         title=f"{record.model}, open loop: latencies in ms from when a request was due",
         texts=frozenset({1}),
     )
-    for each in record.open:
-        cells = [median(each.p50, ".0f"), median(each.p99, ".0f"), median(each.in_time, ".1%"), _failed(each)]
-        _add(opened, f"{each.offered:g}", each.server, cells)
-    opened.notes = _missing(record.not_measured)
+    for row in record.rows("open"):
+        cells = [median(row.quartiles(name), ".0f") for name in ("p50", "p99")]
+        _add(opened, row, [*cells, median(row.quartiles("in_time"), ".1%"), _failed(row)])
+    opened.notes = [f"{row.system}: not measured: {row.reason}" for row in record.not_measured]
     return [closed, opened]
 
 
-def _add(table: Table, load: str, server: str, cells: Sequence[str]) -> None:
+def _add(table: Table, row: ServerLoads, cells: Sequence[str]) -> None:
     """A row; a line is drawn above the first server of each load."""
-    if table.rows and table.rows[-1][0] != load:
+    if table.rows and table.rows[-1][0] != f"{row.load:g}":
         table.sections.add(len(table.rows) - 1)
-    table.rows.append([load, server, *cells])
+    table.rows.append([f"{row.load:g}", row.server, *cells])
 
 
-def _failed(row: ClosedLoop | OpenLoop) -> str:
+def _failed(row: ServerLoads) -> str:
     """How many broke off or were refused."""
-    counts = {"broken": row.broken, "refused": row.refused}
+    counts = {kind: row.total(kind) for kind in ("broken", "refused")}
     return ", ".join(f"{number} {kind}" for kind, number in counts.items() if number) or "0"
-
-
-def _missing(rows: Sequence[NotMeasured]) -> list[str]:
-    return [f"{row.system}: not measured: {row.reason}" for row in rows]
 
 
 def _last_lines(record: ServeRecord) -> str:

@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 import click
 
 from ...measurement.summary import percentile
-from ..load_records import ClosedLoad, OpenLoad
+from ..load_records import Load
 
 BOUNDARY = "yolean-benchmark"
 CONTENT_TYPE = f"multipart/form-data; boundary={BOUNDARY}"
@@ -40,8 +40,8 @@ wrk.method = "POST"
 wrk.headers["Content-Type"] = "%s"
 done = function(summary, latency, requests)
   local e = summary.errors
-  io.write(string.format("YOLEAN %%d %%d %%f %%f %%f %%f %%d %%d\\n", summary.requests, summary.duration,
-    latency:percentile(50), latency:percentile(90), latency:percentile(99), latency.max,
+  io.write(string.format("YOLEAN %%d %%d %%f %%f %%f %%d %%d\\n", summary.requests, summary.duration,
+    latency:percentile(50), latency:percentile(90), latency:percentile(99),
     e.connect + e.read + e.write + e.timeout, e.status))
 end
 """
@@ -59,7 +59,7 @@ def form(image: bytes) -> bytes:
 # ---- closed loop ------------------------------------------------------------------------------------------
 
 
-def closed_loop(url: str, image: bytes, concurrency: int, seconds: int) -> ClosedLoad:
+def closed_loop(url: str, image: bytes, concurrency: int, seconds: int) -> Load:
     """`concurrency` connections, each of which sends its next request as soon as it has its answer.
 
     Latencies are None when requests were refused: wrk does not separate them from those of answered ones.
@@ -85,8 +85,8 @@ def closed_loop(url: str, image: bytes, concurrency: int, seconds: int) -> Close
     count, micros, *latencies, broken, refused = map(float, found[1].split())
     answered = int(count - refused)
     known = answered > 0 and not refused
-    p50, p90, p99, worst = (value / 1e3 if known else None for value in latencies)
-    return ClosedLoad(answered, answered / micros * 1e6, p50, p90, p99, worst, int(broken), int(refused))
+    p50, p90, p99 = (value / 1e3 if known else None for value in latencies)
+    return Load(answered, answered / micros * 1e6, p50, p90, p99, int(broken), int(refused))
 
 
 def wrk_program() -> str:
@@ -122,17 +122,20 @@ class Tally:
     since_due: list[float] = field(default_factory=list)
     late: list[float] = field(default_factory=list)
 
-    def summary(self, in_time: float) -> OpenLoad:
-        """Latencies in milliseconds, and the share of all requests answered within `in_time` seconds."""
-        times, asked = self.since_due, len(self.late)
-        return OpenLoad(
-            asked=asked,
+    def summary(self, seconds: float, in_time: float) -> Load:
+        """Of a load of so many seconds; an answer is in time within `in_time` seconds."""
+        times, sent = [1e3 * each for each in self.since_due], len(self.late)
+        p50, p90, p99 = (percentile(times, share) if times else None for share in (0.5, 0.9, 0.99))
+        return Load(
             answered=len(times),
-            p50=percentile(times, 0.5) * 1e3 if times else None,
-            p99=percentile(times, 0.99) * 1e3 if times else None,
-            in_time=sum(seconds <= in_time for seconds in times) / asked,
+            rate=len(times) / seconds,
+            p50=p50,
+            p90=p90,
+            p99=p99,
             broken=len(self.lost) + self.refused,
             refused=sum(self.statuses.values()) - len(times),
+            sent=sent,
+            in_time=sum(ms <= in_time * 1e3 for ms in times) / sent,
             late_ms=percentile(self.late, 0.99) * 1e3,
         )
 

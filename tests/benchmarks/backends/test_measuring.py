@@ -102,12 +102,9 @@ def test_systems_are_measured_in_processes_of_their_own() -> None:
     for each in found:
         assert len(each.repetitions) == 2
         assert each.milliseconds.q1 > 0
-        assert each.cold_start is not None
-        assert each.cold_start.seconds.median > 0
+        assert len(each.cold_seconds) == len(each.cold_peak_mb) == 1
         assert each.versions
         assert each.installed_mb > 1
-    assert set(results["yolean"].ratios) == {"session.run"}
-    assert set(results["OpenCV dnn"].ratios) == {"session.run", "yolean"}
     assert results["session.run"].differences is None
     apart = results["OpenCV dnn"].differences
     assert apart is not None

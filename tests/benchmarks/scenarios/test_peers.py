@@ -7,38 +7,46 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from yolean.benchmarks import records
-from yolean.benchmarks.backends.systems import System
-from yolean.benchmarks.model_records import PeersRecord, SystemResult
+from yolean.benchmarks.backends.systems import System, other_yolean
+from yolean.benchmarks.model_records import ModelResult, PeersRecord, SystemResult
 from yolean.benchmarks.records import Results
 from yolean.benchmarks.scenarios.peers import main, table, targets
-from yolean.measurement.summary import Quartiles
 
 ROOT = Path(__file__).parents[3]
 
 
-def result(system: str, ratio: Quartiles) -> SystemResult:
+def result(system: str, *repetitions: float) -> SystemResult:
     return SystemResult(
-        system=system, milliseconds=ratio, repetitions=[], ratios={"yolean": ratio}, cold_start=None,
-        differences=None, load_ms=0, warm_up_ms=0, warm_ups=0, peak_mb=None, installed_mb=0, versions={},
-        details={},
+        system=system, repetitions=list(repetitions), cold_seconds=[], cold_peak_mb=[], differences=None,
+        load_ms=0, warm_up_ms=0, warm_ups=0, peak_mb=None, installed_mb=0, versions={}, details={},
     )  # fmt: skip
+
+
+def entry(*systems: SystemResult) -> ModelResult:
+    return ModelResult("m", "detect", (64, 64), "raw", list(systems), [], [])
 
 
 def test_targets_are_for_systems_on_the_same_runtime() -> None:
     systems = [System(name, "", is_target=name != "elsewhere") for name in ("slower", "alike", "elsewhere")]
     found = targets(
-        "m",
-        [
-            result("slower", Quartiles(1.2, 1.1, 1.3)),
-            result("alike", Quartiles(1.004, 0.998, 1.01)),
-            result("elsewhere", Quartiles(0.5, 0.5, 0.5)),
-        ],
+        entry(
+            result("yolean", 1.0, 2.0, 4.0),
+            result("slower", 1.2, 2.4, 4.4),
+            result("alike", 1.1, 2.0, 3.9),
+            result("elsewhere", 0.5, 1.0, 2.0),
+        ),
         systems,
     )
     assert [(each.name, each.outcome) for each in found] == [
         ("m: time of slower divided by yolean's", "kept"),
         ("m: time of alike divided by yolean's", "within noise"),
     ]
+
+
+def test_another_yolean_is_compared_with_its_counterpart(capsys: pytest.CaptureFixture[str]) -> None:
+    found = entry(result("yolean, lean", 1.0, 2.0), result("base, lean", 1.1, 2.2))
+    table(found, other_yolean("base", "python")).show()
+    assert "base, lean: 1.100 (1.100-1.100) x the time of yolean, lean" in capsys.readouterr().out
 
 
 def test_the_table_lists_what_was_not_measured(capsys: pytest.CaptureFixture[str]) -> None:
@@ -77,8 +85,8 @@ def test_the_command(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     record = records.read(file)
     assert isinstance(record, PeersRecord)
-    (entry,) = record.models
-    assert [each.system for each in entry.systems] == ["session.run", "yolean", "yolean, lean"]
-    (missing,) = entry.not_measured
+    (found,) = record.models
+    assert [each.system for each in found.systems] == ["session.run", "yolean", "yolean, lean"]
+    (missing,) = found.not_measured
     assert (missing.system, "--calibrate" in missing.reason) == ("yolean, INT8", True)
-    assert [each.kind for each in entry.optimized] == ["lean"]
+    assert [each.kind for each in found.optimized] == ["lean"]

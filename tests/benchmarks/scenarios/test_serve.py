@@ -30,10 +30,8 @@ def test_the_tables_list_what_was_not_measured_and_fit(capsys: pytest.CaptureFix
     assert max(map(len, lines)) <= WIDTH
     assert "m[red].onnx, closed loop" in lines[0]
     assert lines[-1] == "other: not measured: it is not installed"
-    own = [row for row in record.closed if row.server == YOLEAN_SERVE]
-    assert sum(f" {YOLEAN_SERVE}  " in line for line in lines) == len(own) + len(record.open) // len(
-        {row.server for row in record.open}
-    )
+    own = [row for row in record.loads if row.server == YOLEAN_SERVE]
+    assert sum(f" {YOLEAN_SERVE}  " in line for line in lines) == len(own)
 
 
 @pytest.mark.parametrize(
@@ -66,13 +64,19 @@ def test_real_servers(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     record = records.read(file)
     assert isinstance(record, ServeRecord)
-    own = [row for row in record.closed if row.server == YOLEAN_SERVE]
-    assert [row.concurrency for row in own] == [1, 8]
-    assert all(row.rate.median > 1 and row.memory_mb.median > 50 for row in own)
-    assert all(row.broken == row.refused == 0 for row in own)
-    assert all(row.rate_ratios["starlette + session.run"].median > 0 for row in own)
-    (fixed,) = (row for row in record.open if row.server == YOLEAN_SERVE)
-    assert fixed.asked == 20
-    assert fixed.p50 is not None
+    own = [row for row in record.rows("closed") if row.server == YOLEAN_SERVE]
+    assert [row.load for row in own] == [1, 8]
+    for row in own:
+        (load,) = row.repetitions
+        assert load.rate > 1
+        assert (load.memory_mb or 0) > 50
+        assert (load.broken, load.refused) == (0, 0)
+    for row in record.rows("closed"):
+        if row.server == "starlette + session.run":
+            assert record.rate_ratio(YOLEAN_SERVE, row) is not None
+    (fixed,) = (row for row in record.rows("open") if row.server == YOLEAN_SERVE)
+    (load,) = fixed.repetitions
+    assert load.sent == 20
+    assert load.p50 is not None
     assert "the server adds " in done.output
     assert plots.shows(plot, record)

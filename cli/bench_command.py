@@ -259,7 +259,7 @@ def _images(images: Path | None) -> tuple[list[Image], int]:
     """The images to measure with, and how many could not be read, which are reported."""
     from ..engine.images.decoding import IMAGE_SUFFIXES
     from ..engine.images.sources import open_source
-    from ..export.files import find_images, spread
+    from ..export.trial_images import find_images, spread
     from .console import printable
 
     if images is not None and images.is_file():

@@ -1,18 +1,12 @@
-"""Images to try a model on, and files that are whole or not there."""
+"""Files that are written whole or not at all."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar
 
 from ..engine.errors import InputError
-from ..engine.images.decoding import IMAGE_SUFFIXES
-from ..models import demo_images
-
-T = TypeVar("T")
 
 
 def check_target(target: Path, overwrite: bool) -> None:
@@ -35,9 +29,9 @@ def check_target(target: Path, overwrite: bool) -> None:
 
 
 def write_whole(target: Path, content: bytes) -> None:
-    """Write a file beside its place and move it there: it is whole, or what it was before.
+    """Write a file beside its target and move it there, so that the target is never half written.
 
-    Links are followed, and stay.
+    A symbolic link stays, and the file that it names is replaced.
 
     Raises:
         InputError: the disk is full, or the folder cannot be written.
@@ -56,27 +50,3 @@ def write_whole(target: Path, content: bytes) -> None:
     finally:
         with contextlib.suppress(OSError):
             beside.unlink(missing_ok=True)
-
-
-def find_images(folder: Path | None) -> list[Path]:
-    """The images in a folder and below it, by name; without a folder, the drawn ones of the demo.
-
-    Raises:
-        InputError: there is no such folder, or no image in it.
-    """
-    if folder is None:
-        return demo_images()
-    if not folder.is_dir():
-        raise InputError(f"{folder} is no folder: expected one with images such as the model will see")
-    files = (path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
-    found = sorted(path for path in files if path.is_file())
-    if not found:
-        raise InputError(f"{folder} holds no images: expected some such as the model will see")
-    return found
-
-
-def spread(items: Sequence[T], most: int) -> list[T]:
-    """At most so many of the items, evenly spread."""
-    if len(items) <= most:
-        return list(items)
-    return [items[index * len(items) // most] for index in range(most)]

@@ -23,12 +23,13 @@ from .evaluation.paired_results import CONF, MAX_DET, paired_results
 from .evaluation.predictions import Result
 from .evaluation.speed import Speed, compare_speed
 from .evaluation.tolerance import Tolerance
-from .files import check_target, find_images, spread, write_whole
+from .files import check_target, write_whole
 from .graph.head import cut
 from .graph.onnx_graph import read_model, set_metadata
 from .graph.rewrites import convolve_before_upsampling, split_convolutions
 from .graph.sparse_head import is_cut, sparse_form
 from .progress import OnProgress, ignore_progress
+from .trial_images import FILE_CHANNELS, find_images, spread
 
 _MAX_IMAGES = 100
 _TOLERANCE = Tolerance(pixels=0.5, score=1e-3, mask=1.0)
@@ -192,6 +193,11 @@ def _refuse(options: OptimizeOptions, source: Engine, model: onnx.ModelProto) ->
         raise ModelError(f"{options.source} is lean already: there is nothing to do, but --half and --int8")
     if options.precision != "fp32" and _is_half(model):
         raise ModelError(f"{options.source} is in half precision already: start from the float export")
+    if options.int8 and source.spec.channels not in FILE_CHANNELS:
+        raise InputError(
+            f"{options.source} takes {source.spec.channels} channels: --int8 is calibrated on image files, "
+            "which have 3 channels or 1"
+        )
     head = source.spec.layout.head
     if head is not None and head.sparse:
         raise ModelError(f"{options.source} has a sparse head, for float32 on CPUs: start from the export")

@@ -18,7 +18,7 @@ from rich.console import Console
 
 from ...engine.errors import YoleanError
 from ...engine.runtime.cpu import usable_cores
-from ...export.files import find_images
+from ...export.trial_images import find_images
 from ...models import DEMO_MODELS, demo_images, demo_model
 from ..backends.interface import Job
 from ..backends.measuring import Plan, describe, measure

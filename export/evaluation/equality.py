@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 
+from ...engine.images.decoding import Image
 from ...engine.pipeline import Engine
 from .differences import Differences, differences
 from .image_comparison import Floors
@@ -110,7 +111,7 @@ def object_limit(engine: Engine, max_det: int) -> int:
     return min(max_det, rows or max_det)
 
 
-def candidates_of(engine: Engine, image: object, conf: float, is_reference: bool) -> tuple[Result, int]:
+def candidates_of(engine: Engine, image: Image, conf: float, is_reference: bool) -> tuple[Result, int]:
     """An engine's objects before suppression, and the most that there can be."""
     max_det = MAX_REFERENCE_CANDIDATES if is_reference else _MAX_CANDIDATES
     return engine(image, conf=conf, iou=1.0, max_det=max_det)[0], object_limit(engine, max_det)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ...engine.pipeline import Engine
 from ...engine.results.results import Results
+from ..trial_images import read_images
 
 CONF, MAX_DET = 0.25, 300
 """Least score and most objects of the results that are compared: the defaults of a call."""
@@ -16,5 +17,5 @@ def paired_results(
     reference: Engine, candidate: Engine, images: Iterable[Path]
 ) -> Iterator[tuple[Results, Results]]:
     """Run two models on the same images; images that cannot be read are left out."""
-    for result in reference.stream([str(path) for path in images], conf=CONF, on_error=lambda error: None):
-        yield result, candidate(result.orig_img, conf=CONF)[0]
+    for frame in read_images(images, reference.spec.channels):
+        yield reference(frame.image, conf=CONF)[0], candidate(frame.image, conf=CONF)[0]

@@ -12,7 +12,6 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper
 
-from ...engine.images.sources import open_source
 from ...engine.model.lean_metadata import KEY, entry
 from ...engine.pipeline import Engine
 from ...engine.runtime.session import Session
@@ -20,6 +19,7 @@ from ...models import demo_images
 from ...postprocess import lean_head as lean
 from ...postprocess.boxes import xywh_to_xyxy
 from ...postprocess.layout import Head, HeadKind, Layout
+from ..trial_images import read_images
 from .onnx_graph import Graph, Node, set_metadata
 
 Array = NDArray[Any]
@@ -132,7 +132,7 @@ def _try(graph: Graph, ends: list[str], engine: Engine) -> list[_Trial]:
 def trial_tensors(engine: Engine) -> Iterator[Array]:
     """Inputs to try a model on: the drawn images as the engine prepares them, and noise."""
     paths = demo_images()[: 2 if engine.spec.dynamic else 1]
-    for image in open_source([str(path) for path in paths], engine.spec.channels):
+    for image in read_images(paths, engine.spec.channels):
         yield engine.prepare([engine.place(image, engine.size())]).tensor.array.copy()
     shape = (engine.spec.batch or 1, engine.spec.channels, *engine.spec.imgsz)
     yield np.random.default_rng(_SEED).random(shape, np.float32).astype(engine.spec.dtype)

@@ -11,7 +11,6 @@ import onnx
 from numpy.typing import NDArray
 
 from ...engine.errors import InputError, ModelError
-from ...engine.images.sources import open_source
 from ...engine.loading import load
 from ...engine.model.lean_metadata import KEY, entry
 from ...engine.pipeline import Engine
@@ -20,9 +19,9 @@ from ...postprocess.layout import Head
 from ..evaluation.agreement import Agreement, agreement
 from ..evaluation.paired_results import CONF, paired_results
 from ..evaluation.speed import compare_speed
-from ..files import spread
 from ..graph.onnx_graph import Graph, set_metadata
 from ..progress import OnProgress
+from ..trial_images import read_images, spread
 from .calibration import METHODS, Range, observe
 from .qdq import plan, quantise
 
@@ -69,8 +68,7 @@ class Quantiser:
     def _tensors(self, images: Iterable[Path]) -> Iterator[NDArray[Any]]:
         """Input tensors of images, as the engine makes them; those that cannot be read are left out."""
         engine = self._float
-        source = open_source([str(path) for path in images], engine.spec.channels)
-        for frame in source.frames(lambda error: None):
+        for frame in read_images(images, engine.spec.channels):
             placed = [engine.place(frame, engine.size())]
             yield engine.prepare(placed * (engine.spec.batch or 1)).tensor.array.copy()
 
@@ -168,8 +166,8 @@ def quantise_best(
     if opset < 13:
         raise ModelError(f"the file has opset {opset}, and INT8 needs 13: export it again")
     on_progress("reading images", 0, 1)
-    frames = open_source([str(path) for path in spread(images, _MOST_READ)], source.spec.channels)
-    readable = [Path(frame.path) for frame in frames.frames(lambda error: None)]
+    frames = read_images(spread(images, _MOST_READ), source.spec.channels)
+    readable = [Path(frame.path) for frame in frames]
     if len(readable) < 2:
         raise InputError(
             f"--calibrate needs two images at least, one to check on; {len(readable)} can be read here, "

@@ -16,9 +16,10 @@ from ...engine.runtime.cpu import usable_cores
 from ...engine.runtime.devices import import_runtime
 from ...postprocess.types import Size
 from .. import optimizer as optimizing
-from ..files import check_target, find_images, spread, write_whole
+from ..files import check_target, write_whole
 from ..graph.static_axes import fix_sides
 from ..progress import OnProgress, ignore_progress
+from ..trial_images import find_images, spread
 from .isolated_process import call
 from .pytorch import ExportRequest, ExportResult, run_export
 from .requirements import check_opset, check_packages, check_weights

@@ -16,11 +16,11 @@ from typing import Any
 
 from ..._install_advice import install_command
 from ...engine.errors import InputError, ModelError
-from ...engine.images.sources import open_source
 from ...postprocess.layout import TASKS
 from ..evaluation.equality import MAX_REFERENCE_CANDIDATES
 from ..evaluation.predictions import Prediction
 from ..progress import OnProgress
+from ..trial_images import read_images
 from .isolated_process import last_line
 
 IOU, MAX_DET = 0.7, 300
@@ -182,9 +182,6 @@ def _check(yolo: Any, request: ExportRequest) -> None:
         raise InputError(
             f"--end2end: {name} has no end-to-end head, which YOLOv10 and YOLO26 have: leave --end2end out"
         )
-    channels = getattr(network, "yaml", {}).get("channels", 3)
-    if channels not in (1, 3):
-        raise ModelError(f"{name} takes {channels} channels: yolean reads images with 1 or 3")
 
 
 def _export(yolo: Any, request: ExportRequest) -> tuple[Path, tuple[int, int]]:
@@ -222,8 +219,8 @@ def _predict(
     from ultralytics.utils import ASSETS
 
     paths = (*sorted(ASSETS.glob("*.jpg")), *request.images)
-    frames = open_source([str(path) for path in paths], yolo.model.yaml.get("channels", 3))
-    images = [(Path(frame.path), frame.image) for frame in frames.frames(on_error=lambda error: None)]
+    frames = read_images(paths, yolo.model.yaml.get("channels", 3))
+    images = [(Path(frame.path), frame.image) for frame in frames]
     options: dict[str, Any] = {
         "imgsz": list(imgsz),
         "rect": not request.static,

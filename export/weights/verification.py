@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ...engine.images.decoding import Image
 from ...engine.pipeline import Engine
 from ..evaluation.agreement import Agreement, agreement
 from ..evaluation.differences import Differences, differences
@@ -27,6 +28,7 @@ from ..evaluation.equality import (
 from ..evaluation.predictions import Prediction, Result
 from ..evaluation.tolerance import Tolerance
 from ..progress import OnProgress
+from ..trial_images import read_images
 from .pytorch import CONFIDENCES, IOU, MAX_DET, ReferencePrediction
 
 _BATCHES = (1, 2, 3)
@@ -118,8 +120,11 @@ def _each(references: list[ReferencePrediction], on_progress: OnProgress) -> Ite
 
 
 def _kept(engine: Engine, reference: ReferencePrediction, conf: float) -> Prediction:
-    result = engine(str(reference.path), conf=conf, iou=IOU, max_det=MAX_DET)[0]
-    return Prediction.from_result(result)
+    return Prediction.from_result(engine(_image(engine, reference), conf=conf, iou=IOU, max_det=MAX_DET)[0])
+
+
+def _image(engine: Engine, reference: ReferencePrediction) -> Image:
+    return next(read_images([reference.path], engine.spec.channels)).image
 
 
 def _compare_float(
@@ -132,7 +137,7 @@ def _compare_float(
         def candidates(one: ReferencePrediction = one) -> tuple[Result, Result, Limits]:
             if one.candidates is None:
                 raise AssertionError("requested of every detector that is exported in float")
-            result, limit = candidates_of(engine, str(one.path), found.conf, is_reference=False)
+            result, limit = candidates_of(engine, _image(engine, one), found.conf, is_reference=False)
             return one.candidates, result, (MAX_REFERENCE_CANDIDATES, limit)
 
         kept = one.kept, _kept(engine, one, found.conf)
@@ -171,7 +176,7 @@ def _check_batches(
     """Run batches of an image and its mirror image: each must get the answer that it gets alone."""
     fixed = engine.spec.batch
     sizes = _BATCHES if fixed is None else (fixed,) if fixed > 1 else ()
-    image = engine(str(reference.path))[0].orig_img
+    image = _image(engine, reference)
     images = [image, np.ascontiguousarray(image[:, ::-1])]
     alone = [Prediction.from_result(engine(one, conf=found.conf, iou=IOU)[0]) for one in images]
     limits = (object_limit(engine, MAX_DET),) * 2

@@ -63,6 +63,7 @@ class Builder:
 def build(
     task="detect", nc=3, reg_max=16, extra=0, kpt_shape=None, kind="v8", strides=(8, 16, 32), limit=None,
     agnostic_nms=False, seed=0, spoil=False, score_scale=0.5, deep=(), branch=None,
+    channels=3,
 ):  # fmt: skip
     """A model whose spec `yolean.load` reads.
 
@@ -71,7 +72,7 @@ def build(
     """
     b = Builder(seed)
     width, source, features, stride = 6, "images", [], 1
-    source, inner = b.silu(b.conv(source, 3, width, 3, 2, scale=3)), width
+    source, inner = b.silu(b.conv(source, channels, width, 3, 2, scale=3)), width
     while stride * 2 <= max(strides):
         stride *= 2
         if stride in strides:
@@ -81,12 +82,12 @@ def build(
     branches = [4 * reg_max, nc] + [extra] * bool(extra)
     ends = [
         [
-            (branch or deep_branch)(b, f, width, channels, scale)
+            (branch or deep_branch)(b, f, width, outer, scale)
             if number in deep
-            else b.conv(f, width, channels, scale=scale)
+            else b.conv(f, width, outer, scale=scale)
             for f in features
         ]
-        for number, (channels, scale) in enumerate(zip(branches, (2, score_scale, 2), strict=False))
+        for number, (outer, scale) in enumerate(zip(branches, (2, score_scale, 2), strict=False))
     ]
     grids = [np.mgrid[: HEIGHT // s, : WIDTH // s] for s in strides]
     anchors = np.concatenate([g[::-1].reshape(2, -1) for g in grids], axis=1) + 0.5
@@ -114,7 +115,7 @@ def build(
     outputs = [output]
     if task == "segment":
         outputs.append(b.silu(b.conv(features[0], width, extra)))
-    return _model(b, outputs, task, nc, kpt_shape, max(strides), limit)
+    return _model(b, outputs, task, nc, kpt_shape, max(strides), limit, channels)
 
 
 def deep_branch(b, source, inner, outer, scale):
@@ -179,8 +180,8 @@ def _rows(b, parts, extra, limit, agnostic_nms, nc):
     return b("Concat", *rows, axis=2)
 
 
-def _model(b, outputs, task, nc, kpt_shape, stride, limit):
-    image = helper.make_tensor_value_info("images", TensorProto.FLOAT, [1, 3, HEIGHT, WIDTH])
+def _model(b, outputs, task, nc, kpt_shape, stride, limit, inputs):
+    image = helper.make_tensor_value_info("images", TensorProto.FLOAT, [1, inputs, HEIGHT, WIDTH])
     results = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs]
     graph = helper.make_graph(b.nodes, "g", [image], results, b.weights)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)

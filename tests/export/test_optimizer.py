@@ -34,11 +34,12 @@ from yolean.export.evaluation.agreement import Agreement, agreement
 from yolean.export.evaluation.differences import Differences, differences
 from yolean.export.evaluation.paired_results import paired_results
 from yolean.export.evaluation.speed import Speed, compare_speed
-from yolean.export.files import check_target, find_images, spread, write_whole
+from yolean.export.files import check_target, write_whole
 from yolean.export.optimizer import OptimizeOptions, OptimizeReport, default_target
 from yolean.export.quantization import search as int8
 from yolean.export.quantization.calibration import whole
 from yolean.export.quantization.search import Quantiser
+from yolean.export.trial_images import find_images, spread
 from yolean.models import demo_images
 
 PLAIN = Path(__file__).parents[1] / "golden" / "plain"
@@ -228,6 +229,14 @@ def change(model: onnx.ModelProto, how: Any) -> None:
         value = numpy_helper.to_array(tensor)
         if value.dtype == np.float32 and value.ndim == 1 and value.size > 1:
             tensor.CopyFrom(numpy_helper.from_array(how(value).astype(np.float32), tensor.name))
+
+
+def test_a_model_of_four_channels() -> None:
+    """Image files have three: the fourth is their brightness."""
+    onnx.save(build(channels=4), "four.onnx")
+    assert "4 images: " in made("four.onnx")
+    assert load("four-lean.onnx").spec.channels == 4
+    assert "four.onnx takes 4 channels: --int8 is calibrated on image files" in refused("four.onnx", *INT8)
 
 
 def test_the_same_job_gives_the_same_file() -> None:

@@ -109,6 +109,7 @@ RECIPES = (
     Recipe("yolov8n", ("", "dyn", "nms"), "yolov8n-two", {"nc": 2}),
     Recipe("yolov8n", ("",), "yolov8n-many", {"nc": 1200}),
     Recipe("yolov8n", ("", "dyn"), "yolov8n-grey", {"channels": 1}),
+    Recipe("yolov8n", (), "yolov8n-four", {"channels": 4}),  # image files have no four channels
     Recipe("yolov8n-obb", ("", "nms"), "yolov8n-obb-one", {"nc": 1}),
     Recipe("yolov8n-cls", ("",), "yolov8n-cls-three", {"nc": 3}),
     Recipe("yolov8n-pose", ("", "dyn", "nms"), "yolov8n-pose-pairs", {"nc": 3, "kpt_shape": [5, 2]}),
@@ -120,7 +121,11 @@ def read(image_paths: list[Path], channels: int) -> torch.Tensor:
     """(N, channels, SIDE, SIDE) float32 from 0 to 1, squeezed: good enough to get the statistics."""
     flag = cv2.IMREAD_GRAYSCALE if channels == 1 else cv2.IMREAD_COLOR
     planes = [cv2.resize(cv2.imread(str(p), flag), (SIDE, SIDE)).reshape(SIDE, SIDE, -1) for p in image_paths]
-    return torch.from_numpy(np.stack(planes)[..., ::-1].transpose(0, 3, 1, 2) / np.float32(255)).contiguous()
+    if channels > 3:
+        planes = [np.take(np.dstack((p, p.mean(axis=2))), range(channels), axis=2) for p in planes]
+    return torch.from_numpy(
+        np.stack(planes)[..., ::-1].transpose(0, 3, 1, 2).astype(np.float32) / 255
+    ).contiguous()
 
 
 def build(recipe: Recipe, folder: Path, image_paths: list[Path]) -> YOLO:

@@ -30,9 +30,9 @@ from yolean.export.evaluation import speed
 from yolean.export.evaluation.differences import differences
 from yolean.export.evaluation.matching import pairwise_iou
 from yolean.export.evaluation.predictions import Boxes, Prediction
+from yolean.export.trial_images import read_images
 from yolean.export.weights import exporting as weights
 from yolean.export.weights import pytorch
-from yolean.export.trial_images import read_images
 from yolean.models import demo_images
 from yolean.postprocess.boxes import gaussian, probiou
 

@@ -11,6 +11,7 @@ import yolean
 from yolean import InputError
 from yolean.benchmarks.answers import PlainAnswer, compare
 from yolean.benchmarks.reference_runner import answer as plain_answer
+from yolean.engine.pipeline import Engine
 from yolean.models import DEMO_MODELS, demo_images, demo_model
 
 OBJECTS = [task for task in DEMO_MODELS if task != "classify"]
@@ -24,9 +25,13 @@ KEYS = {
 
 
 @cache
+def loaded(task: str) -> Engine:
+    return yolean.load(demo_model(task), device="cpu")
+
+
+@cache
 def found(task: str, conf: float = 0.25) -> PlainAnswer:
-    model = yolean.load(demo_model(task), device="cpu")
-    return plain_answer(model(demo_images()[0], conf=conf)[0])
+    return plain_answer(loaded(task)(demo_images()[0], conf=conf)[0])
 
 
 def answer(task: str, conf: float = 0.25) -> PlainAnswer:

@@ -11,10 +11,9 @@ from collections.abc import Callable
 from .load_records import MicroResult
 from .model_figures import bf16, cold, intro, optimized, peers, setting
 from .model_records import ModelParity
-from .prose import prose, provenance, target_list
 from .record_base import YOLEAN, YOLEAN_SERVE
 from .records import Results
-from .tables import Table, median, median_iqr
+from .tables import Table, median, median_iqr, prose, provenance, target_list
 
 _MICRO_NAMES = {
     "nms": "NMS",

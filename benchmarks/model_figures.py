@@ -7,10 +7,9 @@ from statistics import median
 import click
 
 from .model_records import ModelResult, OptimizedFile, PeersRecord, SystemResult
-from .prose import prose, provenance, record_notes, target_list
 from .record_base import SESSION_RUN, ULTRALYTICS, YOLEAN, YOLEAN_INT8, YOLEAN_LEAN, YOLEAN_OPENVINO_BF16
 from .records import Results
-from .tables import UNKNOWN, Table, median_iqr
+from .tables import UNKNOWN, Table, median_iqr, prose, provenance, record_notes, target_list
 
 
 def intro(results: Results) -> str:

@@ -19,7 +19,7 @@ from . import reference_runner
 from .answers import PlainAnswer
 
 OnProgress = Callable[[str], None]
-"""Is called for every image that was answered, with the name of the model."""
+"""Is called for every model when its first image was answered, with its name."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def make_references(
         names: of those that are run, without suffix.
         images: a folder.
         out: where the files are written.
-        on_progress: is called after every image.
+        on_progress: is called when the first image of a model was answered.
 
     Returns:
         by name, why a model was left out.
@@ -95,7 +95,7 @@ def make_references(
     command = [python, str(Path(reference_runner.__file__).resolve()), *folders]
     command += [word for name in names for word in ("--model", name)]
     left_out: dict[str, str] = {}
-    answered = 0
+    answered: set[str] = set()
     with tempfile.TemporaryDirectory() as here, tempfile.TemporaryFile() as errors:
         try:
             process = subprocess.Popen(
@@ -110,8 +110,8 @@ def make_references(
                 for report in map(json.loads, process.stdout):
                     if "left_out" in report:
                         left_out[report["model"]] = report["left_out"]
-                    else:
-                        answered += 1
+                    elif report["model"] not in answered:
+                        answered.add(report["model"])
                         on_progress(report["model"])
             except BaseException:  # Ctrl-C too: nobody reads its reports any more
                 process.kill()

@@ -1,9 +1,10 @@
-"""One kind of table for the terminal and for Markdown pages."""
+"""One kind of table for the terminal and for Markdown pages, and the paragraphs around it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from textwrap import fill
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -11,6 +12,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from ..measurement.summary import Quartiles
+from .record_base import Record, Target
 
 WIDTH = 132
 """Columns of a table where the output is no terminal."""
@@ -83,3 +85,31 @@ def median_iqr(found: Quartiles, form: str = ".2f") -> str:
 def median(found: Quartiles | None, form: str) -> str:
     """The median, or a dash where there is none."""
     return UNKNOWN if found is None else format(found.median, form)
+
+
+def prose(text: str) -> str:
+    """A paragraph in lines."""
+    return fill(text, 130, break_long_words=False, break_on_hyphens=False)
+
+
+def target_list(targets: Iterable[Target]) -> str:
+    """A list; a target is kept only where the whole IQR lies on the right side of its limit."""
+    return "\n".join(
+        f"- {each.name}: {median_iqr(each.measured)}, {each.bound} {each.limit:g}: {each.outcome}"
+        for each in targets
+    )
+
+
+def provenance(record: Record) -> str:
+    """The machine and the commit of a record, and its notes."""
+    machine = record.machine
+    where = prose(
+        f"Recorded at commit {machine.commit or 'unknown'} on {machine.usable_cores} cores of "
+        f"{machine.processor} ({', '.join(machine.features)}), ONNX Runtime "
+        f"{machine.versions.get('onnxruntime', 'unknown')}, Python {machine.python}."
+    )
+    return "\n\n" + "\n\n".join([where, *record_notes(record)])
+
+
+def record_notes(record: Record) -> list[str]:
+    return [prose(f"Note: {note}.") for note in record.notes]

@@ -247,9 +247,8 @@ def _iou(frame: NDArray[np.uint8], crop: NDArray[np.uint8], corner: NDArray[np.i
 
 def letterbox_cases() -> Iterator[Case]:
     """An image to the model's input at 640."""
-    spec = ModelSpec(
-        LAYOUT, {}, Size(SIZE, SIZE), stride=32, channels=3, batch=1, dynamic=False, dtype="float32"
-    )
+    size = Size(SIZE, SIZE)
+    spec = ModelSpec(LAYOUT, {}, size, stride=32, channels=3, batch=1, dynamic=False, dtype="float32")
     for width, height in IMAGES:
         image = inputs.image(width, height)
         tensor = InputTensor((1, 3, SIZE, SIZE), spec.dtype)  # used again and again, as the engine does it
@@ -258,14 +257,8 @@ def letterbox_cases() -> Iterator[Case]:
             "cv2 blobFromImage": partial(_blob, image),
             "transpose, astype": partial(_chain, image),
         }
-        yield Case(
-            "letterbox",
-            f"{width}x{height}",
-            width * height,
-            implementations,
-            "largest difference",
-            _difference,
-        )
+        kind, pixels = f"{width}x{height}", width * height
+        yield Case("letterbox", kind, pixels, implementations, "largest difference", _difference)
 
 
 def _letterbox(image: Image, tensor: InputTensor, spec: ModelSpec) -> Float:

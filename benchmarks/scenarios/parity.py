@@ -10,14 +10,11 @@ import math
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from ...engine.errors import YoleanError
 from ...export.files import check_target
@@ -216,17 +213,19 @@ def _make(
 ) -> tuple[Path, dict[str, str]]:
     """Let Ultralytics answer; returns the folder with its answers, and why models were left out."""
     program = interpreter(python)
-    image_paths = sum(path.suffix.lower() in SUFFIXES for path in images.iterdir())
-    if not image_paths:
+    if not any(path.suffix.lower() in SUFFIXES for path in images.iterdir()):
         raise click.UsageError(f"{images}: there is no image, {' '.join(SUFFIXES)}")
     target = reference or Path(tempfile.mkdtemp(prefix="yolean-reference-"))
     try:
-        with _progress("Ultralytics answers", image_paths * len(names)) as advance:
-            return target, make_references(program, models, names, images, target, advance)
+        return target, make_references(program, models, names, images, target, _report)
     except BaseException:
         if reference is None:
             shutil.rmtree(target)
         raise
+
+
+def _report(model: str) -> None:
+    click.echo(printable(f"Ultralytics has answered: {model}"), err=True)
 
 
 def _pairs(
@@ -252,37 +251,13 @@ def _compare(
 ) -> tuple[list[ModelParity], dict[str, str]]:
     """A row a model, and why others failed."""
     rows, failed = [], {}
-    with _progress("comparing", sum(len(found.images) for _, found in pairs)) as advance:
-        for model, found in pairs:
-            try:
-                rows.append(compare_model(model, found, images, tolerances, loading, advance))
-            except YoleanError as exc:
-                failed[model.name] = str(exc)
+    for model, reference in pairs:
+        click.echo(printable(f"comparing: {model.stem}"), err=True)
+        try:
+            rows.append(compare_model(model, reference, images, tolerances, loading))
+        except YoleanError as exc:
+            failed[model.name] = str(exc)
     return rows, failed
-
-
-@contextmanager
-def _progress(what: str, total: int) -> Iterator[Callable[[str], None]]:
-    """A bar on a terminal, else a line a model; gives what is called with a model's name for every step."""
-    console = Console(stderr=True, highlight=False, markup=False, emoji=False)
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-    task, last = bar.add_task(what, total=total), ""
-
-    def advance(name: str) -> None:
-        nonlocal last
-        if name != last and not console.is_terminal:
-            click.echo(printable(f"{what}: {name}"), err=True)
-        last = name
-        bar.update(task, advance=1, description=printable(f"{what}: {name}"))
-
-    with bar:
-        yield advance
 
 
 def _echo(line: str) -> None:

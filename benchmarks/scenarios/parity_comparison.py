@@ -14,7 +14,7 @@ from ...export.evaluation.tolerance import Tolerance
 from ..answers import PlainAnswer, compare
 from ..model_records import AtThreshold, ModelParity, Tolerances, Worst
 from ..reference_runner import answer
-from ..references import OnProgress, Reference
+from ..references import Reference
 
 
 class Comparison:
@@ -93,7 +93,6 @@ def compare_model(
     images: Path,
     tolerances: Tolerances,
     loading: dict[str, Any],
-    on_progress: OnProgress,
 ) -> ModelParity:
     """One model's answers compared with a reference.
 
@@ -103,7 +102,6 @@ def compare_model(
         images: the folder of the images.
         tolerances: what equal means.
         loading: arguments of `yolean.load`.
-        on_progress: is called with the model's name after every image.
 
     Raises:
         YoleanError: the model does not load, or an image cannot be read or compared.
@@ -111,7 +109,6 @@ def compare_model(
     model = load(file, **loading)
     found, absent = Comparison(tolerances, reference.options["conf"]), []
     for name, expected in reference.images.items():
-        on_progress(file.stem)
         if not (images / name).is_file():
             absent.append(name)
             continue

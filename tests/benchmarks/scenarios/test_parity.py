@@ -228,7 +228,7 @@ class TestMake:
         out = tmp_path / "new" / "answers"
         done = run("--make", "--python", program, "--reference", out, "--model", "shapes-cls")
         assert done.exit_code == 0, done.output
-        assert "Ultralytics answers: shapes-cls" in done.stderr
+        assert "Ultralytics has answered: shapes-cls" in done.stderr
         assert "extra.onnx: no answers of Ultralytics: a reason" in done.output
         assert f"Ultralytics' answers: {out}" in done.output
         models, images, cwd = (out / "argv").read_text().split()

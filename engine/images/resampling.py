@@ -1,7 +1,17 @@
-"""Antialiased bilinear resizing, as Pillow does it: what classification models were trained with."""
+"""Antialiased bilinear resizing, bit by bit as Pillow 13 does it: the preprocessing of classification models.
+
+Pillow (`ImagingResample`) computes each axis in a pass of its own and rounds to 8 bits after each. An output
+pixel is a weighted sum of input pixels, by a triangle filter as wide as two output pixels, or as two input
+pixels when enlarging. The weights are normalised and rounded to multiples of 2^-22 (`PRECISION_BITS`); sums
+are rounded half up. Since Pillow 13 the vertical pass comes first where it removes more than twice as many
+rows as the horizontal one removes columns; before, the horizontal pass always came first.
+
+`cv2.resize` has no antialiasing filter, which costs classification models several points of accuracy.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -9,82 +19,191 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ...postprocess.types import Float, Size
+from ...postprocess.types import Index, Int, Size
+from .decoding import Image
 
-_BLOCK = 16  # output rows or columns computed by one small matrix product
-_ONE_THREAD = 1 << 18  # multiplications from which on OpenBLAS calls its threads: see masks.py
-_EXACT = 1 << 19  # values of an image up to which sums are taken in float64
-_UNIT = 1 << 22  # Pillow's weights are whole multiples of 2^-22
+_WIDE = 16  # input pixels of an output pixel from which on a matrix product computes 8 output pixels, not 16
+_ONE_THREAD = 1 << 18  # OpenBLAS uses threads from this many multiplications on: see masks.py
+_DOUBLE = 1 << 19  # values of an image up to which sums are taken in float64, which are exact
+_PRECISION_BITS = 22
+_FRACTION_BITS = np.uint32(15)  # of a float32 from 256 to 512
+_FRACTION = np.uint32((1 << 15) - 1)
 
-Bands = list[tuple[int, int, slice, NDArray[Any]]]
+Block = tuple[int, int, slice, NDArray[Any]]
+"""First input pixel and the one behind the last, output pixels, (outputs, inputs) weights."""
 
 
-def resample(image: NDArray[np.uint8], resized: Size, crop: tuple[int, int, int, int]) -> Float:
-    """Resize, cut out a part, and hand it over plane by plane.
+@dataclass(frozen=True, slots=True, eq=False)
+class _Weights:
+    """The weights of the output pixels along one axis.
 
-    A triangle filter as wide as two output pixels on each axis; `cv2.resize` samples without it, which
-    costs classification models several points of accuracy. As in Pillow, rows come first and are rounded
-    to whole values before the columns: classifiers are so sensitive that leaving that out moves
-    confidences by 0.02. (From Pillow 13 on, some tall images have their columns done first.) Only what the
-    crop needs is computed.
+    Attributes:
+        blocks: for matrix products.
+        starts: (N,) first input pixel of each output pixel.
+        taps: (N, K) weights of the input pixels from there on, in units of 2^-22.
+        doubt: bound on the error of sums in float32, in units of 2^-15; 0 where they are exact. (1,) where it
+            is the same for all output pixels, else (N,) uint32.
+    """
 
-    Float64 makes every sum exact, so that halves round as in Pillow too: they are frequent where small
-    images are enlarged. Large ones are summed in float32, in half the time; one pixel in 10,000
-    then differs by 1, and confidences by less than 0.0005.
+    blocks: tuple[Block, ...]
+    starts: Index
+    taps: Int
+    doubt: NDArray[np.uint32]
+
+    @property
+    def first(self) -> int:
+        """The first input pixel that is needed."""
+        return self.blocks[0][0]
+
+    @property
+    def last(self) -> int:
+        """The input pixel behind the last that is needed."""
+        return self.blocks[-1][1]
+
+
+def resample(image: Image, resized: Size, crop: tuple[int, int, int, int]) -> NDArray[np.uint8]:
+    """Resize an image and crop it; only the pixels of the crop are computed.
+
+    Large images are summed in float32, in half the time of float64. Sums so near to a half that the error of
+    float32 could round them to the wrong side are computed again with integers.
 
     Args:
-        image: (h, w, channels) uint8.
-        resized: (height, width) that the whole image would get.
-        crop: (left, top, width, height) of the part, in pixels of the resized image.
+        image: (h, w, channels).
+        resized: size of the whole image after resizing.
+        crop: (left, top, width, height) in pixels of the resized image.
 
     Returns:
-        (channels, height, width) float32 of whole values from 0 to 255.
+        (channels, height, width).
     """
+    size = Size.of(image)
     left, top, width, height = crop
-    dtype = np.float64 if image.size <= _EXACT else np.float32
-    across = _bands(image.shape[1], resized[1], left, width, dtype)
-    down = _bands(image.shape[0], resized[0], top, height, dtype)
-    first, last = down[0][0], down[-1][1]
-    planes = np.empty((image.shape[2] * (last - first), image.shape[1]), np.uint8)
-    cv2.split(image[first:last], list(planes.reshape(image.shape[2], last - first, -1)))
-    rows = np.empty((len(planes), width), np.uint8)
-    step = max(_ONE_THREAD // max(weights.size for *_, weights in across), 1)
-    sums = np.empty((min(step, len(planes)), width), dtype)
-    for low in range(0, len(planes), step):
-        part = planes[low : low + step].astype(dtype)
-        for start, stop, pixels, weights in across:
-            np.matmul(part[:, start:stop], weights.T, out=sums[: len(part), pixels])
-        sums += 0.5
-        rows[low : low + step] = sums[: len(part)]  # cuts the fraction off: halves are rounded up
-    stacked = rows.reshape(image.shape[2], last - first, width)
-    result = np.empty((image.shape[2], height, width), np.float32)
-    for start, stop, pixels, weights in down:
-        block = weights @ stacked[:, start - first : stop - first].astype(dtype)
-        block += 0.5
-        np.floor(block, out=result[:, pixels], casting="same_kind")
+    dtype = np.float64 if image.size <= _DOUBLE else np.float32
+    across = _weights(size.width, resized.width, left, width, dtype)
+    down = _weights(size.height, resized.height, top, height, dtype)
+    rows_removed, columns_removed = size.height - resized.height, size.width - resized.width
+    if rows_removed > max(2 * columns_removed, 0):
+        planes = _split(image[:, across.first : across.last])
+        return _horizontal(_vertical(planes, down, 0), across, across.first)
+    planes = _split(image[down.first : down.last])
+    return _vertical(_horizontal(planes, across, 0), down, down.first)
+
+
+def _split(image: Image) -> NDArray[np.uint8]:
+    """(h, w, channels) to (channels, h, w), contiguous."""
+    planes = np.empty((image.shape[2], *image.shape[:2]), np.uint8)
+    cv2.split(image, list(planes))
+    return planes
+
+
+def _horizontal(planes: NDArray[np.uint8], across: _Weights, offset: int) -> NDArray[np.uint8]:
+    """(C, h, w) to (C, h, outputs), where `planes` begin at the input pixel `offset`."""
+    channels, height, width = planes.shape
+    rows = planes.reshape(channels * height, width)
+    dtype = across.blocks[0][3].dtype
+    result = np.empty((len(rows), len(across.starts)), np.uint8)
+    step = min(max(_ONE_THREAD // max(weights.size for *_, weights in across.blocks), 1), len(rows))
+    values, sums = np.empty((step, width), dtype), np.empty((step, result.shape[1]), dtype)
+    scratch = np.empty(sums.shape, np.uint32)
+    doubtful = []
+    for low in range(0, len(rows), step):
+        high = min(low + step, len(rows))
+        part, found = values[: high - low], sums[: high - low]
+        part[...] = rows[low:high]
+        for start, stop, outputs, weights in across.blocks:
+            np.matmul(part[:, start - offset : stop - offset], weights.T, out=found[:, outputs])
+        uncertain = _round(found, scratch[: high - low], result[low:high], across.doubt)
+        doubtful.append(uncertain + low * result.shape[1])
+    row, output = np.divmod(np.concatenate(doubtful), result.shape[1])
+    if len(row):
+        inputs = (across.starts[output] - offset)[:, None] + np.arange(across.taps.shape[1])
+        result[row, output] = _exact(rows[row[:, None], inputs], across.taps[output])
+    return result.reshape(channels, height, -1)
+
+
+def _vertical(planes: NDArray[np.uint8], down: _Weights, offset: int) -> NDArray[np.uint8]:
+    """(C, h, w) to (C, outputs, w), where `planes` begin at the input pixel `offset`."""
+    channels, _, width = planes.shape
+    dtype = down.blocks[0][3].dtype
+    result = np.empty((channels, len(down.starts), width), np.uint8)
+    step = max(_ONE_THREAD // max(weights.size for *_, weights in down.blocks), 1)
+    sums, scratch = np.empty(result.shape[1:], dtype), np.empty(result.shape[1:], np.uint32)
+    doubt = down.doubt if len(down.doubt) == 1 else down.doubt[:, None]
+    for plane, target in zip(planes, result, strict=True):
+        for start, stop, outputs, weights in down.blocks:
+            values = plane[start - offset : stop - offset].astype(dtype)
+            for low in range(0, width, step):
+                columns = slice(low, min(low + step, width))
+                np.matmul(weights, values[:, columns], out=sums[outputs, columns])
+        output, column = np.divmod(_round(sums, scratch, target, doubt), width)
+        if len(output):
+            inputs = (down.starts[output] - offset)[:, None] + np.arange(down.taps.shape[1])
+            target[output, column] = _exact(plane[inputs, column[:, None]], down.taps[output])
     return result
 
 
-@lru_cache(maxsize=64)
-def _bands(size: int, resized: int, start: int, count: int, dtype: type[np.floating[Any]]) -> Bands:
-    """Weights of `count` output pixels from `start` on, in blocks.
+def _round(
+    sums: NDArray[Any], scratch: NDArray[np.uint32], out: NDArray[np.uint8], doubt: NDArray[np.uint32]
+) -> Index:
+    """Round sums half up into `out`.
+
+    Args:
+        sums: float64, which is exact, or float32; overwritten.
+        scratch: of the same shape; overwritten.
+        out: of the same shape.
+        doubt: bound on the error of float32 sums, as in `_Weights`, broadcast.
 
     Returns:
-        for each block the first and past-the-last input pixel it needs, its own output pixels, and its
-        (pixels, inputs) weights.
+        flat indices of the sums whose error may have changed the result.
     """
+    if sums.dtype == np.float64:
+        sums += 0.5
+        out[...] = sums  # truncates
+        return np.empty(0, np.intp)
+    # From 256 on, the mantissa holds the whole part above the fraction of 15 bits. Sums are rounded up by the
+    # bound first, which leaves the doubtful ones with a fraction below twice the bound.
+    rounding, limit = (doubt * 2.0**-15 + 256.5).astype(np.float32), np.uint32(2) * doubt
+    uniform = doubt.size == 1
+    sums += rounding.flat[0] if uniform else rounding
+    bits = sums.view(np.uint32)
+    np.right_shift(bits, _FRACTION_BITS, out=scratch)
+    out[...] = scratch  # the low byte
+    if not doubt.any():
+        return np.empty(0, np.intp)
+    np.bitwise_and(bits, _FRACTION, out=scratch)
+    return np.flatnonzero(scratch < (limit.flat[0] if uniform else limit))
+
+
+def _exact(pixels: NDArray[np.uint8], taps: Int) -> Int:
+    """The weighted sums of pixels (N, K), as Pillow computes them with integers."""
+    sums: Int = (pixels * taps).sum(axis=1)
+    return (sums + (1 << _PRECISION_BITS - 1)) >> _PRECISION_BITS
+
+
+@lru_cache(maxsize=64)
+def _weights(size: int, resized: int, start: int, count: int, dtype: type[np.floating[Any]]) -> _Weights:
+    """The weights of `count` output pixels from `start` on, of an axis resized from `size` to `resized`."""
     scale = size / resized
     support = max(scale, 1.0)
-    bands = []
-    for low in range(0, count, _BLOCK):
-        pixels = slice(low, min(low + _BLOCK, count))
-        centres = (np.arange(pixels.start, pixels.stop) + start + 0.5) * scale
-        firsts = np.maximum((centres - support + 0.5).astype(int), 0)
-        lasts = np.minimum((centres + support + 0.5).astype(int), size)
-        inputs = np.arange(firsts[0], lasts[-1])
-        weights = np.maximum(1 - np.abs(inputs + 0.5 - centres[:, None]) / support, 0)
-        weights[(inputs < firsts[:, None]) | (inputs >= lasts[:, None])] = 0
-        weights /= weights.sum(axis=1, keepdims=True)
-        exact = np.floor(weights * _UNIT + 0.5) / _UNIT
-        bands.append((int(firsts[0]), int(lasts[-1]), pixels, exact.astype(dtype)))
-    return bands
+    centres = (np.arange(start, start + count) + 0.5) * scale
+    firsts = np.maximum((centres - support + 0.5).astype(np.intp), 0)
+    lasts = np.minimum((centres + support + 0.5).astype(np.intp), size)
+    length = int((lasts - firsts).max())
+    starts = np.minimum(firsts, size - length)  # so that the last pixels have as many taps, of zero
+    inputs = starts[:, None] + np.arange(length)
+    weights = np.maximum(1 - np.abs((inputs - centres[:, None] + 0.5) * (1 / support)), 0)
+    weights[(inputs < firsts[:, None]) | (inputs >= lasts[:, None])] = 0
+    weights *= 1 / weights.sum(axis=1, keepdims=True)
+    taps = np.floor(weights * (1 << _PRECISION_BITS) + 0.5).astype(np.int64)
+    blocks = []
+    together = 8 if length > _WIDE else 16
+    for low in range(0, count, together):
+        outputs = slice(low, min(low + together, count))
+        first, last = int(starts[low]), int(starts[outputs.stop - 1]) + length
+        matrix = np.zeros((outputs.stop - low, last - first), dtype)
+        for row, at in enumerate(starts[outputs] - first):
+            matrix[row, at : at + length] = taps[low + row] / (1 << _PRECISION_BITS)
+        blocks.append((first, last, outputs, matrix))
+    exact = (taps % (1 << _PRECISION_BITS - 15) == 0).all(axis=1)
+    error = (length + 2) * 255 * 2.0**-24  # each of the products and additions rounds to 24 bits
+    doubt = np.where(exact, 0, np.ceil(error * 2.0**15) + 1).astype(np.uint32)
+    return _Weights(tuple(blocks), starts, taps, doubt[:1] if (doubt == doubt[0]).all() else doubt)

@@ -96,3 +96,17 @@ def test_axes_scale_apart():
     geometry = Geometry.letterbox(Size(480, 639), Size(640, 640))
     corner = geometry.inverse(np.array([[640, 79 + 481]], np.float32))
     np.testing.assert_allclose(corner, [[639, 480]], rtol=1e-6)
+
+
+def test_boxes_are_scaled_back_by_the_factors_that_the_image_was_resized_with() -> None:
+    """A deliberate difference from Ultralytics 8.4.190, in one size of 150: see `Geometry.rectangle`.
+
+    The short side, 480.4, is rounded down to a multiple of the stride. From that, Ultralytics' `scale_boxes`
+    derives a gain of 480 / 4504, by which the image would have 639 columns, though its letterbox made 640.
+    """
+    geometry = Geometry.rectangle(Size(4504, 6000), Size(640, 640), 32)
+    assert (geometry.tensor, geometry.resized, geometry.pad) == ((480, 640), (480, 640), (0, 0))
+    box = geometry.inverse_boxes(np.array([[0, 0, 600, 450]], np.float32))
+    np.testing.assert_allclose(box, [[0, 0, 5625, 4222.5]], rtol=1e-6)
+    ultralytics = 600 * 6000 / 639
+    assert ultralytics - box[0, 2] == pytest.approx(8.8, abs=0.01)

@@ -78,7 +78,8 @@ class Settings:
         Raises:
             InputError: one of them is not valid.
         """
-        command = click.Command("serve", params=list(serve_options(lambda: None).__click_params__))  # type: ignore[attr-defined]
+        command = click.Command("serve")
+        serve_options(command)
         try:
             with command.make_context("serve", [], auto_envvar_prefix=PREFIX) as context:
                 return cls(**context.params)
@@ -186,61 +187,63 @@ class _KeyFile(click.ParamType[Path]):
         return Path(value)
 
 
+_DEFAULT = Settings()
+_OPTIONS = (
+    click.option("--models", type=_Models(), multiple=True, metavar="FILE|FOLDER|ID=FILE",
+                 help="What to serve: an .onnx file, called by its stem or ID, or a folder that is "
+                      "watched for them; may be repeated.  [default: the five demo models]"),
+    click.option("--host", default=_DEFAULT.host, metavar="ADDRESS", help="Address to listen on."),
+    click.option("--port", type=click.IntRange(0, 65535), default=_DEFAULT.port, metavar="N",
+                 help="Port to listen on; 0 takes a free one."),
+    click.option("--device", default=_DEFAULT.device, metavar="NAME", help="As for `yolean predict`."),
+    click.option("--max-queue", type=click.IntRange(1, 100_000), default=_DEFAULT.max_queue, metavar="N",
+                 help="Requests that may wait; more are answered 503 at once."),
+    click.option("--timeout", type=_Range(0.05, 3600), default=_DEFAULT.timeout,
+                 metavar="SECONDS", help="A request that waits longer is answered 504 and not run."),
+    click.option("--max-body", type=_Amount(1024), default="32M", metavar="BYTES",
+                 help="Largest request body."),
+    click.option("--max-pixels", type=_Amount(1000), default="50M", metavar="PIXELS",
+                 help="Largest image, width times height."),
+    click.option("--url-fetch/--no-url-fetch", default=_DEFAULT.url_fetch,
+                 help="Fetch images that requests name by url, from public addresses."),
+    click.option("--trusted-fetch", type=_Cidr(), multiple=True, metavar="CIDR",
+                 help="A private network from which urls are fetched as well; may be repeated."),
+    click.option("--api-keys", type=_KeyFile(), metavar="FILE",
+                 help="Keys, one a line, of which requests need one; or YOLEAN_API_KEY has them."),
+    click.option("--no-auth", is_flag=True, default=_DEFAULT.no_auth,
+                 help="Let everyone in who reaches the server, beyond this machine too."),
+    click.option("--cors", type=_Origin(), multiple=True, metavar="ORIGIN",
+                 help="Web origin whose pages may call the server; may be repeated."),
+    click.option("--workers", type=click.IntRange(1, 256), default=_DEFAULT.workers, metavar="N",
+                 help="Processes, which share the cores."),
+    click.option("--head-timeout", type=_Range(0.05, 3600), default=_DEFAULT.head_timeout,
+                 metavar="SECONDS",
+                 help="A request whose head takes longer is answered 408, its connection closed."),
+    click.option("--max-head", type=_Amount(1024), default="64K", metavar="BYTES",
+                 help="Largest head of a request; a larger one is answered 431."),
+    click.option("--min-rate", type=_Amount(1024), default="1K", metavar="BYTES",
+                 help="Bytes a second of a body; a slower one is answered 408, its connection closed."),
+    click.option("--rate-window", type=_Range(0.05, 3600), default=_DEFAULT.rate_window,
+                 metavar="SECONDS", help="Time over which --min-rate is measured."),
+    click.option("--keep-alive", type=_Range(0.05, 3600), default=_DEFAULT.keep_alive,
+                 metavar="SECONDS", help="How long a connection may be idle between two requests."),
+    click.option("--max-uploads", type=_Amount(1024), default="512M", metavar="BYTES",
+                 help="Bodies that are on their way, all together; more are answered 503."),
+    click.option("--max-client-uploads", type=_Amount(1024), default="256M", metavar="BYTES",
+                 help="The same of one client address."),
+    click.option("--trusted-proxy", type=_Cidr(), multiple=True, metavar="CIDR",
+                 help="Addresses of proxies whose X-Forwarded-For names the client; may be repeated."),
+    click.option("--batch-window", type=_Range(0, 1000), default=_DEFAULT.batch_window,
+                 metavar="MS", help="On GPUs: how long a batch waits for more."),
+    click.option("--drain", type=_Range(1, 3600), default=_DEFAULT.drain, metavar="SECONDS",
+                 help="After SIGTERM: how long running and waiting requests may take."),
+    click.option("--log-format", type=click.Choice(["text", "json"]), default=_DEFAULT.log_format,
+                 help="A line a request, on standard error."),
+)  # fmt: skip
+
+
 def serve_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options of `yolean serve`."""
-    default = Settings()
-    options = (
-        click.option("--models", type=_Models(), multiple=True, metavar="FILE|FOLDER|ID=FILE",
-                     help="What to serve: an .onnx file, called by its stem or ID, or a folder that is "
-                          "watched for them; may be repeated.  [default: the five demo models]"),
-        click.option("--host", default=default.host, metavar="ADDRESS", help="Address to listen on."),
-        click.option("--port", type=click.IntRange(0, 65535), default=default.port, metavar="N",
-                     help="Port to listen on; 0 takes a free one."),
-        click.option("--device", default=default.device, metavar="NAME", help="As for `yolean predict`."),
-        click.option("--max-queue", type=click.IntRange(1, 100_000), default=default.max_queue, metavar="N",
-                     help="Requests that may wait; more are answered 503 at once."),
-        click.option("--timeout", type=_Range(0.05, 3600), default=default.timeout,
-                     metavar="SECONDS", help="A request that waits longer is answered 504 and not run."),
-        click.option("--max-body", type=_Amount(1024), default="32M", metavar="BYTES",
-                     help="Largest request body."),
-        click.option("--max-pixels", type=_Amount(1000), default="50M", metavar="PIXELS",
-                     help="Largest image, width times height."),
-        click.option("--url-fetch/--no-url-fetch", default=default.url_fetch,
-                     help="Fetch images that requests name by url, from public addresses."),
-        click.option("--trusted-fetch", type=_Cidr(), multiple=True, metavar="CIDR",
-                     help="A private network from which urls are fetched as well; may be repeated."),
-        click.option("--api-keys", type=_KeyFile(), metavar="FILE",
-                     help="Keys, one a line, of which requests need one; or YOLEAN_API_KEY has them."),
-        click.option("--no-auth", is_flag=True, default=default.no_auth,
-                     help="Let everyone in who reaches the server, beyond this machine too."),
-        click.option("--cors", type=_Origin(), multiple=True, metavar="ORIGIN",
-                     help="Web origin whose pages may call the server; may be repeated."),
-        click.option("--workers", type=click.IntRange(1, 256), default=default.workers, metavar="N",
-                     help="Processes, which share the cores."),
-        click.option("--head-timeout", type=_Range(0.05, 3600), default=default.head_timeout,
-                     metavar="SECONDS",
-                     help="A request whose head takes longer is answered 408, its connection closed."),
-        click.option("--max-head", type=_Amount(1024), default="64K", metavar="BYTES",
-                     help="Largest head of a request; a larger one is answered 431."),
-        click.option("--min-rate", type=_Amount(1024), default="1K", metavar="BYTES",
-                     help="Bytes a second of a body; a slower one is answered 408, its connection closed."),
-        click.option("--rate-window", type=_Range(0.05, 3600), default=default.rate_window,
-                     metavar="SECONDS", help="Time over which --min-rate is measured."),
-        click.option("--keep-alive", type=_Range(0.05, 3600), default=default.keep_alive,
-                     metavar="SECONDS", help="How long a connection may be idle between two requests."),
-        click.option("--max-uploads", type=_Amount(1024), default="512M", metavar="BYTES",
-                     help="Bodies that are on their way, all together; more are answered 503."),
-        click.option("--max-client-uploads", type=_Amount(1024), default="256M", metavar="BYTES",
-                     help="The same of one client address."),
-        click.option("--trusted-proxy", type=_Cidr(), multiple=True, metavar="CIDR",
-                     help="Addresses of proxies whose X-Forwarded-For names the client; may be repeated."),
-        click.option("--batch-window", type=_Range(0, 1000), default=default.batch_window,
-                     metavar="MS", help="On GPUs: how long a batch waits for more."),
-        click.option("--drain", type=_Range(1, 3600), default=default.drain, metavar="SECONDS",
-                     help="After SIGTERM: how long running and waiting requests may take."),
-        click.option("--log-format", type=click.Choice(["text", "json"]), default=default.log_format,
-                     help="A line a request, on standard error."),
-    )  # fmt: skip
-    for option in reversed(options):
+    """Add the options of `yolean serve` to a command."""
+    for option in reversed(_OPTIONS):
         command = option(command)
     return command

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 import pytest
 import requests
 from click.testing import CliRunner
@@ -31,7 +32,8 @@ from yolean.serving.supervisor import Workers
 slow = pytest.mark.slow  # servers that start and end
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 
-Start = Until = Callable[..., Any]  # fixtures of conftest
+Start = Callable[..., Any]  # fixtures of conftest
+Until = Callable[..., Any]
 
 SHAPES = demo_images()[0].read_bytes()
 PREDICT = "/v1/predict/shapes"
@@ -41,7 +43,9 @@ SECONDS = 30.0
 
 # A tenth to half a second of one core.
 SLOW = f"{PREDICT}?size=1280"
-LARGE = cv2.imencode(".jpg", cv2.resize(cv2.imread(str(demo_images()[0])), (1280, 1280)))[1].tobytes()
+LARGE = cv2.imencode(".jpg", cv2.resize(np.asarray(cv2.imread(str(demo_images()[0]))), (1280, 1280)))[
+    1
+].tobytes()
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc, or chooses cores")
 

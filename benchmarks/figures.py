@@ -12,7 +12,7 @@ from .load_records import MicroResult
 from .model_figures import bf16, cold, intro, optimized, peers, setting
 from .model_records import ModelParity
 from .record_base import YOLEAN, YOLEAN_SERVE
-from .records import Results
+from .records import RecordedResults
 from .tables import Table, median, median_iqr, prose, provenance, target_list
 
 _MICRO_NAMES = {
@@ -31,7 +31,7 @@ _MICRO_COUNTS = {
 }
 
 
-def parity(results: Results) -> str:
+def parity(results: RecordedResults) -> str:
     """How equal the answers are, for the models that were compared."""
     record = results.parity
     rows = record.models
@@ -71,7 +71,7 @@ def _largest(rows: list[ModelParity]) -> list[str]:
     return parts
 
 
-def serve(results: Results) -> str:
+def serve(results: RecordedResults) -> str:
     """The servers with eight connections, one request at a time, and memory over time."""
     record = results.serve
     rows = record.rows("closed", 8)
@@ -105,7 +105,7 @@ def serve(results: Results) -> str:
     return f"{before}\n\n{table.markdown()}\n{prose(' '.join(after))}{provenance(record)}"
 
 
-def threads(results: Results) -> str:
+def threads(results: RecordedResults) -> str:
     """Why a run takes one core under load."""
     record = results.threads
     one, each, both = (way.images_a_second for way in record.sharing)
@@ -119,7 +119,7 @@ def threads(results: Results) -> str:
     ) + provenance(record)
 
 
-def micro(results: Results) -> str:
+def micro(results: RecordedResults) -> str:
     """Parts alone, compared with other ways to do the same, and the targets."""
     record = results.micro
     cases: dict[tuple[str, str, int], list[MicroResult]] = {}
@@ -139,7 +139,7 @@ def micro(results: Results) -> str:
     )
 
 
-PARTS: dict[str, Callable[[Results], str]] = {
+PARTS: dict[str, Callable[[RecordedResults], str]] = {
     "intro": intro,
     "setting": setting,
     "peers": peers,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from ..measurement.summary import Quartiles, paired_ratios, quartiles
-from .record_base import NotMeasured, Record, Struct, Target
+from .record_base import NotMeasured, PerformanceTarget, Record, Struct
 
 
 class ServeSettings(Struct):
@@ -181,7 +181,7 @@ class MicroRecord(Record, tag_field="scenario", tag="micro", kw_only=True):
     settings: MicroSettings
     results: list[MicroResult]
     not_measured: list[MicroNotMeasured]
-    targets: list[Target]
+    targets: list[PerformanceTarget]
 
 
 class ThreadsSettings(Struct):

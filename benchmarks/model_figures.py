@@ -8,11 +8,11 @@ import click
 
 from .model_records import ModelResult, OptimizedFile, PeersRecord, SystemResult
 from .record_base import SESSION_RUN, ULTRALYTICS, YOLEAN, YOLEAN_INT8, YOLEAN_LEAN, YOLEAN_OPENVINO_BF16
-from .records import Results
+from .records import RecordedResults
 from .tables import UNKNOWN, Table, median_iqr, prose, provenance, record_notes, target_list
 
 
-def intro(results: Results) -> str:
+def intro(results: RecordedResults) -> str:
     """Space, cold start and memory, compared with Ultralytics on the same file."""
     model = _by_task(results.peers, "detect")
     own, other = _system(model, YOLEAN), _system(model, ULTRALYTICS)
@@ -26,7 +26,7 @@ def intro(results: Results) -> str:
     )
 
 
-def setting(results: Results) -> str:
+def setting(results: RecordedResults) -> str:
     """On what machine, and how."""
     record = results.peers
     settings = record.settings
@@ -40,7 +40,7 @@ def setting(results: Results) -> str:
     ) + provenance(record)
 
 
-def peers(results: Results) -> str:
+def peers(results: RecordedResults) -> str:
     """Every system on every task, and the targets."""
     record = results.peers
     table = Table(["", *(model.task for model in record.models), "answers"])
@@ -101,7 +101,7 @@ def _not_measured(record: PeersRecord) -> list[str]:
     return [f"Not measured: {name}; {', '.join(found)}." for name, found in reasons.items()]
 
 
-def cold(results: Results) -> str:
+def cold(results: RecordedResults) -> str:
     """What a whole process costs."""
     table = Table(["", "start of Python to the first answer", "memory by then", "installed"])
     for each in _by_task(results.peers, "detect").systems:
@@ -113,7 +113,7 @@ def cold(results: Results) -> str:
     return table.markdown()
 
 
-def optimized(results: Results) -> str:
+def optimized(results: RecordedResults) -> str:
     """What lean and INT8 files gain, and what the latter cost."""
     record = results.peers
     table = Table(["task", SESSION_RUN, "the export", "lean", "INT8", "INT8's agreement"])
@@ -140,7 +140,7 @@ def _agreement(file: OptimizedFile | None) -> str:
     return f"{', '.join(parts)} ({found.objects} objects, {found.images} images){refused}"
 
 
-def bf16(results: Results) -> str:
+def bf16(results: RecordedResults) -> str:
     """How far bf16 on OpenVINO moves the answers."""
     moved, ratios = [], []
     for model in results.peers.models:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from ..measurement.summary import Quartiles, paired_ratios, quartiles
-from .record_base import NotMeasured, Record, Struct, Target
+from .record_base import NotMeasured, PerformanceTarget, Record, Struct
 
 
 class PeersSettings(Struct):
@@ -82,7 +82,7 @@ class SystemResult(Struct):
         return quartiles(self.repetitions)
 
 
-class Agreement(Struct):
+class HeldOutAgreement(Struct):
     """Means over the images that were held out of calibration; see `export.evaluation.agreement`."""
 
     images: int
@@ -112,7 +112,7 @@ class OptimizedFile(Struct):
 
     kind: Literal["lean", "int8"]
     bytes: tuple[int, int]
-    agreement: Agreement | None
+    agreement: HeldOutAgreement | None
     problems: list[str]
     notes: list[str]
     details: dict[str, str]
@@ -144,7 +144,7 @@ class PeersRecord(Record, tag_field="scenario", tag="peers", kw_only=True):
 
     settings: PeersSettings
     models: list[ModelResult]
-    targets: list[Target]
+    targets: list[PerformanceTarget]
 
 
 class Tolerances(Struct):

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from .._install_advice import install_command
 from ..engine.errors import YoleanError
-from .model_records import Agreement, OptimizedFile
+from .model_records import HeldOutAgreement, OptimizedFile
 
 KINDS: tuple[Literal["lean", "int8"], ...] = ("lean", "int8")
 
@@ -64,10 +64,11 @@ def _make(model: Path, file: Path, kept: Path, calibrate: Path | None, int8: boo
 def _read(kind: Literal["lean", "int8"], report: dict[str, Any]) -> OptimizedFile:
     agreement = report["agreement"]
     before, after = report["bytes"]
+    names = HeldOutAgreement.__struct_fields__
     return OptimizedFile(
         kind=kind,
         bytes=(before, after),
-        agreement=agreement and Agreement(**{name: agreement[name] for name in Agreement.__struct_fields__}),
+        agreement=HeldOutAgreement(**{name: agreement[name] for name in names}) if agreement else None,
         problems=report["problems"],
         notes=report["notes"],
         details={name: str(value) for name, value in report["details"].items()},

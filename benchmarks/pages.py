@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 
 from . import figures, plots, records
-from .records import Results
+from .records import RecordedResults
 
 _PART = re.compile(r"(<!-- figures: ([\w-]+) -->\n).*?(<!-- end of figures -->)", re.DOTALL)
 _RESULTS = Path("benchmarks") / "results"
@@ -33,7 +33,7 @@ def parts(text: str) -> list[str]:
     return [match[2] for match in _PART.finditer(text)]
 
 
-def filled(text: str, results: Results) -> str:
+def filled(text: str, results: RecordedResults) -> str:
     """A page with every part written anew.
 
     Raises:
@@ -57,7 +57,7 @@ def main(root: Path, check: bool) -> None:
     """Write the figures and plots of README.md and docs/ from the recorded results."""
     if not (root / "README.md").is_file() or not (root / _RESULTS).is_dir():
         raise click.ClickException(f"{root.resolve()} is no checkout of yolean: name one with --root")
-    results = Results(root / _RESULTS)
+    results = RecordedResults(root / _RESULTS)
     stale = []
     for page in pages(root):
         text = page.read_text(encoding="utf-8")

@@ -32,7 +32,7 @@ class NotMeasured(Struct):
 Outcome = Literal["kept", "not kept", "within noise"]
 
 
-class Target(Struct):
+class PerformanceTarget(Struct):
     """A figure that a scenario is meant to reach.
 
     Attributes:
@@ -50,14 +50,16 @@ class Target(Struct):
     outcome: Outcome
 
 
-def target(name: str, bound: Literal["at most", "above"], limit: float, measured: Quartiles) -> Target:
+def judged(
+    name: str, bound: Literal["at most", "above"], limit: float, measured: Quartiles
+) -> PerformanceTarget:
     """Judge a figure by its IQR."""
     if bound == "above":
         kept, missed = measured.q1 > limit, measured.q3 <= limit
     else:
         kept, missed = measured.q3 <= limit, measured.q1 > limit
     outcome: Outcome = "kept" if kept else "not kept" if missed else "within noise"
-    return Target(name=name, bound=bound, limit=limit, measured=measured, outcome=outcome)
+    return PerformanceTarget(name=name, bound=bound, limit=limit, measured=measured, outcome=outcome)
 
 
 class Record(Struct, kw_only=True):

@@ -44,7 +44,7 @@ def write(record: AnyRecord, file: Path | None) -> None:
         write_whole(file, msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n")
 
 
-class Results:
+class RecordedResults:
     """The recorded results in a folder, each read when it is needed.
 
     Raises:

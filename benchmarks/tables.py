@@ -12,7 +12,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from ..measurement.summary import Quartiles
-from .record_base import Record, Target
+from .record_base import PerformanceTarget, Record
 
 WIDTH = 132
 """Columns of a table where the output is no terminal."""
@@ -92,7 +92,7 @@ def prose(text: str) -> str:
     return fill(text, 130, break_long_words=False, break_on_hyphens=False)
 
 
-def target_list(targets: Iterable[Target]) -> str:
+def target_list(targets: Iterable[PerformanceTarget]) -> str:
     """A list; a target is kept only where the whole IQR lies on the right side of its limit."""
     return "\n".join(
         f"- {each.name}: {median_iqr(each.measured)}, {each.bound} {each.limit:g}: {each.outcome}"

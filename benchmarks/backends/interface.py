@@ -1,7 +1,7 @@
 """What every system under test of `peers` implements, and the process that measures it.
 
-A backend is a module beside this one with a function `load(job) -> Backend` that calls `run(load)` when it is
-run. Its process gets the job as JSON. It may run under an interpreter without this version of yolean, so that
+A backend is a module beside this one with a function `load(work) -> Backend` that calls `run(load)` when it
+is run. Its process gets the workload as JSON. It may run under an interpreter without this version of yolean:
 modules of this folder import the standard library, numpy and OpenCV, and what the backend is made of.
 """
 
@@ -24,7 +24,7 @@ _ALTERNATIVES = {"opencv-python-headless": "opencv-python"}
 
 
 @dataclass(frozen=True)
-class Job:
+class Workload:
     """What every backend is asked to do.
 
     Attributes:
@@ -71,19 +71,19 @@ class Backend:
     details: dict[str, str] = field(default_factory=dict)
 
 
-def run(load: Callable[[Job], Backend]) -> None:
+def run(load: Callable[[Workload], Backend]) -> None:
     """Answer all images once, then serve repetitions: a run is one image, the next one each time."""
     open_channel()
     begun = perf_counter()
     fields = json.loads(sys.argv[1])
     shapes = [(height, width) for height, width in fields["shapes"]]
-    job = Job(**fields | {"imgsz": tuple(fields["imgsz"]), "shapes": shapes})
+    work = Workload(**fields | {"imgsz": tuple(fields["imgsz"]), "shapes": shapes})
     import cv2
 
-    backend = load(job)
+    backend = load(work)
     loaded = perf_counter()
-    inputs = list(zip([cv2.imread(path) for path in job.images], job.shapes, strict=True))
-    if job.cold:
+    inputs = list(zip([cv2.imread(path) for path in work.images], work.shapes, strict=True))
+    if work.cold:
         backend.predict(*inputs[0])
         report({"peak_mb": peak_mb()})
         return

@@ -24,14 +24,14 @@ from ...postprocess.types import Size
 from ..answers import compare
 from ..model_records import AnswerDifferences, SystemResult
 from ..record_base import ULTRALYTICS, YOLEAN, NotMeasured
-from .interface import Job
+from .interface import Workload
 from .systems import SYSTEMS, System, command, environment
 
 OnProgress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Plan:
+class Schedule:
     """What is measured and how often.
 
     Attributes:
@@ -47,47 +47,47 @@ class Plan:
     systems: tuple[System, ...] = SYSTEMS
 
 
-def describe(model: Path, images: list[Path], threads: int) -> tuple[Job, str]:
+def describe(model: Path, images: list[Path], threads: int) -> tuple[Workload, str]:
     """What every system is asked to do with a model, and the kind of its output layout."""
     spec = load(model, device="cpu", threads=1).spec
     imgsz = (int(spec.imgsz[0]), int(spec.imgsz[1]))
     sizes = [Size.of(image_from_bytes(path.read_bytes())) for path in images]
     shapes: list[tuple[int, int]] = [place(size, spec.imgsz, spec).tensor for size in sizes]
-    job = Job(str(model), spec.task, imgsz, [str(path) for path in images], shapes, threads)
-    return job, spec.layout.kind
+    work = Workload(str(model), spec.task, imgsz, [str(path) for path in images], shapes, threads)
+    return work, spec.layout.kind
 
 
 def measure(
-    job: Job, files: dict[str, Path | str], plan: Plan, on_progress: OnProgress
+    work: Workload, files: dict[str, Path | str], schedule: Schedule, on_progress: OnProgress
 ) -> tuple[list[SystemResult], list[NotMeasured]]:
     """Measure all systems on one model; also those that cannot be measured, with their reasons.
 
     Args:
-        job: for the plain file.
+        work: the workload, for the plain file.
         files: by the form of the model, or in a line why there is none.
-        plan: what is measured.
+        schedule: what is measured.
         on_progress: is called with what is being done.
     """
     missing: list[NotMeasured] = []
     with ExitStack() as stack:
         workers: dict[str, Worker] = {}
         cold: dict[str, Callable[[], tuple[float, float | None]]] = {}
-        for system in plan.systems:
+        for system in schedule.systems:
             on_progress(f"starting {system.name}")
-            found = _start(system, job, files, plan.pythons)
+            found = _start(system, work, files, schedule.pythons)
             if isinstance(found, str):
                 missing.append(NotMeasured(system=system.name, reason=found))
                 continue
             workers[system.name] = stack.enter_context(found[0])
             cold[system.name] = partial(_cold_start, found[1])
-        systems = {name: partial(_repetition, worker, len(job.images)) for name, worker in workers.items()}
+        systems = {name: partial(_repetition, worker, len(work.images)) for name, worker in workers.items()}
         times = []
-        for repetition in islice(interleaved(systems), plan.repetitions):
+        for repetition in islice(interleaved(systems), schedule.repetitions):
             times.append(repetition)
-            on_progress(f"repetition {len(times)} of {plan.repetitions} is done")
+            on_progress(f"repetition {len(times)} of {schedule.repetitions} is done")
         memory = {name: worker.repetition(1).peak_mb for name, worker in workers.items()}
     on_progress("cold starts")
-    starts = list(islice(interleaved(cold), plan.cold_starts))
+    starts = list(islice(interleaved(cold), schedule.cold_starts))
     about = {name: worker.about for name, worker in workers.items()}
     results = [
         SystemResult(
@@ -108,13 +108,13 @@ def measure(
 
 
 def _start(
-    system: System, job: Job, files: dict[str, Path | str], pythons: tuple[str, ...]
+    system: System, work: Workload, files: dict[str, Path | str], pythons: tuple[str, ...]
 ) -> tuple[Worker, list[str]] | str:
     """A process that is ready and what starts one for a cold start, or in a line why there is none."""
     file = files[system.file]
     if isinstance(file, str):
         return file
-    own = replace(job, model=str(file), precision=system.precision)
+    own = replace(work, model=str(file), precision=system.precision)
     found = command(system, own, pythons)
     if isinstance(found, str):
         return found
@@ -122,7 +122,7 @@ def _start(
         worker = Worker(found, environment())
     except WorkerError as exc:
         return str(exc)
-    once = command(system, replace(own, cold=True, images=job.images[:1], shapes=job.shapes[:1]), pythons)
+    once = command(system, replace(own, cold=True, images=work.images[:1], shapes=work.shapes[:1]), pythons)
     assert not isinstance(once, str)
     return worker, once
 

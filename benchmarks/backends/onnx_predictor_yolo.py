@@ -6,23 +6,23 @@ from typing import Any
 
 import numpy as np
 
-from .interface import Backend, Job, run
+from .interface import Backend, Workload, run
 from .plain_decoding import outline
 
 
-def load(job: Job) -> Backend:
+def load(work: Workload) -> Backend:
     """As its README does, with the number of threads of the others."""
     import onnxruntime
     from onnx_predictor_yolo import YoloPredictor
 
-    if job.task not in ("detect", "segment", "obb"):
-        raise SystemExit(f"it has no {job.task}")
+    if work.task not in ("detect", "segment", "obb"):
+        raise SystemExit(f"it has no {work.task}")
     session_options = onnxruntime.SessionOptions()
-    session_options.intra_op_num_threads = job.threads
-    model = YoloPredictor(job.model, task=job.task, output_format="raw", session_options=session_options)
+    session_options.intra_op_num_threads = work.threads
+    model = YoloPredictor(work.model, task=work.task, output_format="raw", session_options=session_options)
 
     def predict(image: Any, shape: tuple[int, int]) -> Any:
-        return model(image, conf=job.conf, iou=job.iou, max_det=job.max_det)
+        return model(image, conf=work.conf, iou=work.iou, max_det=work.max_det)
 
     return Backend(predict, _answer, ("onnx-predictor-yolo", "onnxruntime"))
 

@@ -6,14 +6,14 @@ from typing import Any
 
 import cv2
 
-from .interface import Backend, Job, installed_versions, run
+from .interface import Backend, Workload, installed_versions, run
 from .plain_decoding import Array, predictor
 
 
-def load(job: Job) -> Backend:
+def load(work: Workload) -> Backend:
     """Read the ONNX file and run it on the CPU."""
-    cv2.setNumThreads(job.threads)
-    net = cv2.dnn.readNetFromONNX(job.model)
+    cv2.setNumThreads(work.threads)
+    net = cv2.dnn.readNetFromONNX(work.model)
     names = net.getUnconnectedOutLayersNames()
 
     def network(blob: Array) -> list[Any]:
@@ -21,7 +21,7 @@ def load(job: Job) -> Backend:
         return list(net.forward(names))
 
     installed = installed_versions("opencv-python-headless", "opencv-python")
-    return Backend(predictor(job, network), dict, installed[:1])
+    return Backend(predictor(work, network), dict, installed[:1])
 
 
 if __name__ == "__main__":

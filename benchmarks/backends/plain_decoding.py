@@ -13,26 +13,26 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .interface import Job
+from .interface import Workload
 
 Array = NDArray[Any]
 
 
-Size = tuple[int, int]
+Shape = tuple[int, int]
 Network = Callable[[Array], list[Array]]
 
 
-def predictor(job: Job, network: Network) -> Callable[[Array, Size], dict[str, Any]]:
+def predictor(work: Workload, network: Network) -> Callable[[Array, Shape], dict[str, Any]]:
     """From a BGR image to an answer in the format of the reference files, by way of `network`."""
-    decode = classify if job.task == "classify" else objects
+    decode = classify if work.task == "classify" else objects
 
-    def predict(image: Array, size: Size) -> dict[str, Any]:
-        return {"shape": list(image.shape[:2])} | decode(image, size, job, network)
+    def predict(image: Array, size: Shape) -> dict[str, Any]:
+        return {"shape": list(image.shape[:2])} | decode(image, size, work, network)
 
     return predict
 
 
-def classify(image: Array, size: Size, job: Job, network: Network) -> dict[str, Any]:
+def classify(image: Array, size: Shape, work: Workload, network: Network) -> dict[str, Any]:
     """The five best classes; OpenCV's area resampling stands in for Pillow's."""
     height, width = size
     scale = max(height / image.shape[0], width / image.shape[1])
@@ -45,39 +45,39 @@ def classify(image: Array, size: Size, job: Job, network: Network) -> dict[str, 
     return {"top5": best.tolist(), "top5conf": probs[best].astype(float).tolist()}
 
 
-def objects(image: Array, size: Size, job: Job, network: Network) -> dict[str, Any]:
+def objects(image: Array, size: Shape, work: Workload, network: Network) -> dict[str, Any]:
     """Boxes and what belongs to them, from a raw export."""
     blob, scale, left, top = letterboxed(image, size)
     head, *more = network(blob)
     rows = head[0].T
-    extra = {"detect": 0, "segment": 32, "obb": 1}.get(job.task, rows.shape[1] - 5)
+    extra = {"detect": 0, "segment": 32, "obb": 1}.get(work.task, rows.shape[1] - 5)
     scores = rows[:, 4 : rows.shape[1] - extra]
-    rows = rows[scores.max(1) > job.conf]
+    rows = rows[scores.max(1) > work.conf]
     scores = rows[:, 4 : rows.shape[1] - extra]
     classes, best = scores.argmax(1), scores.max(1)
-    kept = _suppressed(rows, best, classes, job)
+    kept = _suppressed(rows, best, classes, work)
     rows, best, classes = rows[kept], best[kept], classes[kept]
     entry: dict[str, Any] = {"cls": classes.tolist(), "conf": best.astype(float).tolist()}
     centre = (rows[:, :2] - (left, top)) / scale
     extent = rows[:, 2:4] / scale
-    if job.task == "obb":
+    if work.task == "obb":
         return entry | {"obb": _corners(centre, extent, rows[:, -1])}
     boxes = np.concatenate((centre - extent / 2, centre + extent / 2), axis=1)
     limits = np.array(image.shape[1::-1] * 2)
     entry["xyxy"] = boxes.clip(0, limits).astype(float).tolist()
-    if job.task == "segment":
+    if work.task == "segment":
         masks = _masks(rows, more[0][0], size)
         entry["segments"] = [
             ((outline(mask) - (left, top)) / scale).clip(0, limits[:2]).reshape(-1).tolist() for mask in masks
         ]
-    elif job.task == "pose":
+    elif work.task == "pose":
         points = rows[:, 5:].reshape(len(rows), (rows.shape[1] - 5) // 3, 3).astype(float)
         points[..., :2] = ((points[..., :2] - (left, top)) / scale).clip(0, limits[:2])
         entry["keypoints"] = points.reshape(len(rows), rows.shape[1] - 5).tolist()
     return entry
 
 
-def letterboxed(image: Array, imgsz: Size) -> tuple[Array, float, int, int]:
+def letterboxed(image: Array, imgsz: Shape) -> tuple[Array, float, int, int]:
     """The image in grey borders as a tensor (1, 3, H, W); its scale, and the borders left and above, px."""
     scale = min(imgsz[0] / image.shape[0], imgsz[1] / image.shape[1])
     width, height = round(image.shape[1] * scale), round(image.shape[0] * scale)
@@ -95,11 +95,11 @@ def outline(mask: Array) -> Array:
     return np.asarray(largest, np.float32).reshape(-1, 2)
 
 
-def _suppressed(rows: Array, scores: Array, classes: Array, job: Job) -> list[int]:
+def _suppressed(rows: Array, scores: Array, classes: Array, work: Workload) -> list[int]:
     if not len(rows):
         return []
     confidences = scores.astype(float).tolist()
-    if job.task == "obb":  # of one class at a time: there is no rotated form that knows of classes
+    if work.task == "obb":  # of one class at a time: there is no rotated form that knows of classes
         kept: list[int] = []
         for cls in np.unique(classes):
             own = np.flatnonzero(classes == cls)
@@ -107,15 +107,15 @@ def _suppressed(rows: Array, scores: Array, classes: Array, job: Job) -> list[in
                 ((float(x), float(y)), (float(w), float(h)), float(np.degrees(a)))
                 for x, y, w, h, a in rows[own][:, [0, 1, 2, 3, -1]]
             ]
-            found = cv2.dnn.NMSBoxesRotated(rotated, [confidences[i] for i in own], job.conf, job.iou)
+            found = cv2.dnn.NMSBoxesRotated(rotated, [confidences[i] for i in own], work.conf, work.iou)
             kept += own[np.asarray(found, int).reshape(-1)].tolist()
     else:
         corners = (
             np.concatenate((rows[:, :2] - rows[:, 2:4] / 2, rows[:, 2:4]), axis=1).astype(float).tolist()
         )
-        found = cv2.dnn.NMSBoxesBatched(corners, confidences, classes.tolist(), job.conf, job.iou)
+        found = cv2.dnn.NMSBoxesBatched(corners, confidences, classes.tolist(), work.conf, work.iou)
         kept = np.asarray(found, int).reshape(-1).tolist()
-    return sorted(kept, key=lambda i: -confidences[i])[: job.max_det]
+    return sorted(kept, key=lambda i: -confidences[i])[: work.max_det]
 
 
 def _corners(centre: Array, size: Array, angle: Array) -> list[list[float]]:
@@ -131,7 +131,7 @@ def _corners(centre: Array, size: Array, angle: Array) -> list[list[float]]:
     return corners
 
 
-def _masks(rows: Array, prototypes: Array, imgsz: Size) -> list[Array]:
+def _masks(rows: Array, prototypes: Array, imgsz: Shape) -> list[Array]:
     """A mask of 0 and 1 at the size of the input for each row, cut to its box."""
     logits = (rows[:, -32:] @ prototypes.reshape(32, -1)).reshape(-1, *prototypes.shape[1:])
     masks = []

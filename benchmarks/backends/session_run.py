@@ -6,19 +6,19 @@ from typing import Any
 
 import numpy as np
 
-from .interface import Backend, Job, run
+from .interface import Backend, Workload, run
 
 
-def load(job: Job) -> Backend:
+def load(work: Workload) -> Backend:
     """ONNX Runtime with its defaults except for the number of threads."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = job.threads
-    session = onnxruntime.InferenceSession(job.model, options, providers=["CPUExecutionProvider"])
+    options.intra_op_num_threads = work.threads
+    session = onnxruntime.InferenceSession(work.model, options, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
     noise = np.random.default_rng(0)
-    tensors = {shape: noise.random((1, 3, *shape), np.float32) for shape in set(job.shapes)}
+    tensors = {shape: noise.random((1, 3, *shape), np.float32) for shape in set(work.shapes)}
 
     def predict(image: Any, shape: tuple[int, int]) -> Any:
         return session.run(None, {name: tensors[shape]})

@@ -20,7 +20,7 @@ from ..record_base import (
     YOLEAN_LEAN,
     YOLEAN_OPENVINO_BF16,
 )
-from .interface import Job
+from .interface import Workload
 
 _PACKAGE = Path(__file__).resolve().parents[2]
 # Modules of this checkout under another name than `yolean`, so that `import yolean` in them is what the
@@ -86,7 +86,7 @@ def other_yolean(name: str, python: str) -> tuple[System, ...]:
     )
 
 
-def command(system: System, job: Job, pythons: tuple[str, ...]) -> list[str] | str:
+def command(system: System, work: Workload, pythons: tuple[str, ...]) -> list[str] | str:
     """What starts its process, or in a line why it cannot be measured here."""
     python = system.python or sys.executable
     if system.needs:
@@ -94,7 +94,7 @@ def command(system: System, job: Job, pythons: tuple[str, ...]) -> list[str] | s
         if isinstance(found, str):
             return found
         python = found.python
-    return [python, "-c", _BOOT, str(_PACKAGE), system.module, json.dumps(asdict(job))]
+    return [python, "-c", _BOOT, str(_PACKAGE), system.module, json.dumps(asdict(work))]
 
 
 def environment() -> dict[str, str]:

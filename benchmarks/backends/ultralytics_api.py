@@ -5,31 +5,35 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from .interface import Backend, Job, run
+from .interface import Backend, Workload, run
 
 
-def load(job: Job) -> Backend:
+def load(work: Workload) -> Backend:
     """`YOLO(file)`, called as its documentation does; threads as for the others."""
     os.environ["YOLO_AUTOINSTALL"] = "false"
     os.environ["YOLO_OFFLINE"] = "true"
-    on_torch = job.model.endswith(".pt")
+    on_torch = work.model.endswith(".pt")
     if not on_torch:
-        _limit_onnxruntime(job.threads)
+        _limit_onnxruntime(work.threads)
     import torch
     from ultralytics import YOLO
 
     from ..reference_runner import answer
 
-    model = YOLO(job.model, task=job.task)
-    torch.set_num_threads(job.threads)
+    model = YOLO(work.model, task=work.task)
+    torch.set_num_threads(work.threads)
     options: dict[str, Any] = {
-        "conf": job.conf,
-        "iou": job.iou,
-        "max_det": job.max_det,
-        "imgsz": list(job.imgsz),
+        "conf": work.conf,
+        "iou": work.iou,
+        "max_det": work.max_det,
+        "imgsz": list(work.imgsz),
     }
     # Exports of fixed size see square input whatever is said; weights see what the export sees.
-    options |= {"rect": any(shape != job.imgsz for shape in job.shapes), "device": "cpu", "verbose": False}
+    options |= {
+        "rect": any(shape != work.imgsz for shape in work.shapes),
+        "device": "cpu",
+        "verbose": False,
+    }
 
     def predict(image: Any, shape: tuple[int, int]) -> Any:
         result = model.predict(image, **options)[0]

@@ -7,22 +7,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from .interface import Backend, Job, installed_versions, run
+from .interface import Backend, Workload, installed_versions, run
 
 
-def load(job: Job) -> Backend:
+def load(work: Workload) -> Backend:
     """As its users call it; `masks.xy` is computed, because other backends compute outlines at once."""
     import yolean
 
     runtimes = installed_versions("onnxruntime-openvino", "onnxruntime")
     if runtimes[0] == "onnxruntime-openvino":
-        precision = {"f32": "fp32"}.get(job.precision, job.precision)
-        model = yolean.load(job.model, device="openvino", precision=precision)
+        precision = {"f32": "fp32"}.get(work.precision, work.precision)
+        model = yolean.load(work.model, device="openvino", precision=precision)
     else:
-        model = yolean.load(job.model, device="cpu", threads=job.threads)
+        model = yolean.load(work.model, device="cpu", threads=work.threads)
 
     def predict(image: Any, shape: tuple[int, int]) -> Any:
-        result = model(image, conf=job.conf, iou=job.iou, max_det=job.max_det)[0]
+        result = model(image, conf=work.conf, iou=work.iou, max_det=work.max_det)[0]
         if result.masks is not None:
             _ = result.masks.xy
         return result

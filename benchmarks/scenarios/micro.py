@@ -24,7 +24,7 @@ from ...measurement.summary import paired_ratios, quartiles
 from ..command_options import OUTPUT, PLOT
 from ..load_records import MicroAgreement, MicroNotMeasured, MicroRecord, MicroResult, MicroSettings
 from ..plots import draw
-from ..record_base import YOLEAN, Target, target
+from ..record_base import YOLEAN, PerformanceTarget, judged
 from ..records import write
 from ..tables import Table
 from .micro_cases import OPTIONS, PARTS, Case, Implementation
@@ -149,14 +149,14 @@ def too_slow(
     return slow
 
 
-def targets(results: list[MicroResult]) -> list[Target]:
+def targets(results: list[MicroResult]) -> list[PerformanceTarget]:
     """The targets whose figures were measured."""
     found = []
     for name, part, case, count, other, limit in TARGETS:
         for row in results:
             if (row.part, row.case, row.count, row.implementation) == (part, case, count, other or YOLEAN):
                 measured = row.yolean_ratio if other else row.milliseconds
-                found.append(target(name, "at most", limit, measured))
+                found.append(judged(name, "at most", limit, measured))
     return found
 
 

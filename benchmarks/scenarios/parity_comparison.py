@@ -17,7 +17,7 @@ from ..reference_runner import answer
 from ..references import Reference
 
 
-class Comparison:
+class ParityComparison:
     """One model's answers compared with a reference, image by image.
 
     Attributes:
@@ -107,7 +107,7 @@ def compare_model(
         YoleanError: the model does not load, or an image cannot be read or compared.
     """
     model = load(file, **loading)
-    found, absent = Comparison(tolerances, reference.options["conf"]), []
+    found, absent = ParityComparison(tolerances, reference.options["conf"]), []
     for name, expected in reference.images.items():
         if not (images / name).is_file():
             absent.append(name)

@@ -20,8 +20,8 @@ from ...engine.errors import YoleanError
 from ...engine.runtime.cpu import usable_cores
 from ...export.trial_images import find_images
 from ...models import DEMO_MODELS, demo_images, demo_model
-from ..backends.interface import Job
-from ..backends.measuring import Plan, describe, measure
+from ..backends.interface import Workload
+from ..backends.measuring import Schedule, describe, measure
 from ..backends.systems import SYSTEMS, System, other_yolean
 from ..command_options import FILE, OUTPUT, PLOT, named_pythons
 from ..model_records import (
@@ -32,16 +32,16 @@ from ..model_records import (
 )
 from ..optimized_files import model_files
 from ..plots import draw
-from ..record_base import SESSION_RUN, YOLEAN, Target, target
+from ..record_base import SESSION_RUN, YOLEAN, PerformanceTarget, judged
 from ..records import write
 from ..tables import Table, median, median_iqr
 
 
-def targets(entry: ModelResult, systems: Sequence[System] = SYSTEMS) -> list[Target]:
+def targets(entry: ModelResult, systems: Sequence[System] = SYSTEMS) -> list[PerformanceTarget]:
     """Whether yolean is faster than every other system on its own runtime."""
     chosen = [(each.name, entry.ratio(each.name, YOLEAN)) for each in systems if each.is_target]
     return [
-        target(f"{entry.model}: time of {name} divided by yolean's", "above", 1.0, ratio)
+        judged(f"{entry.model}: time of {name} divided by yolean's", "above", 1.0, ratio)
         for name, ratio in chosen
         if ratio is not None
     ]
@@ -129,7 +129,7 @@ def main(
     if unknown := [name for name in only if name not in names]:
         raise click.UsageError(f"--only {unknown[0]}: expected one of {'; '.join(names)}")
     chosen = tuple(system for system in systems if not only or system.name in only)
-    plan = Plan(repetitions, cold_starts, pythons, chosen)
+    schedule = Schedule(repetitions, cold_starts, pythons, chosen)
     try:
         image_paths = [Path(path) for path in find_images(images)] if images else demo_images()
         if keep:
@@ -139,15 +139,15 @@ def main(
             repetitions=repetitions,
             cold_starts=cold_starts,
             images=[path.name for path in image_paths],
-            conf=Job.conf,
-            iou=Job.iou,
-            max_det=Job.max_det,
+            conf=Workload.conf,
+            iou=Workload.iou,
+            max_det=Workload.max_det,
         )
         record = PeersRecord(settings=settings, models=[], targets=[])
         for model in models or [demo_model(task) for task in DEMO_MODELS]:
             with tempfile.TemporaryDirectory() as temporary:
                 folder = keep or Path(temporary)
-                entry = _measure_model(model, image_paths, settings.threads, folder, calibrate, plan)
+                entry = _measure_model(model, image_paths, settings.threads, folder, calibrate, schedule)
             record.models.append(entry)
             record.targets.extend(targets(entry, chosen))
             table(entry, chosen).show()
@@ -159,10 +159,15 @@ def main(
 
 
 def _measure_model(
-    model: Path, image_paths: list[Path], threads: int, folder: Path, calibrate: Path | None, plan: Plan
+    model: Path,
+    image_paths: list[Path],
+    threads: int,
+    folder: Path,
+    calibrate: Path | None,
+    schedule: Schedule,
 ) -> ModelResult:
     """Make what is missing of a model's files, and measure all systems."""
-    job, layout = describe(model, image_paths, threads)
+    work, layout = describe(model, image_paths, threads)
     with Console(stderr=True).status("") as status:
 
         def on_progress(what: str) -> None:
@@ -170,11 +175,11 @@ def _measure_model(
 
         on_progress("making the lean and the INT8 file")
         files, optimized = model_files(model, folder, calibrate)
-        systems, missing = measure(job, files, plan, on_progress)
+        systems, missing = measure(work, files, schedule, on_progress)
     return ModelResult(
         model=model.stem,
-        task=job.task,
-        imgsz=job.imgsz,
+        task=work.task,
+        imgsz=work.imgsz,
         layout=layout,
         systems=systems,
         not_measured=missing,

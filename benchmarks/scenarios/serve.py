@@ -35,8 +35,8 @@ from ..records import write
 from ..servers.load_generators import closed_loop, wrk_program
 from ..servers.measuring_servers import (
     WARM_SECONDS,
-    Plan,
-    Repetition,
+    LoadPlan,
+    ServerRepetition,
     capacity,
     repetitions,
     rows,
@@ -145,7 +145,7 @@ def main(
     benchmarks/backends/requirements.txt names them.
     """
     wrk_program()
-    plan = Plan(image.read_bytes(), concurrency, rates or (), seconds, in_time)
+    plan = LoadPlan(image.read_bytes(), concurrency, rates or (), seconds, in_time)
     try:
         servers, missing = servers_under_test(model, also, pythons)
     except YoleanError as exc:
@@ -170,7 +170,7 @@ def main(
             soak=soaked,
         )
 
-    measured: list[Repetition] = []
+    measured: list[ServerRepetition] = []
     for repetition in islice(repetitions(servers, plan, missing), count):
         measured.append(repetition)
         most_seen = [(name, max(load.rate for load in loads.values())) for name, loads in repetition.items()]

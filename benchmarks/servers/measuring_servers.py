@@ -22,7 +22,7 @@ _START_SECONDS = 6  # that a server needs to start and to end, for the estimate 
 
 
 @dataclass(frozen=True)
-class Plan:
+class LoadPlan:
     """What a server meets in one repetition.
 
     Attributes:
@@ -54,13 +54,13 @@ class Plan:
 Loads = dict[tuple[Loop, float], Load]
 """By the loop, and by its connections or its offered rate."""
 
-Repetition = dict[str, Loads]
+ServerRepetition = dict[str, Loads]
 """By the name of the server."""
 
 
 def repetitions(
-    servers: Sequence[ServerUnderTest], plan: Plan, missing: list[NotMeasured]
-) -> Iterator[Repetition]:
+    servers: Sequence[ServerUnderTest], plan: LoadPlan, missing: list[NotMeasured]
+) -> Iterator[ServerRepetition]:
     """Measure all servers again and again; one that fails is left out from then on, and added to `missing`.
 
     Raises:
@@ -70,7 +70,7 @@ def repetitions(
         server.name: partial(_measure_or_fail, server, plan) for server in servers
     }
     for found in interleaved(systems):
-        measured: Repetition = {}
+        measured: ServerRepetition = {}
         for name, loads in found.items():
             if not isinstance(loads, ServerError):
                 measured[name] = loads
@@ -83,14 +83,14 @@ def repetitions(
         yield measured
 
 
-def _measure_or_fail(server: ServerUnderTest, plan: Plan) -> Loads | ServerError:
+def _measure_or_fail(server: ServerUnderTest, plan: LoadPlan) -> Loads | ServerError:
     try:
         return measure(server, plan)
     except ServerError as exc:
         return exc
 
 
-def measure(server: ServerUnderTest, plan: Plan) -> Loads:
+def measure(server: ServerUnderTest, plan: LoadPlan) -> Loads:
     """Start a server and put every load on it.
 
     Raises:
@@ -112,7 +112,7 @@ def measure(server: ServerUnderTest, plan: Plan) -> Loads:
         return found
 
 
-def capacity(server: ServerUnderTest, plan: Plan) -> float:
+def capacity(server: ServerUnderTest, plan: LoadPlan) -> float:
     """What a server answers a second with eight connections."""
     port = free_port()
     with running(server.command(port), plan.image, port, server.env) as process:
@@ -120,7 +120,7 @@ def capacity(server: ServerUnderTest, plan: Plan) -> float:
         return closed_loop(process.url, plan.image, 8, plan.seconds).rate
 
 
-def rows(found: Sequence[Repetition]) -> list[ServerLoads]:
+def rows(found: Sequence[ServerRepetition]) -> list[ServerLoads]:
     """A row for each load and each server that was measured in all repetitions."""
     if not found:
         return []

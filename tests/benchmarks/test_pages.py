@@ -10,7 +10,7 @@ import pytest
 from click import ClickException
 from click.testing import CliRunner
 from yolean.benchmarks import figures, pages, plots, records
-from yolean.benchmarks.records import Results
+from yolean.benchmarks.records import RecordedResults
 from yolean.benchmarks.tables import median_iqr
 
 ROOT = Path(__file__).parents[2]
@@ -28,7 +28,7 @@ def checkout(tmp_path: Path) -> Path:
     shutil.copytree(ROOT / "docs" / "plots", tmp_path / "docs" / "plots")
     (tmp_path / "README.md").write_text("# no figures\n")
     (tmp_path / "docs" / "deep").mkdir()
-    text = pages.filled(markers("intro", "threads"), Results(RESULTS))
+    text = pages.filled(markers("intro", "threads"), RecordedResults(RESULTS))
     (tmp_path / "docs" / "deep" / "page.md").write_text(text)
     return tmp_path
 
@@ -44,7 +44,7 @@ def test_what_is_stale_is_found(checkout: Path, stale: str) -> None:
     if stale == "text":
         page.write_text(page.read_text().replace(" MB installed instead of ", " MB less than "))
     elif stale == "record":
-        record = Results(results).threads
+        record = RecordedResults(results).threads
         records.write(msgspec.structs.replace(record, cores=64), results / "threads.json")
     else:
         (checkout / "docs" / "plots" / "micro.svg").write_text("<svg/>")
@@ -64,9 +64,9 @@ def test_pages_are_written(checkout: Path) -> None:
 
 def test_a_part_that_does_not_exist_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ClickException, match="figures: weather: expected one of intro"):
-        pages.filled(markers("weather"), Results(RESULTS))
+        pages.filled(markers("weather"), RecordedResults(RESULTS))
     with pytest.raises(ClickException, match=r"threads\.json: .*No such file"):
-        pages.filled(markers("threads"), Results(tmp_path))
+        pages.filled(markers("threads"), RecordedResults(tmp_path))
 
 
 def test_another_folder_is_no_checkout(tmp_path: Path) -> None:
@@ -80,14 +80,14 @@ def test_another_folder_is_no_checkout(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", figures.PARTS)
 def test_every_part_can_be_written(name: str) -> None:
-    text = figures.PARTS[name](Results(RESULTS))
+    text = figures.PARTS[name](RecordedResults(RESULTS))
     assert any(character.isdigit() for character in text)
     assert "None" not in text
     assert "nan" not in text
 
 
 def test_a_refused_int8_file_is_marked_with_the_reason() -> None:
-    results = Results(RESULTS)
+    results = RecordedResults(RESULTS)
     for part in ("peers", "optimized"):
         text = " ".join(figures.PARTS[part](results).split())
         for model in results.peers.models:
@@ -98,7 +98,7 @@ def test_a_refused_int8_file_is_marked_with_the_reason() -> None:
 
 
 def test_notes_of_a_record_are_shown_where_its_figures_are() -> None:
-    results = Results(RESULTS)
+    results = RecordedResults(RESULTS)
     results.peers = msgspec.structs.replace(results.peers, notes=["joined from two runs"])
     for part in ("setting", "peers", "optimized"):
         assert "Note: joined from two runs." in figures.PARTS[part](results)
@@ -107,7 +107,7 @@ def test_notes_of_a_record_are_shown_where_its_figures_are() -> None:
 
 
 def test_parity_claims_the_models_of_its_record() -> None:
-    results = Results(RESULTS)
+    results = RecordedResults(RESULTS)
     first = msgspec.structs.replace(results.parity.models[0], reference_version="9.9")
     results.parity = msgspec.structs.replace(
         results.parity, models=[first, *results.parity.models[1:3]], not_compared={"a.onnx": "broken"}
@@ -121,14 +121,14 @@ def test_parity_claims_the_models_of_its_record() -> None:
 
 
 def test_targets_are_shown_with_their_outcome() -> None:
-    results = Results(RESULTS)
+    results = RecordedResults(RESULTS)
     text = figures.PARTS["micro"](results)
     for target in results.micro.targets:
         assert f"{median_iqr(target.measured)}, {target.bound} {target.limit:g}: {target.outcome}" in text
 
 
 def test_a_plot_knows_its_record(tmp_path: Path) -> None:
-    record = Results(RESULTS).threads
+    record = RecordedResults(RESULTS).threads
     plot = tmp_path / "p.svg"
     assert not plots.shows(plot, record)
     plot.write_text(f"<svg>data {plots.digest(record)}</svg>")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click import ClickException
 from yolean.benchmarks import records
-from yolean.benchmarks.record_base import SCHEMA, target
+from yolean.benchmarks.record_base import SCHEMA, judged
 from yolean.measurement.summary import Quartiles
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
@@ -58,5 +58,5 @@ def test_what_is_no_such_record_is_refused_with_the_field(
 def test_a_target_is_kept_only_by_the_whole_iqr(bound: str, q1: float, q3: float, outcome: str) -> None:
     assert bound in ("at most", "above")
     measured = Quartiles((q1 + q3) / 2, q1, q3)
-    judged = target("t", "above" if bound == "above" else "at most", 1.0, measured)
-    assert judged.outcome == outcome
+    found = judged("t", "above" if bound == "above" else "at most", 1.0, measured)
+    assert found.outcome == outcome

@@ -13,8 +13,8 @@ import onnxruntime
 import pytest
 import yolean
 from yolean.benchmarks.answers import compare
-from yolean.benchmarks.backends.interface import Job
-from yolean.benchmarks.backends.measuring import Plan, describe, measure
+from yolean.benchmarks.backends.interface import Workload
+from yolean.benchmarks.backends.measuring import Schedule, describe, measure
 from yolean.benchmarks.backends.plain_decoding import predictor
 from yolean.benchmarks.backends.systems import SYSTEMS, System, command, other_yolean
 from yolean.benchmarks.reference_runner import answer
@@ -23,20 +23,20 @@ from yolean.models import demo_images
 PLAIN = Path(__file__).parents[2] / "golden" / "plain"
 
 
-def plain(stem: str) -> tuple[Job, Callable[..., dict[str, Any]]]:
-    """A job, and plain decoding around a bare session."""
-    job, layout = describe(PLAIN / f"{stem}.onnx", demo_images(), threads=1)
+def plain(stem: str) -> tuple[Workload, Callable[..., dict[str, Any]]]:
+    """A work, and plain decoding around a bare session."""
+    work, layout = describe(PLAIN / f"{stem}.onnx", demo_images(), threads=1)
     assert layout == "raw"
-    session = onnxruntime.InferenceSession(job.model, providers=["CPUExecutionProvider"])
-    return job, predictor(job, lambda blob: session.run(None, {session.get_inputs()[0].name: blob}))
+    session = onnxruntime.InferenceSession(work.model, providers=["CPUExecutionProvider"])
+    return work, predictor(work, lambda blob: session.run(None, {session.get_inputs()[0].name: blob}))
 
 
 @pytest.mark.parametrize("stem", ["shapes", "shapes-seg", "shapes-obb"])
 def test_plain_decoding_finds_what_yolean_finds(stem: str) -> None:
     model = yolean.load(PLAIN / f"{stem}.onnx", device="cpu")
-    job, predict = plain(stem)
+    work, predict = plain(stem)
     found = 0
-    for path, shape in list(zip(job.images, job.shapes, strict=True))[:2]:
+    for path, shape in list(zip(work.images, work.shapes, strict=True))[:2]:
         apart = compare(answer(model(path)[0]), predict(cv2.imread(path), shape))
         assert (apart.missing, apart.extra) == ((), ())
         found += apart.matched
@@ -47,35 +47,35 @@ def test_plain_decoding_finds_what_yolean_finds(stem: str) -> None:
 
 
 def test_plain_decoding_classifies() -> None:
-    job, predict = plain("shapes-cls")
-    star = next(path for path in job.images if path.endswith("star.jpg"))
-    probs = yolean.load(job.model, device="cpu")(star)[0].probs
+    work, predict = plain("shapes-cls")
+    star = next(path for path in work.images if path.endswith("star.jpg"))
+    probs = yolean.load(work.model, device="cpu")(star)[0].probs
     assert probs is not None
-    assert predict(cv2.imread(star), job.shapes[0])["top5"][0] == probs.top1
+    assert predict(cv2.imread(star), work.shapes[0])["top5"][0] == probs.top1
 
 
 def test_no_object_is_an_answer_for_every_task() -> None:
     blank = np.full((48, 64, 3), 114, np.uint8)
     prototypes = np.zeros((1, 32, 16, 16), np.float32)
     for task, rows in (("detect", 84), ("pose", 56), ("obb", 20), ("segment", 116)):
-        job = Job("m.onnx", task, (64, 64), [], [], 1)
+        work = Workload("m.onnx", task, (64, 64), [], [], 1)
         outputs: list[Any] = [np.zeros((1, rows, 84), np.float32), prototypes]
 
         def network(blob: Any, outputs: list[Any] = outputs) -> list[Any]:
             return outputs
 
-        found = predictor(job, network)(blank, (64, 64))
+        found = predictor(work, network)(blank, (64, 64))
         assert found["conf"] == []
         assert compare(found, found).matched == 0
 
 
 def test_systems_that_cannot_be_measured_have_a_reason() -> None:
-    job, _ = describe(PLAIN / "shapes.onnx", demo_images(), threads=1)
+    work, _ = describe(PLAIN / "shapes.onnx", demo_images(), threads=1)
     unknown = System("unknown", "no_such_module", ("surely-not-installed",))
     broken = replace(unknown, name="broken", needs=())
     no_file = replace(unknown, name="no file", file="lean")
     files: dict[str, Path | str] = {"plain": PLAIN / "shapes.onnx", "lean": "no onnx"}
-    found, missing = measure(job, files, Plan(1, 0, systems=(broken, no_file, unknown)), print)
+    found, missing = measure(work, files, Schedule(1, 0, systems=(broken, no_file, unknown)), print)
     assert found == []
     reasons = {each.system: each.reason for each in missing}
     assert "No module named" in reasons["broken"]
@@ -87,15 +87,15 @@ def test_another_yolean_is_run_by_its_own_interpreter() -> None:
     systems = other_yolean("base", "/opt/base/bin/python")
     assert [each.name for each in systems] == ["base", "base, lean", "base, INT8"]
     assert [each.counterpart for each in systems] == ["yolean", "yolean, lean", "yolean, INT8"]
-    words = command(systems[0], Job("m.onnx", "detect", (64, 64), [], [], 1), ())
+    words = command(systems[0], Workload("m.onnx", "detect", (64, 64), [], [], 1), ())
     assert words[0] == "/opt/base/bin/python"
 
 
 @pytest.mark.slow
 def test_systems_are_measured_in_processes_of_their_own() -> None:
     chosen = tuple(each for each in SYSTEMS if each.name in ("session.run", "yolean", "OpenCV dnn"))
-    job, _ = describe(PLAIN / "shapes.onnx", demo_images(), threads=1)
-    found, missing = measure(job, {"plain": PLAIN / "shapes.onnx"}, Plan(2, 1, systems=chosen), print)
+    work, _ = describe(PLAIN / "shapes.onnx", demo_images(), threads=1)
+    found, missing = measure(work, {"plain": PLAIN / "shapes.onnx"}, Schedule(2, 1, systems=chosen), print)
     assert missing == []
     results = {each.system: each for each in found}
     assert list(results) == ["session.run", "yolean", "OpenCV dnn"]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from yolean.benchmarks.model_records import AtThreshold, Tolerances
-from yolean.benchmarks.scenarios.parity_comparison import Comparison
+from yolean.benchmarks.scenarios.parity_comparison import ParityComparison
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 Answer = dict[str, Any]
@@ -18,12 +18,12 @@ Answer = dict[str, Any]
 
 def compared(
     change: Callable[[Answer], object], tolerances: Tolerances | None = None, stem: str = "shapes"
-) -> Comparison:
+) -> ParityComparison:
     """The golden answers for one image, compared with a changed copy."""
     reference = json.loads((GOLDEN / f"{stem}.json").read_text())["images"]["shapes.jpg"]
     changed = copy.deepcopy(reference)
     change(changed)
-    found = Comparison(tolerances or Tolerances(), conf=0.25)
+    found = ParityComparison(tolerances or Tolerances(), conf=0.25)
     found.add("shapes.jpg", reference, changed)
     return found
 

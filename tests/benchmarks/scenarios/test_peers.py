@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from yolean.benchmarks import records
 from yolean.benchmarks.backends.systems import System, other_yolean
 from yolean.benchmarks.model_records import ModelResult, PeersRecord, SystemResult
-from yolean.benchmarks.records import Results
+from yolean.benchmarks.records import RecordedResults
 from yolean.benchmarks.scenarios.peers import main, table, targets
 
 ROOT = Path(__file__).parents[3]
@@ -50,7 +50,9 @@ def test_another_yolean_is_compared_with_its_counterpart(capsys: pytest.CaptureF
 
 
 def test_the_table_lists_what_was_not_measured(capsys: pytest.CaptureFixture[str]) -> None:
-    pose = next(each for each in Results(ROOT / "benchmarks" / "results").peers.models if each.task == "pose")
+    pose = next(
+        each for each in RecordedResults(ROOT / "benchmarks" / "results").peers.models if each.task == "pose"
+    )
     table(pose).show()
     text = capsys.readouterr().out
     for each in pose.systems:

@@ -12,7 +12,7 @@ from yolean.benchmarks import plots, records
 from yolean.benchmarks.__main__ import harness
 from yolean.benchmarks.load_records import ServeRecord
 from yolean.benchmarks.record_base import YOLEAN_SERVE, NotMeasured
-from yolean.benchmarks.records import Results
+from yolean.benchmarks.records import RecordedResults
 from yolean.benchmarks.scenarios import serve
 from yolean.benchmarks.scenarios.serve import tables
 from yolean.benchmarks.tables import WIDTH
@@ -23,7 +23,9 @@ RESULTS = Path(__file__).parents[3] / "benchmarks" / "results"
 
 def test_the_tables_list_what_was_not_measured_and_fit(capsys: pytest.CaptureFixture[str]) -> None:
     missing = [NotMeasured("other", "it is not installed")]
-    record = msgspec.structs.replace(Results(RESULTS).serve, model="m[red].onnx", not_measured=missing)
+    record = msgspec.structs.replace(
+        RecordedResults(RESULTS).serve, model="m[red].onnx", not_measured=missing
+    )
     for table in tables(record):
         table.show()
     lines = capsys.readouterr().out.splitlines()

@@ -10,9 +10,9 @@ from yolean.benchmarks.load_records import Load, ServeRecord, ServeSettings, Upl
 from yolean.benchmarks.record_base import YOLEAN_SERVE, NotMeasured
 from yolean.benchmarks.servers import measuring_servers
 from yolean.benchmarks.servers.measuring_servers import (
+    LoadPlan,
     Loads,
-    Plan,
-    Repetition,
+    ServerRepetition,
     repetitions,
     rows,
 )
@@ -20,7 +20,7 @@ from yolean.benchmarks.servers.server_process import ServerError
 from yolean.benchmarks.servers.servers_under_test import ServerUnderTest
 from yolean.measurement.summary import Quartiles
 
-PLAN = Plan(b"", (1,), (), 1, 1.0)
+PLAN = LoadPlan(b"", (1,), (), 1, 1.0)
 
 
 def closed(rate: float, p50: float | None = 1.0, broken: int = 0) -> Load:
@@ -35,7 +35,7 @@ def loads(one: Load, eight: Load, slow: Load, fast: Load) -> Loads:
     return {("closed", 8): eight, ("closed", 1): one, ("open", 5): fast, ("open", 2.5): slow}
 
 
-FOUND: list[Repetition] = [
+FOUND: list[ServerRepetition] = [
     {
         YOLEAN_SERVE: loads(closed(10.0), closed(20.0), offered(20.0), offered(30.0)),
         "other": loads(closed(5.0), closed(10.0), offered(40.0), offered(None)),
@@ -47,7 +47,7 @@ FOUND: list[Repetition] = [
 ]
 
 
-def record(found: list[Repetition]) -> ServeRecord:
+def record(found: list[ServerRepetition]) -> ServeRecord:
     return ServeRecord(
         settings=ServeSettings([1, 8], 1, 2, 1.0), model="m", image=UploadedImage("i", 1), versions={},
         capacity=None, loads=rows(found), not_measured=[], single_request=None, soak=None,
@@ -86,7 +86,7 @@ def test_a_server_that_failed_once_has_no_rows() -> None:
 def test_a_server_that_fails_is_listed_and_the_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
     order: list[str] = []
 
-    def measure(server: ServerUnderTest, plan: Plan) -> Loads:
+    def measure(server: ServerUnderTest, plan: LoadPlan) -> Loads:
         order.append(server.name)
         if server.name == "broken":
             raise ServerError("did not come up: no such module")

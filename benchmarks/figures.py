@@ -76,7 +76,7 @@ def serve(results: RecordedResults) -> str:
     record = results.serve
     rows = record.rows("closed", 8)
     headings = ["eight connections", "requests a second", "p50", "p99", "memory", "failed"]
-    table = Table([*headings, f"{YOLEAN_SERVE} is, times"])
+    table = Table([*headings, f"rate of {YOLEAN_SERVE} / its"])
     for row in rows:
         ratio = record.rate_ratio(YOLEAN_SERVE, row)
         refused, broken = row.total("refused"), row.total("broken")

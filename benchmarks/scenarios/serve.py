@@ -198,7 +198,7 @@ def tables(record: ServeRecord) -> list[Table]:
     """The closed and the open loop; what was not measured below."""
     headings = ["connections", "server", "requests/s", "p50", "p90", "p99", "failed", "memory"]
     closed = Table(
-        [*headings, f"{YOLEAN_SERVE} is"],
+        [*headings, f"{YOLEAN_SERVE} / it"],
         title=f"{record.model}, closed loop: connections send again when answered; latencies in ms",
         texts=frozenset({1}),
     )

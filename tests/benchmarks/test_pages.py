@@ -38,6 +38,11 @@ def test_the_pages_of_this_repository_are_up_to_date() -> None:
     assert done.exit_code == 0, done.output
 
 
+def test_every_part_stands_on_a_page() -> None:
+    named = {name for page in pages.pages(ROOT) for name in pages.parts(page.read_text(encoding="utf-8"))}
+    assert named == set(figures.PARTS)
+
+
 @pytest.mark.parametrize("stale", ["text", "record", "plot"])
 def test_what_is_stale_is_found(checkout: Path, stale: str) -> None:
     results, page = checkout / "benchmarks" / "results", checkout / "docs" / "deep" / "page.md"

@@ -15,8 +15,9 @@ import click
 from .._version import __version__
 from .bench_command import bench
 from .doctor_command import doctor
-from .export_commands import export, optimize
+from .export_command import export
 from .info_command import info
+from .optimize_command import optimize
 from .predict_command import predict
 from .serve_command import serve
 from .shell import Shell

@@ -1,4 +1,4 @@
-"""What values the tensors of a network take on real images, and which of them eight bits should cover."""
+"""Ranges of the values that a network's tensors take on real images, for eight bits to cover."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ...engine.runtime.session import Session
 Range = tuple[float, float]
 
 _BINS = 4096
-_STEPS = 255  # of an unsigned byte
+_LEVELS = 255  # steps of an unsigned byte
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +38,7 @@ def observe(
     inputs: Callable[[], Iterable[NDArray[Any]]],
     threads: int | None = None,
 ) -> dict[str, Histogram]:
-    """Run a float model on all inputs, twice: for the ranges, then for what lies within.
+    """Histograms of tensors over all inputs, in two passes: one for the ranges, one for the counts.
 
     Args:
         tensors: names of float tensors that the graph computes.
@@ -93,7 +93,7 @@ def least_error(values: Histogram) -> Range:
     for part in np.linspace(1.0, 0.2, 81):
         low, high = values.low * part, values.high * part
         outside = np.maximum(centres - high, 0) + np.maximum(low - centres, 0)
-        step = (high - low) / _STEPS
+        step = (high - low) / _LEVELS
         error = float((values.counts * np.where(outside > 0, outside**2, step**2 / 12)).sum())
         if error < least:
             best, least = (low, high), error
@@ -106,4 +106,4 @@ METHODS: dict[str, Callable[[Histogram], Range]] = {
     "percentile 99.99": lambda values: percentile(values, 1e-4),
     "least squared error": least_error,
 }
-"""Ways from what was observed to the range that eight bits cover."""
+"""Calibration methods: from a histogram to the range that eight bits cover."""

@@ -1,11 +1,11 @@
-"""Writes a float network in eight bits, in the form that ONNX Runtime's CPU provider has kernels for.
+"""Quantises a float network to eight bits, in the form that ONNX Runtime's CPU provider has kernels for.
 
-Static QDQ: activations are unsigned bytes with a scale and a zero point a tensor, weights signed bytes with
-a scale a filter, biases int32. Convolutions, SiLUs and sums are computed on bytes; what only moves values
-(Concat, Split, MaxPool, Resize) stands on the bytes themselves, with one scale for all that it joins, so that
-nothing is rounded again. Anything else, such as attention, stays in float between a DequantizeLinear and the
-next QuantizeLinear. Scales are scalars: with tensors of one element the runtime fuses neither products nor
-sums.
+Static quantisation with QuantizeLinear and DequantizeLinear nodes (QDQ): activations are uint8 with one scale
+and zero point for each tensor, weights int8 with one scale for each filter, biases int32. Convolutions, SiLUs
+and sums are computed on bytes. Data-movement operators (Concat, Split, MaxPool, Resize) read and write bytes,
+and all tensors that they connect share their quantisation parameters, so that no value is rounded again.
+Everything else, such as attention, stays in float between a DequantizeLinear and the next QuantizeLinear.
+Scales are scalars: with tensors of one element the runtime fuses neither products nor sums.
 """
 
 from __future__ import annotations
@@ -22,32 +22,33 @@ from onnx import TensorProto, helper
 from ..graph.onnx_graph import Graph, Node, attributes
 from .calibration import Range
 
-_MOST_STEPS = 2**30  # of a bias: half of what int32 holds, the rest is for the sum of products
-_SILU_LEAST = -0.2785  # the smallest value of x * sigmoid(x)
+_MAX_BIAS = 2**30  # of a bias: half of what int32 holds, the rest is for the sum of products
+_SILU_MINIMUM = -0.2785  # the smallest value of x * sigmoid(x)
 
 
 @dataclass(frozen=True)
-class Step:
-    """How bytes stand for numbers: (byte - zero) * scale."""
+class QuantisationParameters:
+    """The number that an unsigned byte stands for is (byte - zero_point) * scale."""
 
     scale: float
-    zero: int
+    zero_point: int
 
 
 @dataclass(eq=False)
-class Plan:
-    """What of a graph is computed in bytes.
+class QuantisationPlan:
+    """Which nodes of a graph compute on bytes, and which tensors are quantised.
 
     Attributes:
-        convolutions, arithmetic, moves: the nodes; the latter stand on bytes, the others between Q and DQ.
-        tensors: all tensors that exist in bytes, in the order of the graph; the image is the first.
+        convolutions, arithmetic: nodes between DequantizeLinear and QuantizeLinear, which the runtime fuses.
+        data_movement: nodes that read and write bytes.
+        tensors: all quantised tensors, in the order of the graph; the image is the first.
         gates, products: the sigmoid and the result of each SiLU, by the tensor that enters it.
         only_entering: the tensors that nothing but a SiLU reads.
     """
 
     convolutions: list[Node] = field(default_factory=list)
     arithmetic: list[Node] = field(default_factory=list)
-    moves: list[Node] = field(default_factory=list)
+    data_movement: list[Node] = field(default_factory=list)
     tensors: list[str] = field(default_factory=list)
     gates: dict[str, str] = field(default_factory=dict)
     products: dict[str, str] = field(default_factory=dict)
@@ -59,13 +60,13 @@ class Plan:
         return [name for name in self.tensors[1:] if name not in self.gates.values()]
 
 
-def plan(graph: Graph, keep: Collection[str] = ()) -> Plan:
-    """Choose what is computed in bytes.
+def plan_quantisation(graph: Graph, keep: Collection[str] = ()) -> QuantisationPlan:
+    """Choose which nodes compute on bytes.
 
     Args:
         keep: outputs of convolutions that stay in float.
     """
-    made = Plan()
+    made = QuantisationPlan()
     for node in graph.nodes:
         gate = _gate_of(graph, node)
         if gate is not None:
@@ -88,7 +89,7 @@ def plan(graph: Graph, keep: Collection[str] = ()) -> Plan:
             or (kind == "MaxPool" and len(node.output) == 1)
             or (kind == "Resize" and settings.get("mode", b"nearest") == b"nearest")
         ):
-            made.moves.append(node)
+            made.data_movement.append(node)
         else:
             continue
         known.update(sources, node.output)
@@ -97,10 +98,13 @@ def plan(graph: Graph, keep: Collection[str] = ()) -> Plan:
     return made
 
 
-def steps(planned: Plan, ranges: Mapping[str, Range]) -> dict[str, Step]:
-    """The step of every tensor in bytes.
+def quantisation_parameters(
+    planned: QuantisationPlan, ranges: Mapping[str, Range]
+) -> dict[str, QuantisationParameters]:
+    """The quantisation parameters of every quantised tensor.
 
-    The image's bytes are what they are, sigmoids fill 0 to 1, and what is joined shares a step.
+    The image's bytes are divided by 255, sigmoids fill 0 to 1, and tensors that data-movement operators
+    connect share their parameters.
 
     Args:
         ranges: of the `planned.measured` tensors, in float.
@@ -109,7 +113,7 @@ def steps(planned: Plan, ranges: Mapping[str, Range]) -> dict[str, Step]:
     spans = {name: _narrowed(name, planned, ranges) for name in planned.measured}
     spans |= dict.fromkeys([image, *planned.gates.values()], (0.0, 1.0))
     together = {name: [name] for name in planned.tensors}
-    for node in planned.moves:
+    for node in planned.data_movement:
         joined = together[node.input[0]]
         for name in [*_data_of(node), *node.output]:
             if together[name] is not joined:
@@ -120,27 +124,29 @@ def steps(planned: Plan, ranges: Mapping[str, Range]) -> dict[str, Step]:
         low = min(0.0, *(spans[other][0] for other in together[name]))
         high = max(0.0, *(spans[other][1] for other in together[name]))
         scale = float(np.float32(max(high - low, 1e-6) / 255))
-        result[name] = Step(scale, int(np.clip(round(-low / scale), 0, 255)))
-    result.update(dict.fromkeys(planned.gates.values(), Step(1 / 256, 0)))
-    result.update(dict.fromkeys(together[image], Step(float(np.float32(1) / np.float32(255)), 0)))
+        result[name] = QuantisationParameters(scale, int(np.clip(round(-low / scale), 0, 255)))
+    result.update(dict.fromkeys(planned.gates.values(), QuantisationParameters(1 / 256, 0)))
+    result.update(
+        dict.fromkeys(together[image], QuantisationParameters(float(np.float32(1) / np.float32(255)), 0))
+    )
     return {name: result[name] for name in planned.tensors}
 
 
 def quantise(
     model: onnx.ModelProto, ranges: Mapping[str, Range], keep: Collection[str] = ()
 ) -> onnx.ModelProto:
-    """The model in bytes, with an input of bytes, 0 to 255; outputs stay float.
+    """Quantise a model. The input of the result is uint8, 0 to 255; its outputs stay float.
 
     Args:
         model: float, with an input from 0 to 1; left as it is.
-        ranges: of the tensors that a plan's `measured` names.
+        ranges: of the tensors in `QuantisationPlan.measured`.
         keep: outputs of convolutions to leave in float.
     """
     made = onnx.ModelProto()
     made.CopyFrom(model)
     graph = Graph(made)
-    planned = plan(graph, keep)
-    table = steps(planned, ranges)
+    planned = plan_quantisation(graph, keep)
+    table = quantisation_parameters(planned, ranges)
     writer = _Writer(graph, planned, table)
     for node in planned.convolutions:
         writer.quantise_weights(node)
@@ -151,34 +157,36 @@ def quantise(
 
 
 class _Writer:
-    """Puts QuantizeLinear and DequantizeLinear where a plan wants them."""
+    """Inserts QuantizeLinear and DequantizeLinear nodes according to a plan."""
 
-    def __init__(self, graph: Graph, planned: Plan, table: Mapping[str, Step]) -> None:
+    def __init__(
+        self, graph: Graph, planned: QuantisationPlan, table: Mapping[str, QuantisationParameters]
+    ) -> None:
         self.graph, self.planned, self.table = graph, planned, table
         self.new: list[Node] = []
-        self.parameters: dict[Step, list[str]] = {}
+        self.parameters: dict[QuantisationParameters, list[str]] = {}
         image = planned.tensors[0]
         self.bytes = {name: graph.unique(f"{name}_bytes") for name in planned.tensors} | {image: image}
         self.floats = {name: graph.unique(f"{name}_float") for name in planned.tensors}
 
-    def of(self, step: Step) -> list[str]:
-        """Names of a step's scale and zero point; equal steps share them."""
-        if step not in self.parameters:
-            self.parameters[step] = [
-                self.graph.add_weight("scale", np.array(step.scale, np.float32)),
-                self.graph.add_weight("zero", np.array(step.zero, np.uint8)),
+    def weights_of(self, values: QuantisationParameters) -> list[str]:
+        """Names of the initialisers of scale and zero point; equal parameters share them."""
+        if values not in self.parameters:
+            self.parameters[values] = [
+                self.graph.add_weight("scale", np.array(values.scale, np.float32)),
+                self.graph.add_weight("zero", np.array(values.zero_point, np.uint8)),
             ]
-        return self.parameters[step]
+        return self.parameters[values]
 
     def quantise_weights(self, conv: Node) -> None:
-        """Weights to signed bytes, -127 to 127, and the bias to int32 in steps of input times weight."""
+        """Quantise weights to -127 to 127, and the bias to int32 with the scale of input times weight."""
         weight = self._constant(conv.input[1])
         source = self.table[conv.input[0]]
         rows = weight.reshape(len(weight), -1)
         scale = np.maximum(np.abs(rows).max(axis=1), 1e-8) / 127
         if len(conv.input) > 2:  # next to a filter of almost nothing, a bias of some size is too many steps
             bias = self._constant(conv.input[2])
-            scale = np.maximum(scale, np.abs(bias) / (source.scale * _MOST_STEPS))
+            scale = np.maximum(scale, np.abs(bias) / (source.scale * _MAX_BIAS))
         scale = scale.astype(np.float32)
         values = np.rint(rows / scale[:, None]).reshape(weight.shape)
         conv.input[1] = self._dequantised(values, np.int8, scale)
@@ -187,16 +195,16 @@ class _Writer:
             conv.input[2] = self._dequantised(np.rint(bias.astype(np.float64) / fine), np.int32, fine)
 
     def connect(self) -> None:
-        """Let nodes read and write bytes or floats as planned, and add what lies between."""
-        moved = {name for node in self.planned.moves for name in node.output}
+        """Connect all nodes to bytes or floats as planned, and add the conversions between them."""
+        moved = {name for node in self.planned.data_movement for name in node.output}
         outputs = set(self.graph.outputs)
         for node in self.graph.nodes:
-            moves = node.output[0] in moved
-            names = self.bytes if moves else self.floats
+            moves_data = node.output[0] in moved
+            names = self.bytes if moves_data else self.floats
             for place, name in enumerate(node.input):
                 node.input[place] = names.get(name, name)
             for place, name in enumerate(node.output):
-                if moves:
+                if moves_data:
                     node.output[place] = self.bytes[name]
                 elif name in outputs and name in self.table:
                     node.output[place] = self.graph.unique(f"{name}_exact")
@@ -210,10 +218,10 @@ class _Writer:
         self.graph.nodes.extend(self.new)
 
     def _add(self, kind: str, source: str, tensor: str, target: str) -> None:
-        self.new.append(helper.make_node(kind, [source, *self.of(self.table[tensor])], [target]))
+        self.new.append(helper.make_node(kind, [source, *self.weights_of(self.table[tensor])], [target]))
 
     def _dequantised(self, values: NDArray[Any], dtype: type, scale: NDArray[np.float32]) -> str:
-        """A weight's name, as a DequantizeLinear gives it."""
+        """Add a weight and its DequantizeLinear; returns the name of the dequantised tensor."""
         info = np.iinfo(dtype)
         stored = np.clip(values, -info.max, info.max).astype(dtype)
         inputs = [stored, scale, np.zeros(len(scale), dtype)]
@@ -252,7 +260,7 @@ def _data_of(node: Node) -> list[str]:
     return list(node.input) if node.op_type in ("Add", "Mul", "Concat") else list(node.input[:1])
 
 
-def _narrowed(name: str, planned: Plan, ranges: Mapping[str, Range]) -> Range:
+def _narrowed(name: str, planned: QuantisationPlan, ranges: Mapping[str, Range]) -> Range:
     """A tensor's range; before a SiLU without the low end, where its result is less than half a step.
 
     SiLU gives next to nothing for inputs of -6 or -10 alike: the bytes are better spent on the others.
@@ -260,7 +268,7 @@ def _narrowed(name: str, planned: Plan, ranges: Mapping[str, Range]) -> Range:
     low, high = ranges[name]
     if name not in planned.only_entering or planned.products[name] not in ranges:
         return low, high
-    half = (max(ranges[planned.products[name]][1], 0.0) - _SILU_LEAST) / 510
+    half = (max(ranges[planned.products[name]][1], 0.0) - _SILU_MINIMUM) / 510
     ends = np.arange(-12, -2, 0.25)
     ends = ends[np.abs(ends / (1 + np.exp(-ends))) <= half]
     return max(low, float(ends.max())) if ends.size else low, high

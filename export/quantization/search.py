@@ -1,4 +1,4 @@
-"""Chooses how to quantise a model: the calibration that agrees best, and the layers that stay in float."""
+"""Chooses how to quantise a model: the best calibration method, and the layers that stay in float."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from ...engine.pipeline import Engine
 from ...engine.results.results import Results
 from ...postprocess.layout import Head
 from ..evaluation.agreement import Agreement, agreement
-from ..evaluation.paired_results import CONF, paired_results
+from ..evaluation.paired_results import CONF
 from ..evaluation.speed import compare_speed
 from ..graph.onnx_graph import Graph, set_metadata
 from ..progress import OnProgress
 from ..trial_images import read_images, spread
 from .calibration import METHODS, Range, observe
-from .qdq import plan, quantise
+from .qdq import plan_quantisation, quantise
 
-_MOST_READ = 300
-_MOST_CALIBRATED = 100
-_JUDGES = 16  # images, held in memory, on which ways are compared; the sensitivity pass takes half of them
-_SILENT = -8.0  # class logits: scores below 0.0003, which nobody asks for
-_TRIED = (1, 2, 4, 8)  # numbers of layers to leave in float
-_PAYS = 0.8  # of the loss must remain at most, for
-_COSTS = 1.1  # of the time at most
+_MAX_READ = 300
+MAX_CALIBRATION_IMAGES = 100
+VALIDATION_IMAGES = 16  # held in memory; the sensitivity pass takes half of them
+_MIN_CLASS_LOGIT = -8.0  # scores below 0.0003 are of no use
+FLOAT_LAYERS_TRIED = (1, 2, 4, 8)  # numbers of the costliest layers
+_MAX_LOSS_RATIO = 0.8  # of the loss must remain at most, for
+_MAX_TIME_RATIO = 1.1  # of the time at most
 
 
 class Quantiser:
@@ -41,7 +41,8 @@ class Quantiser:
         model: the float model, cut and rewritten.
         head: of a lean model, else None.
         source: the engine that the results are compared with.
-        judges: the source's answers to some images, on which ways of quantising are compared.
+        validation: the source's results for some of the calibration images, on which methods are compared.
+            The held-out set, for the final figures, is not among them.
     """
 
     def __init__(
@@ -49,13 +50,14 @@ class Quantiser:
     ) -> None:
         """Observe the model on the calibration images."""
         self.model, self.source, self._on_progress = model, source, on_progress
-        self.judges = [one for one, _ in paired_results(source, source, spread(calibration, _JUDGES))]
+        frames = read_images(spread(calibration, VALIDATION_IMAGES), source.spec.channels)
+        self.validation = [source(frame.image, conf=CONF)[0] for frame in frames]
         self._float = load(model.SerializeToString(), "cpu", threads=source.session.threads)
         self.head: Head | None = self._float.spec.layout.head
         graph = Graph(model)
-        planned = plan(graph)
+        planned = plan_quantisation(graph)
         self.convolutions = [node.output[0] for node in planned.convolutions]
-        chosen = spread(calibration, _MOST_CALIBRATED)
+        chosen = spread(calibration, MAX_CALIBRATION_IMAGES)
 
         def inputs() -> Iterator[NDArray[Any]]:
             for done, path in enumerate(chosen):
@@ -66,7 +68,7 @@ class Quantiser:
         self._classes = [name for name in graph.outputs if name.startswith("classes_")] if self.head else []
 
     def _tensors(self, images: Iterable[Path]) -> Iterator[NDArray[Any]]:
-        """Input tensors of images, as the engine makes them; those that cannot be read are left out."""
+        """Input tensors of images; images that cannot be read are left out."""
         engine = self._float
         for frame in read_images(images, engine.spec.channels):
             placed = [engine.place(frame, engine.size())]
@@ -76,69 +78,69 @@ class Quantiser:
         """Ranges of all tensors by a method of `METHODS`."""
         found = {name: METHODS[method](seen) for name, seen in self._seen.items()}
         for name in self._classes:
-            found[name] = max(found[name][0], _SILENT), max(found[name][1], 1.0)
+            found[name] = max(found[name][0], _MIN_CLASS_LOGIT), max(found[name][1], 1.0)
         return found
 
     def make(self, method: str, keep: Iterable[str] = ()) -> onnx.ModelProto:
-        """The model in bytes, but for the convolutions to keep."""
+        """The quantised model, without the convolutions to keep in float."""
         made = quantise(self.model, self.ranges(method), frozenset(keep))
         set_metadata(made, KEY, entry(self.head, "int8"))
         return made
 
     def engine(self, made: onnx.ModelProto) -> Engine:
-        """Load what was made."""
+        """Load a model that `make` gave."""
         return load(made.SerializeToString(), "cpu", threads=self.source.session.threads)
 
-    def loss(self, made: onnx.ModelProto, judges: list[Results] | None = None) -> float:
-        """How far it is off, see `loss`."""
+    def loss(self, made: onnx.ModelProto, validation: list[Results] | None = None) -> float:
+        """The loss of a model that `make` gave, see the function `loss`."""
         engine = self.engine(made)
-        pairs = ((one, engine(one.orig_img, conf=CONF)[0]) for one in judges or self.judges)
+        pairs = ((one, engine(one.orig_img, conf=CONF)[0]) for one in validation or self.validation)
         return loss(agreement(pairs))
 
     def best_method(self) -> tuple[str, dict[str, float]]:
         """The method with the least loss, and the losses of all."""
         losses = {}
         for done, method in enumerate(METHODS):
-            self._on_progress("comparing ways to calibrate", done, len(METHODS))
+            self._on_progress("comparing calibration methods", done, len(METHODS))
             losses[method] = self.loss(self.make(method))
         return min(losses, key=losses.__getitem__), losses
 
     def sensitivity(self, method: str) -> dict[str, float]:
         """The loss of quantising one convolution alone, for each, the costliest first."""
-        judges = spread(self.judges, _JUDGES // 2)
+        validation = spread(self.validation, VALIDATION_IMAGES // 2)
         losses = {}
         for done, name in enumerate(self.convolutions):
-            self._on_progress("asking each layer what it costs", done, len(self.convolutions))
+            self._on_progress("measuring the sensitivity of each layer", done, len(self.convolutions))
             others = [other for other in self.convolutions if other != name]
-            losses[name] = self.loss(self.make(method, others), judges)
+            losses[name] = self.loss(self.make(method, others), validation)
         return dict(sorted(losses.items(), key=lambda pair: -pair[1]))
 
-    def worth_keeping(self, method: str, before: float) -> list[str]:
-        """The convolutions to leave in float: those whose absence from the bytes pays.
+    def worth_keeping_in_float(self, method: str, before: float) -> list[str]:
+        """The convolutions to leave in float.
 
-        The costliest ones are left out, more and more of them. That pays where at least a fifth of the loss
-        goes, for at most a tenth more time.
+        The costliest ones are tried, more and more of them. They stay in float if that removes at least a
+        fifth of the loss and takes at most a tenth more time.
 
         Args:
-            before: the loss with all in bytes.
+            before: the loss with all convolutions quantised.
         """
         costly = list(self.sensitivity(method))
-        pace, image = self.engine(self.make(method)), self.judges[0].orig_img
+        pace, image = self.engine(self.make(method)), self.validation[0].orig_img
         best: list[str] = []
         least = before
-        for done, number in enumerate(_TRIED):
-            self._on_progress("leaving layers in float", done, len(_TRIED))
+        for done, number in enumerate(FLOAT_LAYERS_TRIED):
+            self._on_progress("leaving layers in float", done, len(FLOAT_LAYERS_TRIED))
             made = self.make(method, costly[:number])
             after = self.loss(made)
-            if after > _PAYS * before or after >= least:
+            if after > _MAX_LOSS_RATIO * before or after >= least:
                 continue
-            if compare_speed(pace, self.engine(made), image, 2.0).ratio <= _COSTS:
+            if compare_speed(pace, self.engine(made), image, 2.0).ratio <= _MAX_TIME_RATIO:
                 best, least = costly[:number], after
         return best
 
 
 def loss(found: Agreement) -> float:
-    """One number for how far an answer is off: missed and invented objects, overlaps, scores; 0 is best."""
+    """One number for the loss of accuracy: unmatched objects, overlaps, scores, keypoints; 0 is best."""
     parts = [1 - found.score, found.confidence_error or 0.0]
     parts += [1 - share for share in (found.mean_iou, found.mask_iou) if share is not None]
     parts += [found.keypoint_relative or 0.0]
@@ -148,25 +150,25 @@ def loss(found: Agreement) -> float:
 def quantise_best(
     model: onnx.ModelProto, source: Engine, images: list[Path], on_progress: OnProgress
 ) -> tuple[onnx.ModelProto, list[Path], dict[str, Any]]:
-    """Quantise a model as well as it goes.
+    """Quantise a model with the best calibration method and selection of layers.
 
     Args:
         model: float, cut and rewritten.
         source: what it was made from, loaded.
-        images: a third of those that can be read is held out, and not used for any choice.
+        images: a third of those that can be read is the held-out set, which no choice uses.
 
     Returns:
-        the model, the images held out, and what was chosen.
+        the model, the held-out set, and the choices by name.
 
     Raises:
-        ModelError: the graph is too old for weights quantised a filter.
+        ModelError: the graph's opset has no weights with a scale for each filter.
         InputError: too few images can be read, or the model finds nothing in them.
     """
     opset = max(o.version for o in model.opset_import if o.domain in ("", "ai.onnx"))
     if opset < 13:
         raise ModelError(f"the file has opset {opset}, and INT8 needs 13: export it again")
     on_progress("reading images", 0, 1)
-    frames = read_images(spread(images, _MOST_READ), source.spec.channels)
+    frames = read_images(spread(images, _MAX_READ), source.spec.channels)
     readable = [Path(frame.path) for frame in frames]
     if len(readable) < 2:
         raise InputError(
@@ -179,9 +181,9 @@ def quantise_best(
         raise InputError("the model finds nothing in the images held out to check on: take others")
     work = Quantiser(model, source, calibration, on_progress)
     method, losses = work.best_method()
-    kept = work.worth_keeping(method, losses[method])
+    kept = work.worth_keeping_in_float(method, losses[method])
     details = {
-        "ranges": f"{method}, the best of {len(losses)} ways on {len(work.judges)} images",
+        "ranges": f"{method}, the best of {len(losses)} methods on {len(work.validation)} images",
         "in float": f"{len(kept)} of {len(work.convolutions)} convolutions",
         "held out": f"{len(held_out)} of {len(readable)} images, for the figures below",
     }

@@ -326,7 +326,7 @@ def test_in_a_process_of_its_own(networks, tmp_path):
     }
     environment |= {"HOME": str(home), "TMPDIR": str(scratch), "PYTHONPATH": os.pathsep.join(sys.path)}
     environment["ORT_DISABLE_TELEMETRY"] = "1"  # else ONNX Runtime itself writes into both
-    command = [sys.executable, "-m", "yolean.export", weights_file.name, "--imgsz", "100", "--static"]
+    command = [sys.executable, "-m", "yolean", "export", weights_file.name, "--imgsz", "100", "--static"]
     done = subprocess.run(command, cwd=work, env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("it's 100% mine.pt -> it's 100% mine.onnx\n")

@@ -52,8 +52,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(optimize, "compare_speed", lambda *_: FASTER)
     monkeypatch.setattr(int8, "compare_speed", lambda *_: FASTER)
     monkeypatch.setattr(int8, "METHODS", {"min-max": whole})
-    monkeypatch.setattr(int8, "_JUDGES", 2)
-    monkeypatch.setattr(Quantiser, "worth_keeping", lambda self, method, before: [])
+    monkeypatch.setattr(int8, "VALIDATION_IMAGES", 2)
+    monkeypatch.setattr(Quantiser, "worth_keeping_in_float", lambda self, method, before: [])
 
 
 @pytest.fixture(scope="module")
@@ -897,7 +897,7 @@ def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("module", ["onnx", "onnxruntime.transformers.float16"])
 def test_a_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, module: str) -> None:
     for name in [one for one in sys.modules if one.startswith("yolean.export.") and module == "onnx"]:
-        if name not in ("yolean.cli.export_commands", "yolean.export.files"):
+        if name not in ("yolean.cli.making_options", "yolean.cli.optimize_command", "yolean.export.files"):
             monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, module, None)
     assert module in refused("m.onnx", "--half")

@@ -14,7 +14,12 @@ from hypothesis import strategies as st
 from numpy.lib.stride_tricks import sliding_window_view
 from onnx import TensorProto, helper, numpy_helper
 from yolean.export.graph.onnx_graph import Graph, attributes
-from yolean.export.quantization.qdq import Step, plan, quantise, steps
+from yolean.export.quantization.qdq import (
+    QuantisationParameters,
+    plan_quantisation,
+    quantisation_parameters,
+    quantise,
+)
 
 HEIGHT, WIDTH = 8, 12
 SHAPE = (2, 3, HEIGHT, WIDTH)
@@ -99,7 +104,9 @@ def evaluated(graph, pixels, table):
         step = table.get(name)
         if step is None:
             return values
-        return (np.clip(np.rint(values / step.scale) + step.zero, 0, 255) - step.zero) * step.scale
+        return (
+            np.clip(np.rint(values / step.scale) + step.zero_point, 0, 255) - step.zero_point
+        ) * step.scale
 
     values = {"x": pixels / 255.0}
     for node in graph.nodes:
@@ -194,8 +201,8 @@ def test_networks_in_bytes_compute_what_their_formulas_say(make, convolutions):
     output = make(b)
     model = b.model(output)
     graph = Graph(model)
-    planned = plan(graph)
-    table = steps(planned, ranges_of(model))
+    planned = plan_quantisation(graph)
+    table = quantisation_parameters(planned, ranges_of(model))
     assert len(planned.convolutions) == convolutions
     assert set(planned.tensors) == {"x", *(name for node in graph.nodes for name in node.output)}
     (found,) = answers(quantise(model, ranges_of(model)), image())
@@ -217,7 +224,9 @@ def made_of(make, keep=()):
     outputs = make(b)
     model = b.model(*(outputs if isinstance(outputs, list) else [outputs]))
     ranges = ranges_of(model)
-    return model, quantise(model, {name: ranges[name] for name in plan(Graph(model)).measured}, keep)
+    return model, quantise(
+        model, {name: ranges[name] for name in plan_quantisation(Graph(model)).measured}, keep
+    )
 
 
 def test_all_of_it_runs_on_bytes(tmp_path):
@@ -262,7 +271,9 @@ def test_scales_of_tensors_are_scalars_and_those_of_weights_one_a_filter():
     assert not floats
     # Steps that are equal are written once.
     scalars = [graph.constant(t.name).tobytes() for t in made.graph.initializer if not t.dims]
-    assert len(scalars) <= 2 * len(set(steps(plan(Graph(model)), ranges_of(model)).values()))
+    assert len(scalars) <= 2 * len(
+        set(quantisation_parameters(plan_quantisation(Graph(model)), ranges_of(model)).values())
+    )
 
 
 def test_what_only_moves_values_stands_on_bytes():
@@ -307,28 +318,28 @@ def table_of(make, ranges=None):
     outputs = make(b)
     model = b.model(*(outputs if isinstance(outputs, list) else [outputs]))
     found = ranges_of(model) | (ranges or {})
-    planned = plan(Graph(model))
-    return planned, found, steps(planned, found)
+    planned = plan_quantisation(Graph(model))
+    return planned, found, quantisation_parameters(planned, found)
 
 
 def test_image_and_sigmoids_have_steps_of_their_own():
     planned, _, table = table_of(silu)
-    assert table["x"] == Step(float(np.float32(1) / np.float32(255)), 0)
+    assert table["x"] == QuantisationParameters(float(np.float32(1) / np.float32(255)), 0)
     (gate,) = planned.gates.values()
-    assert table[gate] == Step(1 / 256, 0)
+    assert table[gate] == QuantisationParameters(1 / 256, 0)
     assert not {"x", gate} & set(planned.measured)
 
 
 @pytest.mark.parametrize("make", [concatenation, split, pooling, upsampling])
 def test_what_is_joined_shares_a_step_that_covers_all(make):
     planned, found, table = table_of(make)
-    for node in planned.moves:
+    for node in planned.data_movement:
         names = [*(node.input if node.op_type == "Concat" else node.input[:1]), *node.output]
         assert len({table[name] for name in names}) == 1
         step = table[names[0]]
         for name in names:
-            assert (255 - step.zero) * step.scale >= found[name][1] - step.scale
-            assert -step.zero * step.scale <= found[name][0] + step.scale
+            assert (255 - step.zero_point) * step.scale >= found[name][1] - step.scale
+            assert -step.zero_point * step.scale <= found[name][0] + step.scale
 
 
 @settings(max_examples=200, deadline=None)
@@ -339,15 +350,15 @@ def test_what_is_joined_shares_a_step_that_covers_all(make):
 def test_steps_hold_zero_and_cover_the_range(one, other):
     b = Network(0)
     model = b.model(b.conv("x", 3, 2))
-    planned = plan(Graph(model))
+    planned = plan_quantisation(Graph(model))
     name = planned.measured[0]
     low, high = min(one, other), max(one, other)
-    step = steps(planned, {name: (low, high)})[name]
+    step = quantisation_parameters(planned, {name: (low, high)})[name]
     assert step.scale > 0
     assert np.float32(step.scale) == step.scale  # the file holds no more
-    assert 0 <= step.zero <= 255
-    assert -step.zero * step.scale <= low + step.scale
-    assert (255 - step.zero) * step.scale >= high - step.scale
+    assert 0 <= step.zero_point <= 255
+    assert -step.zero_point * step.scale <= low + step.scale
+    assert (255 - step.zero_point) * step.scale >= high - step.scale
     assert 255 * step.scale <= (max(high, 0) - min(low, 0)) * 1.001 + 1e-5  # and hardly more
 
 
@@ -356,7 +367,7 @@ def test_before_a_silu_the_low_end_is_cut_where_the_result_is_next_to_nothing():
     ((source, product),) = planned.products.items()
     for top in (1.0, 5.0, 30.0):
         _, _, table = table_of(silu, {source: (-40.0, top), product: (-0.2785, top)})
-        low = -table[source].zero * table[source].scale
+        low = -table[source].zero_point * table[source].scale
         half = (top + 0.2785) / 510
         assert low > -12.1
         assert abs(low / (1 + np.exp(-low))) <= half * 1.1  # beyond it, what is lost is half a step
@@ -386,8 +397,8 @@ def test_the_low_end_is_kept_where_others_read_it(other):
     source = next(node for node in b.nodes if node.op_type == "Conv").output[0]
     ranges = ranges_of(model)
     ranges[source] = (-40.0, 40.0)
-    table = steps(plan(Graph(model)), ranges)
-    assert -table[source].zero * table[source].scale == pytest.approx(-40, abs=0.2)
+    table = quantisation_parameters(plan_quantisation(Graph(model)), ranges)
+    assert -table[source].zero_point * table[source].scale == pytest.approx(-40, abs=0.2)
 
 
 # ---- filters ----------------------------------------------------------------------------------------------
@@ -453,7 +464,7 @@ def test_convolutions_to_keep_stay_in_float():
         assert len(kept) == number
         assert {node.output[0] for node in kept} <= set(outputs[:number])
         close(model, made)
-    assert not plan(Graph(model), outputs).convolutions
+    assert not plan_quantisation(Graph(model), outputs).convolutions
     np.testing.assert_allclose(answers(model, image())[0], answers(made, image())[0], atol=1e-4)
 
 
@@ -542,8 +553,8 @@ def groups(b):
 )
 def test_what_has_no_kernel_of_bytes_stays_in_float(make, in_float):
     model, made = made_of(make)
-    planned = plan(Graph(model))
-    planned_kinds = [n.op_type for n in (*planned.convolutions, *planned.arithmetic, *planned.moves)]
+    planned = plan_quantisation(Graph(model))
+    planned_kinds = [n.op_type for n in (*planned.convolutions, *planned.arithmetic, *planned.data_movement)]
     left = Counter(node.op_type for node in model.graph.node)
     left.subtract(planned_kinds)
     assert {kind for kind, number in left.items() if number} == in_float

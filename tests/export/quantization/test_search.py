@@ -215,15 +215,15 @@ def test_images_that_cannot_be_read_are_left_out(work, images, tmp_path):
 
 
 def test_at_most_a_hundred_images_calibrate(monkeypatch, images):
-    monkeypatch.setattr(int8, "_MOST_CALIBRATED", 2)
-    monkeypatch.setattr(int8, "_JUDGES", 3)
+    monkeypatch.setattr(int8, "MAX_CALIBRATION_IMAGES", 2)
+    monkeypatch.setattr(int8, "VALIDATION_IMAGES", 3)
     told = []
     source = load(build())
     model = cut(build(), source)
     quantiser = Quantiser(model, source, images, lambda *step: told.append(step))
     # Once for the ranges, and once for what lies within.
     assert told == [("calibrating", 0, 2), ("calibrating", 1, 2)] * 2
-    assert len(quantiser.judges) == 3
+    assert len(quantiser.validation) == 3
 
 
 def test_scores_that_nobody_asks_for_get_no_bytes(work):
@@ -265,7 +265,7 @@ def test_loss(found, expected):
 def test_the_method_with_the_least_loss_is_taken(monkeypatch, work):
     losses = dict(zip(int8.METHODS, (0.3, 0.2, 0.1, 0.4), strict=True))
     monkeypatch.setattr(Quantiser, "make", lambda self, method, keep=(): method)
-    monkeypatch.setattr(Quantiser, "loss", lambda self, made, judges=None: losses[made])
+    monkeypatch.setattr(Quantiser, "loss", lambda self, made, validation=None: losses[made])
     assert work.best_method() == ("percentile 99.99", losses)
     losses.update(dict.fromkeys(losses, 0.1))
     assert work.best_method()[0] == "min-max"  # of equals the first
@@ -274,13 +274,13 @@ def test_the_method_with_the_least_loss_is_taken(monkeypatch, work):
 def test_sensitivity_quantises_one_layer_at_a_time(monkeypatch, work):
     seen = []
 
-    def one(self, made, judges=None):
+    def one(self, made, validation=None):
         kept = {*made}
         (alone,) = [name for name in self.convolutions if name not in kept]
-        seen.append((alone, len(judges)))
+        seen.append((alone, len(validation)))
         return self.convolutions.index(alone) % 5
 
-    monkeypatch.setattr(int8, "_JUDGES", 4)
+    monkeypatch.setattr(int8, "VALIDATION_IMAGES", 4)
     monkeypatch.setattr(Quantiser, "make", lambda self, method, keep=(): list(keep))
     monkeypatch.setattr(Quantiser, "loss", one)
     losses = work.sensitivity("min-max")
@@ -306,18 +306,18 @@ def test_layers_stay_in_float_where_that_pays(monkeypatch, work, losses, times, 
     monkeypatch.setattr(Quantiser, "sensitivity", lambda self, method: dict.fromkeys(order, 1.0))
     monkeypatch.setattr(Quantiser, "make", lambda self, method, keep=(): list(keep))
     monkeypatch.setattr(Quantiser, "engine", lambda self, made: len(made))
-    monkeypatch.setattr(Quantiser, "loss", lambda self, made, judges=None: losses.get(len(made), 1.0))
+    monkeypatch.setattr(Quantiser, "loss", lambda self, made, validation=None: losses.get(len(made), 1.0))
     monkeypatch.setattr(
         int8, "compare_speed", lambda one, other, image, seconds: replace(SPEED, ratio=times.get(other, 1.0))
     )
-    assert work.worth_keeping("min-max", 1.0) == order[:expected]
+    assert work.worth_keeping_in_float("min-max", 1.0) == order[:expected]
 
 
 def test_where_nothing_is_lost_nothing_stays_in_float(monkeypatch, work):
     monkeypatch.setattr(Quantiser, "sensitivity", lambda self, method: dict.fromkeys(self.convolutions, 0.0))
-    monkeypatch.setattr(Quantiser, "loss", lambda self, made, judges=None: 0.0)
+    monkeypatch.setattr(Quantiser, "loss", lambda self, made, validation=None: 0.0)
     monkeypatch.setattr(int8, "compare_speed", lambda *_: SPEED)
-    assert work.worth_keeping("min-max", 0.0) == []
+    assert work.worth_keeping_in_float("min-max", 0.0) == []
 
 
 # ---- all of it --------------------------------------------------------------------------------------------
@@ -329,7 +329,7 @@ def test_where_nothing_is_lost_nothing_stays_in_float(monkeypatch, work):
 def test_a_network_is_quantised_from_end_to_end(monkeypatch, settings, images, same_speed):
     source = load(build(**settings))
     model = cut(build(**settings), source)
-    monkeypatch.setattr(int8, "_JUDGES", 2)
+    monkeypatch.setattr(int8, "VALIDATION_IMAGES", 2)
     before = model.SerializeToString()
     stages = []
 
@@ -342,11 +342,12 @@ def test_a_network_is_quantised_from_end_to_end(monkeypatch, settings, images, s
     assert model.SerializeToString() == before
     assert held_out == images[1::3]
     assert stages == [
-        "reading images", "calibrating", "comparing ways to calibrate", "asking each layer what it costs",
+        "reading images", "calibrating", "comparing calibration methods",
+        "measuring the sensitivity of each layer",
         "leaving layers in float",
     ]  # fmt: skip
     assert details["held out"] == "2 of 6 images, for the figures below"
-    assert details["ranges"].endswith("the best of 4 ways on 2 images")
+    assert details["ranges"].endswith("the best of 4 methods on 2 images")
     convolutions = [node for node in model.graph.node if node.op_type == "Conv"]
     assert details["in float"].endswith(f" of {len(convolutions)} convolutions")
     graph = Graph(made)
@@ -377,7 +378,7 @@ def test_images_held_out_are_used_for_no_choice(monkeypatch, images, same_speed)
 
 def test_the_result_is_always_the_same(monkeypatch, images, same_speed):
     monkeypatch.setattr(int8, "METHODS", {"min-max": whole})
-    monkeypatch.setattr(int8, "_TRIED", (2,))
+    monkeypatch.setattr(int8, "FLOAT_LAYERS_TRIED", (2,))
     monkeypatch.setattr(Quantiser, "sensitivity", lambda self, method: dict.fromkeys(self.convolutions, 0.1))
     source = load(build())
     one, other = (quantise_best(cut(build(), source), source, images, silent)[0] for _ in range(2))

@@ -162,7 +162,7 @@ def test_an_old_ultralytics_is_refused(weights_file, installed, monkeypatch):
     assert f"ultralytics 8.4.99 is too old: {install_command('export')} brings 8.4.142 or newer" in line
 
 
-@pytest.mark.parametrize("module", ["yolean", "yolean.export"])
+@pytest.mark.parametrize("module", ["yolean"])
 def test_without_onnx(weights_file, module):
     code = f"""import runpy, sys
 sys.modules["onnx"] = None

@@ -1,10 +1,11 @@
 """Makes the demo models that ship in `models/`: draws the images, trains, exports, validates.
 
-    python -m yolean.export.demo_models
+    python -m scripts.make_demo_models
 
-One command makes everything again: five small Ultralytics models, one a task, trained from nothing on the
-shapes that `shapes.py` draws, and the images to try them on. It needs `ultralytics`, `onnx` and `onnxslim`
-installed, no network and no GPU. All seeds are fixed; the threads are too, since sums depend on their number.
+Run it in a clone whose yolean is installed. One command makes everything again: five small Ultralytics
+models, one a task, trained from nothing on the shapes that `drawn_shapes.py` draws, and the images to try
+them on. It needs `ultralytics`, `onnx` and `onnxslim`, no network and no GPU. All seeds are fixed; the number
+of threads is too, since sums depend on it.
 
 Training images come from seeds below 100 000, validation images from 100 000 on, demo ones from 200 000.
 """
@@ -23,9 +24,9 @@ from typing import Any
 
 import cv2
 import numpy as np
+from yolean.export.optimizer import OptimizeOptions, optimize
 
-from .optimizer import OptimizeOptions, optimize
-from .shapes import KINDS, TIPS, Scene, Shape, draw
+from .drawn_shapes import KINDS, TIPS, Scene, Shape, draw
 
 THREADS = 2
 MAX_CHANNELS = 384  # before the width is divided by eight: more would not fit 2 MB
@@ -67,9 +68,6 @@ DEMOS: dict[str, tuple[Scene, int]] = {
     "wide.jpg": (Scene(1280, 720, (16, 16), (0.1, 0.15), hidden=0.15, ground="stripes", polished=True), 8),
     "star.jpg": (Scene(300, 400, (1, 1), (0.24, 0.27), ("star",), 0.0, "wood", True, True), 9),
 }
-
-
-# ---- data sets ---------------------------------------------------------------------------------------------
 
 
 def _numbers(*values: Any) -> str:
@@ -146,9 +144,6 @@ def _write_data_yaml(folder: Path, recipe: Recipe) -> None:
     (folder / "data.yaml").write_text("".join(f"{key}: {value!r}\n" for key, value in content.items()))
 
 
-# ---- training ----------------------------------------------------------------------------------------------
-
-
 def _data(recipe: Recipe, work: Path) -> Path:
     folder = work / "data" / recipe.task
     return folder if recipe.task == "classify" else folder / "data.yaml"
@@ -208,9 +203,6 @@ def train(recipe: Recipe, work: Path) -> Path:
     model.train(**({"resume": True} if resume else _settings(recipe, work)))
     shutil.copy(weights, done)
     return done
-
-
-# ---- export and validation ---------------------------------------------------------------------------------
 
 
 def export(recipe: Recipe, weights: Path, plain: Path) -> Path:

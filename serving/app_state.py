@@ -1,4 +1,4 @@
-"""Everything that one server process has, and its life from start to end."""
+"""The parts of a server process, from its start to its end."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from .shutdown import Drain
 
 log = logging.getLogger("yolean.server")
 
-LOOK_SECONDS = 2.0
-"""Between two looks at the files of the models. A change is loaded at the look after the one that saw it."""
+REFRESH_SECONDS = 2.0
+"""Between two checks of the model files. A changed file is loaded if the next check finds it unchanged."""
 
 _FETCHES_A_PLACE = 4
 """Images that may be fetched at the same time for each place in the queue; half of them for one client."""
@@ -98,7 +98,7 @@ class AppState:
         await asyncio.shield(self._loading)
 
     async def reload(self) -> bool:
-        """Look at the files of the models at once; returns whether anything changed.
+        """Load what has changed in the model files at once; returns whether anything has.
 
         Raises:
             SameName: two files have one id.
@@ -109,13 +109,13 @@ class AppState:
 
     @property
     def is_ready(self) -> bool:
-        """Whether requests can be answered: models have run once, lanes take jobs, no end is near."""
+        """Whether predictions can be answered: models have run once, threads make progress, no drain."""
         return not (self.drain.is_draining or self.scheduler.is_stuck) and bool(
             self.registry.is_ready and self.registry.models
         )
 
     def describe(self) -> str:
-        """One word for what the server is doing."""
+        """The state in one word: ok, loading, degraded or draining."""
         if self.drain.is_draining:
             return "draining"
         if not self.registry.is_ready:
@@ -137,7 +137,7 @@ class AppState:
         await asyncio.wait((self._loading,))
         trouble = ""
         while True:
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(REFRESH_SECONDS)
             try:
                 await asyncio.to_thread(self.registry.refresh, False)
                 trouble = ""

@@ -1,4 +1,4 @@
-"""Which status each error is answered with: the one place where errors become HTTP."""
+"""The status and the body that each error is answered with: the one place where errors become HTTP."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _STATUS: tuple[tuple[type[YoleanError], int], ...] = (
 )
 
 Reply = tuple[int, bytes, list[tuple[str, str]]]
-"""Status, body, and headers beyond the usual ones."""
+"""Status, body, and headers beside Content-Type and Content-Length."""
 
 
 def status_of(error: Exception) -> int:

@@ -1,4 +1,4 @@
-"""What Prometheus may know of a server."""
+"""Prometheus metrics of a server."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from prometheus_client import (
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
-"""Variable with the folder through which several processes give one set of figures."""
+"""Environment variable with the folder through which several processes share their metrics."""
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -26,14 +26,14 @@ _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 
 
 
 class Metrics:
-    """The figures of one server; every server of a process has its own.
+    """The metrics of one server; every server of a process has its own.
 
-    A label is a status, a stage or the id of a model that is served: what clients write never becomes one.
+    Labels are statuses, stages, and ids of models that are served: nothing that a client writes becomes one.
     """
 
     def __init__(self) -> None:
-        """Begin at zero."""
-        disable_created_metrics()  # type: ignore[no-untyped-call] # a series more each: when it began
+        """Start all metrics at zero."""
+        disable_created_metrics()  # type: ignore[no-untyped-call] # one more series for each metric
         own = self._registry = CollectorRegistry()
         self._shared = os.environ.get(SHARED_FOLDER)
         self.requests = Counter(
@@ -74,15 +74,15 @@ class Metrics:
         )
         self.loads = Counter("yolean_model_loads", "Model files loaded", ("result",), registry=own)
         if self._shared:
-            _forget_dead(Path(self._shared))
+            _remove_dead(Path(self._shared))
 
     def observe(self, model: str, milliseconds: Mapping[str, float]) -> None:
-        """Count the stages of one request."""
+        """Count the stages of one request, in milliseconds by stage."""
         for stage, value in milliseconds.items():
             self.stages.labels(model, stage).observe(value / 1e3)
 
     def text(self) -> bytes:
-        """All figures in Prometheus' text format."""
+        """All metrics in Prometheus' text format."""
         registry = self._registry
         if self._shared:
             registry = CollectorRegistry()
@@ -90,8 +90,8 @@ class Metrics:
         return generate_latest(registry)
 
 
-def _forget_dead(folder: Path) -> None:
-    """Take the depth of a killed process' queue out of the sum."""
+def _remove_dead(folder: Path) -> None:
+    """Remove the gauges of processes that were killed, whose queues would count for ever."""
     for file in folder.glob("gauge_live*_*.db"):
         number = re.search(r"_(\d+)\.db$", file.name)
         if number and not Path("/proc", number[1]).exists() and Path("/proc").exists():

@@ -1,4 +1,4 @@
-"""The models that a server has: loaded, warmed, replaced, and removed while it runs."""
+"""The models of a server: loaded, warmed up, replaced and removed while it runs."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ from .settings import ModelSource
 log = logging.getLogger("yolean.server")
 
 Signature = tuple[int, int, int]
+"""Modification time in ns, bytes, and inode of a file: another one means that the file is another."""
+
 _NO_FILE: Signature = (0, 0, 0)
 
 
@@ -65,58 +67,61 @@ class SameName(InputError):
 
 
 class Registry:
-    """Files of models, and what is loaded of them.
+    """The model files that were named, and the models loaded from them.
 
-    `models` is replaced as a whole, never changed: readers need no lock.
+    `models` and `failures` are replaced as a whole, never changed: readers need no lock.
 
     Attributes:
         models: what is served now, by id.
-        failures: one line a file that could not be loaded, by id.
-        is_ready: whether the first look is over: every model has run once.
+        failures: why files could not be loaded, one line each, by id.
+        is_ready: whether `refresh` has ended once: every model that can be loaded has run once.
     """
 
     def __init__(
         self,
-        places: Sequence[ModelSource],
+        sources: Sequence[ModelSource],
         device: str,
         intra_op_threads: Sequence[int],
         on_load: Callable[[bool], None] = lambda loaded: None,
         batch_window: float = 0.0,
     ) -> None:
-        """Remember where to look; `refresh` loads.
+        """Remember the sources; `refresh` loads.
 
         Args:
-            places: files and folders.
+            sources: files and folders.
             device: as for `yolean.load`.
             intra_op_threads: numbers of threads that a run may use, most first; a model on the CPU gets an
                 engine for each.
-            on_load: is told of every attempt to load whether it succeeded.
+            on_load: called after every attempt to load, with whether it succeeded.
             batch_window: milliseconds that a batch waits for more.
         """
-        self._places, self._device, self._intra_op_threads = places, device, intra_op_threads
+        self._sources, self._device, self._intra_op_threads = sources, device, intra_op_threads
         self._on_load, self._window = on_load, batch_window
         self.models: Mapping[str, LoadedModel] = {}
         self.failures: Mapping[str, str] = {}
         self.is_ready = False
         self._loaded: dict[str, Signature] = {}  # of the last attempt for an id
-        self._folders = {place for place in places if place.path.is_dir()}
-        self._seen: dict[str, Signature] = {}  # at the last look
+        self._folders = {source for source in sources if source.path.is_dir()}
+        self._seen: dict[str, Signature] = {}  # by the last `refresh`
         self._refreshing = Lock()
 
     def refresh(self, at_once: bool = True) -> bool:
-        """Look for new, replaced and removed files; returns whether anything changed.
+        """Load new and replaced files, and remove the models whose files are gone.
 
-        A new file is loaded and warmed beside the old one, which stays if that fails.
+        A new file is loaded and warmed up beside the old model, which stays if that fails.
 
         Args:
-            at_once: load what is new; otherwise only what is as it was at the last look, because a file
-                that is being copied changes from look to look.
+            at_once: load whatever is new; otherwise only files that have not changed since the last
+                `refresh`, because a file that is being copied changes all the time.
+
+        Returns:
+            Whether anything changed.
 
         Raises:
             SameName: two files have one id.
         """
         with self._refreshing:
-            found = self._look()
+            found = self._scan()
             steady = {i for i, (_, s) in found.items() if at_once or self._seen.get(i) == s}
             gone = [i for i in self._loaded if i not in found and (at_once or i not in self._seen)]
             self._seen = {i: signature for i, (_, signature) in found.items()}
@@ -127,29 +132,30 @@ class Registry:
             for model_id in changed:
                 path, signature = found[model_id]
                 self._loaded[model_id] = signature
-                self._try(model_id, path, signature)
+                self._load_or_keep(model_id, path, signature)
             for model_id in gone:
-                self._drop(model_id)
+                self._remove(model_id)
             self.failures = {i: reason for i, reason in self.failures.items() if i in found}
             self.is_ready = True
             return bool(changed or gone)
 
     def named_failures(self) -> list[str]:
-        """What is wrong with files that were named one by one; a server must not start without them."""
-        named = {place.id or place.path.stem for place in self._places if place not in self._folders}
+        """The failures of files that were named one by one, without which a server must not start."""
+        named = {s.id or s.path.stem for s in self._sources if s not in self._folders}
         return [reason for model_id, reason in self.failures.items() if model_id in named]
 
-    def _look(self) -> dict[str, tuple[Path, Signature]]:
+    def _scan(self) -> dict[str, tuple[Path, Signature]]:
+        """The files that there are now, by the ids of their models."""
         found: dict[str, tuple[Path, Signature]] = {}
-        for place in self._places:
-            folder = place in self._folders
-            for path in self._files(place) if folder else [place.path]:
-                model_id = _as_text(path.stem) if place.id is None else place.id
+        for source in self._sources:
+            is_folder = source in self._folders
+            for path in self._files(source) if is_folder else [source.path]:
+                model_id = _as_text(path.stem) if source.id is None else source.id
                 try:
                     signature = _signature(path)
                 except OSError:
-                    # Gone with its folder, or since it was named: that stays served, or is missed.
-                    if folder and place.path.is_dir():
+                    # Gone with its folder, or since it was named: what is loaded stays served.
+                    if is_folder and source.path.is_dir():
                         continue
                     signature = self._loaded.get(model_id, _NO_FILE)
                 if model_id in found and found[model_id][0] != path:
@@ -158,28 +164,29 @@ class Registry:
         return found
 
     def _files(self, folder: ModelSource) -> list[Path]:
-        """The models in a folder; if the folder itself is gone, as a network's may be, those of before."""
+        """The model files in a folder; those of before if the folder is gone, as one of a network may be."""
         if not folder.path.is_dir():
             return [m.path for m in self.models.values() if m.path.parent == folder.path]
         # Hidden ones are what other systems leave behind, such as ._model.onnx
         return sorted(path for path in folder.path.glob("*.onnx") if not path.name.startswith("."))
 
-    def _try(self, model_id: str, path: Path, signature: Signature) -> None:
+    def _load_or_keep(self, model_id: str, path: Path, signature: Signature) -> None:
+        """Load a model and serve it, or note why not and keep the one before."""
         started = perf_counter()
         try:
-            served = self._load(model_id, path)
+            model = self._load(model_id, path)
             if _signature(path) != signature:
                 raise ModelError(f"{path} has changed while it was loaded")
         except Exception as exc:  # whatever is wrong with a file: the others are served on
             reason = _as_text(str(exc) if isinstance(exc, YoleanError) else f"{path}: {type(exc).__name__}")
-            # Whoever asks /health learns the file's name, and not the folders of this machine.
+            # /health shows the file's name, but not the folders of this machine.
             self.failures = {**self.failures, model_id: reason.replace(f"{path.parent}{os.sep}", "")}
-            kept = "; the model of before stays" if model_id in self.models else ""
+            kept = "; the model before it stays" if model_id in self.models else ""
             log.error("model %s cannot be loaded%s: %s", model_id, kept, reason)
             self._on_load(False)
             return
-        engine = served.engine
-        self.models = dict(sorted({**self.models, model_id: served}.items()))
+        engine = model.engine
+        self.models = dict(sorted({**self.models, model_id: model}.items()))
         self.failures = {i: reason for i, reason in self.failures.items() if i != model_id}
         seconds = perf_counter() - started
         log.info(
@@ -187,10 +194,10 @@ class Registry:
         )
         self._on_load(True)
 
-    def _drop(self, model_id: str) -> None:
+    def _remove(self, model_id: str) -> None:
         del self._loaded[model_id]
         if model_id in self.models:
-            self.models = {i: served for i, served in self.models.items() if i != model_id}
+            self.models = {i: model for i, model in self.models.items() if i != model_id}
             log.info("model %s: its file is gone, it is not served any more", model_id)
 
     def _load(self, model_id: str, path: Path) -> LoadedModel:

@@ -1,8 +1,7 @@
-"""What a URL names, and which addresses the server may connect to for it: those of the open internet.
+"""URLs, and the addresses that the server may connect to for them: those of the public internet.
 
-A server that fetches what a stranger names would otherwise read for him what only it can reach: its own
-machine, its network, the cloud's metadata. So the list of what is allowed is short, and everything else
-is refused.
+A server that fetches any URL would read for its clients what only it can reach: its own machine, its network,
+the cloud's metadata (server-side request forgery). So public addresses are allowed, and all others refused.
 """
 
 from __future__ import annotations
@@ -23,11 +22,11 @@ _URL = re.compile(r"(https?)://([^/?#]*)([^#]*)(?:#.*)?", re.ASCII | re.IGNORECA
 _AUTHORITY = re.compile(r"(\[[^][]*\]|[^][:]*)(?::([0-9]{1,5}))?")
 _NAME = re.compile(r"(?:[a-z0-9_-]{1,63}\.)*[a-z0-9_-]{1,63}", re.ASCII | re.IGNORECASE)
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*", re.ASCII | re.IGNORECASE)
-_FORBIDDEN = re.compile(r"[\x00-\x20\x7f\\\ud800-\udfff]")  # what parsers take out, or read in two ways
+_FORBIDDEN = re.compile(r"[\x00-\x20\x7f\\\ud800-\udfff]")  # what parsers drop, or read in two ways
 _PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
 
-# The whole table of RFC 6890 and IANA's registry, not only what `ipaddress` leaves out: what its
-# `is_global` says differs between the versions of Python, and never means that a web server may be there.
+# All of RFC 6890 and IANA's registry, also what `is_global` of `ipaddress` refuses: that differs between
+# versions of Python, and knows nothing of clouds.
 _REFUSED_V4 = tuple(
     IPv4Network(text)
     for text in (
@@ -53,9 +52,9 @@ _REFUSED_V4 = tuple(
     )
 )
 
-# Of IPv6 only this part has been given out. Outside lie loopback, v4-compatible and -translated, NAT64,
+# The only part of IPv6 that is allocated. Outside it lie loopback, v4-compatible and -translated, NAT64,
 # discard, segment routing, unique local (the metadata of AWS and Google), link-local, site-local, multicast.
-_GIVEN_OUT = IPv6Network("2000::/3")
+_ALLOCATED_V6 = IPv6Network("2000::/3")
 _REFUSED_V6 = tuple(
     IPv6Network(text)
     for text in (
@@ -72,7 +71,14 @@ _NAT64 = IPv6Network("64:ff9b::/96")
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a request goes. `host` is a name or an address, without brackets; `path` has the query."""
+    """A URL, taken apart.
+
+    Attributes:
+        scheme: http or https.
+        host: a name in lower case, or an address without brackets.
+        port: 1 to 65535.
+        path: with the query, percent-encoded.
+    """
 
     scheme: str
     host: str
@@ -81,7 +87,11 @@ class Target:
 
     @classmethod
     def parse(cls, url: str) -> Target:
-        """Take a URL apart, by one strict grammar; raises `ValueError` that says what was expected."""
+        """Parse a URL by one strict grammar.
+
+        Raises:
+            ValueError: it does not match; the message says what was expected.
+        """
         if len(url) > _MAX_URL:
             raise ValueError(f"expected at most {_MAX_URL} characters, found {len(url)}")
         match = _URL.fullmatch(url)
@@ -103,23 +113,28 @@ class Target:
 
     @property
     def authority(self) -> str:
-        """The host as the Host header has it: with brackets, and with the port if it is not the usual."""
+        """The host as in a Host header: with brackets, and with the port if it is not the scheme's own."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == PORTS[self.scheme] else f"{host}:{self.port}"
 
     def redirected(self, location: bytes) -> Target:
-        """Where a Location header leads to from here; raises `ValueError`."""
+        """The target of a Location header in the answer to this one.
+
+        Raises:
+            ValueError: it names none.
+        """
         text = location.decode()
-        if _FORBIDDEN.search(text):  # asked before `urljoin`, which takes some of these out
+        if _FORBIDDEN.search(text):  # before `urljoin`, which drops some of these
             raise ValueError("expected no spaces, control characters or backslashes")
         return self.parse(urljoin(f"{self.scheme}://{self.authority}{self.path}", text))
 
 
 def _host(text: str) -> str:
-    """The host that stands in a URL, without brackets: a name, or an address in its full form.
+    """The host of a URL without brackets: a name, or an address in its full form.
 
-    All else raises `ValueError`: scope ids, escapes, letters outside ASCII, and what C libraries (127.1,
-    0x7f.0.0.1, 2130706433) or browsers (any name whose last part is a number) take for an address.
+    Raises:
+        ValueError: anything else: scope ids, escapes, letters outside ASCII, and what C libraries (127.1,
+            0x7f.0.0.1, 2130706433) or browsers (any name whose last part is a number) take for an address.
     """
     if text.startswith("[") and text.endswith("]"):
         address = IPv6Address(text[1:-1])
@@ -132,43 +147,43 @@ def _host(text: str) -> str:
 
 
 def canonical(address: Address) -> Address:
-    """The address that a connection really goes to: `::ffff:1.2.3.4` is 1.2.3.4."""
+    """The address that a connection goes to: `::ffff:1.2.3.4` is 1.2.3.4."""
     return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address
 
 
 def is_trusted(address: Address, trusted: Sequence[Network]) -> bool:
-    """Whether an address lies in one of the networks that whoever runs the server trusts.
+    """Whether an address lies in one of the trusted networks.
 
-    It is the address itself that counts, not one that is embedded in it: a translator's 10.0.0.1 is not
-    the 10.0.0.1 of this network. An address with a scope id (`fe80::1%eth0`) never is.
+    The address itself counts, not one embedded in it: a translator's 10.0.0.1 is not the 10.0.0.1 of this
+    network. An address with a scope id (`fe80::1%eth0`) is never trusted.
     """
     address = canonical(address)
     return not _is_scoped(address) and any(address in network for network in trusted)
 
 
 def is_allowed(address: Address, trusted: Sequence[Network] = ()) -> bool:
-    """Whether the server may connect to an address: on the open internet, or in a trusted network."""
+    """Whether the server may connect to an address: on the public internet, or in a trusted network."""
     address = canonical(address)
     if is_trusted(address, trusted):
         return True
     if isinstance(address, IPv6Address):
         if address in _NAT64 and not _is_scoped(address):
-            return _is_open_v4(IPv4Address(int(address) & 0xFFFFFFFF))
-        return _is_open_v6(address)
-    return _is_open_v4(address)
+            return _is_public_v4(IPv4Address(int(address) & 0xFFFFFFFF))
+        return _is_public_v6(address)
+    return _is_public_v4(address)
 
 
-def _is_open_v4(address: IPv4Address) -> bool:
-    """Whether an IPv4 address is one of the open internet, where a web server may be."""
+def _is_public_v4(address: IPv4Address) -> bool:
+    """Whether an IPv4 address is a public one."""
     return address.is_global and not any(address in network for network in _REFUSED_V4)
 
 
-def _is_open_v6(address: IPv6Address) -> bool:
-    """Whether an IPv6 address is one of the open internet, where a web server may be."""
+def _is_public_v6(address: IPv6Address) -> bool:
+    """Whether an IPv6 address is a public one."""
     # ISATAP puts an IPv4 address behind 0:5efe or 200:5efe, below any prefix
     is_isatap = (int(address) >> 32) & 0xFDFFFFFF == 0x5EFE
     return (
-        address in _GIVEN_OUT
+        address in _ALLOCATED_V6
         and address.is_global
         and not is_isatap
         and not _is_scoped(address)
@@ -177,5 +192,5 @@ def _is_open_v6(address: IPv6Address) -> bool:
 
 
 def _is_scoped(address: Address) -> bool:
-    """Whether an address holds on one network interface only."""
+    """Whether an address belongs to one network interface."""
     return isinstance(address, IPv6Address) and address.scope_id is not None

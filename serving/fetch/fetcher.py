@@ -1,7 +1,7 @@
-"""The `url` of a request -> the bytes behind it, from nowhere but the open internet.
+"""Fetches the URL of a request from the public internet, and from nowhere else.
 
-The order that makes it safe: the name is looked up once, every address that it has is checked, and the
-connection goes to a checked address; nothing looks the name up again in between. Each redirect starts over.
+The order makes it safe: the name is resolved once, each of its addresses is checked, and the connection goes
+to a checked address; nothing resolves the name again in between. Each redirect starts over.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from ..._version import __version__
 from ...engine.errors import InputError
 from .addresses import PORTS, Address, Network, Target, canonical, is_allowed, is_trusted
 
-# A name and a port -> every address of the name, as text.
 Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
+"""Gives all addresses of a host, as text, for a host and a port."""
 
-# The one text for all that did not come from a public server. Were a refused address, an unknown name, a
-# closed port and a silent host told apart, the server would be a map of the network it stands in.
+# One message for all that did not come from a public server: telling a refused address, an unknown name, a
+# closed port and a silent host apart would map the network of the server.
 UNREACHABLE = (
     "expected the address of an image on the public internet (http or https, port 80 or 443) "
     "that answers in time, and got no such answer; check it, or send the image itself"
@@ -46,21 +46,21 @@ _FAILURES = (
 
 
 class FetchError(InputError):
-    """The `url` of a request was refused, or gave nothing. The message goes behind the argument's name."""
+    """The URL of a request was refused, or gave no image. The message follows the name of the field."""
 
 
-async def _look_up(host: str, port: int) -> Sequence[str]:
-    """Every address of a name, by the system's resolver; raises `OSError`."""
+async def _resolve(host: str, port: int) -> Sequence[str]:
+    """All addresses of a host, by the system's resolver.
+
+    Raises:
+        OSError: it has none.
+    """
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return [str(entry[4][0]) for entry in found]
 
 
 class Fetcher:
-    """Fetches what requests name: at most `max_bytes`, within `timeout` seconds for everything together.
-
-    Addresses in the `trusted` networks may be fetched from though they are not public, on any port.
-    Proxies that the environment names are not used: they would look the name up themselves.
-    """
+    """Fetches the URLs of requests. Proxies that the environment names are not used: they resolve names."""
 
     def __init__(
         self,
@@ -68,8 +68,16 @@ class Fetcher:
         max_bytes: int,
         timeout: float,
         trusted: Sequence[Network] = (),
-        resolver: Resolver = _look_up,
+        resolver: Resolver = _resolve,
     ) -> None:
+        """Set the limits.
+
+        Args:
+            max_bytes: largest body.
+            timeout: seconds for everything together, redirects included.
+            trusted: networks that may be fetched from though they are not public, on any port.
+            resolver: gives the addresses of a name.
+        """
         self._max_bytes = max_bytes
         self._timeout = timeout
         self._trusted = tuple(trusted)
@@ -77,7 +85,11 @@ class Fetcher:
         self._tls = httpcore.default_ssl_context()
 
     async def fetch(self, url: str) -> bytes:
-        """The bytes behind an address, whatever the answer says of their type; raises `FetchError`."""
+        """Fetch a URL; the Content-Type of the answer does not matter.
+
+        Raises:
+            FetchError: the URL is refused, or gives nothing in time.
+        """
         try:
             target = Target.parse(url)
         except ValueError as error:
@@ -87,9 +99,6 @@ class Fetcher:
                 return await self._follow(target)
         except _FAILURES as error:
             raise FetchError(UNREACHABLE) from error
-
-    async def close(self) -> None:
-        """Let go of what is kept between fetches. Nothing is: a connection lives as long as its fetch."""
 
     async def _follow(self, target: Target) -> bytes:
         deadline = asyncio.get_running_loop().time() + self._timeout
@@ -105,7 +114,7 @@ class Fetcher:
         raise FetchError(f"expected at most {_MAX_REDIRECTS} redirects; give the address they lead to")
 
     async def _get(self, target: Target, wire: _Wire) -> bytes | Target:
-        """One request: the body of the answer, or where it redirects to."""
+        """Send one request; gives the body of the answer, or the target of its redirect."""
         url = httpcore.URL(scheme=target.scheme, host=target.host, port=target.port, target=target.path)
         headers = {
             "Host": target.authority,
@@ -126,7 +135,7 @@ class Fetcher:
             return await self._body(response, wire)
 
     async def _body(self, response: httpcore.Response, wire: _Wire) -> bytes:
-        """The body, read no further than the limit."""
+        """Read the body, up to the limit."""
         if _header(response, b"content-encoding").lower() not in (b"", b"identity"):
             raise FetchError("expected the bytes of an image as they are, its server compressed them")
         too_large = FetchError(f"expected at most {self._max_bytes} bytes; send a smaller image")
@@ -143,14 +152,15 @@ class Fetcher:
 
 
 def _header(response: httpcore.Response, name: bytes) -> bytes:
-    """A header of an answer, its lines joined as one; empty if there is none."""
+    """The value of a header, several joined by commas; empty if there is none."""
     return b", ".join(value for key, value in response.headers if key.lower() == name).strip()
 
 
 class _Wire(httpcore.AsyncNetworkBackend):
-    """The network as one request may see it: one connection, to an address that was checked.
+    """The network of one request: one connection, to an address that was checked.
 
-    `allowance` is how many bytes may still be read, and grows with the body (see `_OVERHEAD`).
+    Attributes:
+        allowance: bytes that may still be read; grows with the body (see `_OVERHEAD`).
     """
 
     def __init__(self, resolver: Resolver, trusted: Sequence[Network], deadline: float) -> None:
@@ -168,11 +178,16 @@ class _Wire(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """Connect to the first of the host's addresses that answers; raises `ConnectError`, `OSError`."""
+        """Connect to the first address of the host that answers.
+
+        Raises:
+            ConnectError: an address is not allowed, or none answers.
+            OSError: the name has no address.
+        """
         addresses = (await self._addresses(host, port))[:_MAX_TRIES]
         loop = asyncio.get_running_loop()
         for tried, address in enumerate(addresses):
-            # a silent address (IPv6 where it leads nowhere) must leave time for the others
+            # a silent address (IPv6 without a route) must leave time for the others
             share = (self._deadline - loop.time()) / (len(addresses) - tried)
             try:
                 stream = await httpcore.AnyIOBackend().connect_tcp(str(address), port, timeout=share)
@@ -183,7 +198,12 @@ class _Wire(httpcore.AsyncNetworkBackend):
         raise httpcore.ConnectError("no address answered")
 
     async def _addresses(self, host: str, port: int) -> list[Address]:
-        """The addresses of a host, if every one of them is allowed; raises `ConnectError`, `OSError`."""
+        """The addresses of a host, if all of them are allowed.
+
+        Raises:
+            ConnectError: one is not.
+            OSError: there is none.
+        """
         try:
             found = [ip_address(host)]
         except ValueError:
@@ -195,7 +215,7 @@ class _Wire(httpcore.AsyncNetworkBackend):
         return list(dict.fromkeys(canonical(address) for address in found))
 
     async def aclose(self) -> None:
-        """Close the connection, whatever state it is in: httpcore leaves one whose TLS was cut off."""
+        """Close the connection in any state: httpcore does not close one whose TLS handshake was cut off."""
         if self._stream is not None:
             await self._stream.aclose()
 
@@ -208,7 +228,11 @@ class _Metered(httpcore.AsyncNetworkStream):
         self._wire = wire
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        """Some bytes, none at the end; raises `ReadError` beyond the allowance."""
+        """Read up to `max_bytes`; nothing at the end.
+
+        Raises:
+            ReadError: more than the allowance.
+        """
         data = await self._stream.read(max_bytes, timeout)
         self._wire.allowance -= len(data)
         if self._wire.allowance < 0:
@@ -230,5 +254,5 @@ class _Metered(httpcore.AsyncNetworkStream):
         return _Metered(await self._stream.start_tls(ssl_context, server_hostname, timeout), self._wire)
 
     def get_extra_info(self, info: str) -> Any:
-        """What httpcore asks of a connection, such as the protocol that TLS agreed on."""
+        """Facts that httpcore wants to know, such as the protocol that TLS agreed on."""
         return self._stream.get_extra_info(info)

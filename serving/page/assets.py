@@ -10,20 +10,25 @@ from pathlib import Path
 
 from ...models import DEMO_MODELS, demo_images
 
-_FILE = Path(__file__).parent / "index.html"
+PAGE = Path(__file__).parent / "index.html"
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """The page and the headers that belong to it."""
+    """The page.
+
+    Attributes:
+        html: the body.
+        headers: of the answer, without Content-Type.
+    """
 
     html: bytes
     headers: dict[str, str]
 
 
-def read_page() -> Page:
-    """The page, with a policy that lets its own script and style run and nothing else."""
-    html = _FILE.read_bytes()
+def read_page(file: Path = PAGE) -> Page:
+    """Read the page; its Content-Security-Policy allows its own script and style and nothing else."""
+    html = file.read_bytes()
     script, style = (_hashes(html, tag) for tag in (b"script", b"style"))
     policy = (
         f"default-src 'none'; script-src {script}; style-src {style}; img-src 'self' blob: data:; "
@@ -40,7 +45,7 @@ def read_page() -> Page:
 
 
 def demo_image(model_id: str) -> Path:
-    """An image on which the demo model of this id finds something."""
+    """The file of an image in which the demo model of this id finds something."""
     stem = "star" if model_id == DEMO_MODELS["classify"] else "shapes"  # one object, not many
     images = {image.stem: image for image in demo_images()}
     return images[stem]

@@ -72,7 +72,7 @@ class Client(requests.Session):
     def request(self, method: str | bytes, url: str | bytes, *args: Any, **kwargs: Any) -> requests.Response:
         kwargs.setdefault("timeout", SECONDS)
         kwargs.setdefault("allow_redirects", False)
-        return super().request(method, self.url + str(url), *args, **kwargs)
+        return super().request(str(method), self.url + str(url), *args, **kwargs)
 
 
 class Listening:

@@ -1,4 +1,4 @@
-"""What Prometheus may know: its own format, labels that no client chose, one sum over all processes."""
+"""Metrics: Prometheus' format, labels that no client chose, one sum over all processes."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from math import inf
+from pathlib import Path
 from subprocess import PIPE
+from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from starlette.types import ASGIApp, Message
 from yolean.models import demo_images, demo_model
 from yolean.server import create_app
 from yolean.serving.metrics import CONTENT_TYPE, SHARED_FOLDER, Metrics
@@ -20,11 +24,11 @@ from yolean.serving.settings import ModelSource, Settings
 
 
 @pytest.fixture(autouse=True)
-def alone(monkeypatch):
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(SHARED_FOLDER, raising=False)
 
 
-def read(text):
+def read(text: bytes) -> dict[tuple[Any, ...], float]:
     """Samples by name and labels, as Prometheus reads them."""
     return {
         (sample.name, *sorted(sample.labels.items())): sample.value
@@ -33,7 +37,7 @@ def read(text):
     }
 
 
-def test_the_text_is_prometheus_format_and_every_figure_is_described():
+def test_the_text_is_prometheus_format_and_every_figure_is_described() -> None:
     metrics = Metrics()
     families = {family.name: family for family in text_string_to_metric_families(metrics.text().decode())}
     families = {name: family for name, family in families.items() if not name.endswith("_created")}
@@ -55,7 +59,7 @@ def test_the_text_is_prometheus_format_and_every_figure_is_described():
     assert CONTENT_TYPE.startswith("text/plain; version=0.0.4")
 
 
-def test_what_is_counted_is_told():
+def test_what_is_counted_is_told() -> None:
     metrics = Metrics()
     metrics.requests.labels("m", 200).inc()
     metrics.requests.labels("m", 200).inc()
@@ -78,14 +82,14 @@ def test_what_is_counted_is_told():
     assert buckets[inf] == 1
 
 
-def test_ids_of_models_may_hold_anything():
+def test_ids_of_models_may_hold_anything() -> None:
     metrics = Metrics()
     name = 'a "quoted" \\ back\nslash, 日本'
     metrics.requests.labels(name, 200).inc()
     assert read(metrics.text())[("yolean_requests_total", ("model", name), ("status", "200"))] == 1
 
 
-def test_two_servers_in_one_process_do_not_mix_their_figures():
+def test_two_servers_in_one_process_do_not_mix_their_figures() -> None:
     one, other = Metrics(), Metrics()
     one.left.inc()
     assert read(one.text())[("yolean_clients_left_total",)] == 1
@@ -95,14 +99,23 @@ def test_two_servers_in_one_process_do_not_mix_their_figures():
 # ---- labels -----------------------------------------------------------------------------------------------
 
 
-async def ask(app, path, body=b"", headers=(), method="POST"):
+async def ask(
+    app: ASGIApp,
+    path: str,
+    body: bytes = b"",
+    headers: Sequence[tuple[bytes, bytes]] = (),
+    method: str = "POST",
+) -> tuple[int, bytes]:
     """One request to an application; its status and its body."""
-    sent, messages = [], [{"type": "http.request", "body": body, "more_body": False}]
+    sent: list[Message] = []
+    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
-    async def receive():
-        return messages.pop(0) if messages else await asyncio.Event().wait()
+    async def receive() -> Message:
+        if not messages:
+            await asyncio.Event().wait()
+        return messages.pop(0)
 
-    async def send(message):
+    async def send(message: Message) -> None:
         sent.append(message)
 
     path, _, query = path.partition("?")
@@ -121,10 +134,11 @@ async def ask(app, path, body=b"", headers=(), method="POST"):
 
 
 @asynccontextmanager
-async def running(app):
+async def running(app: ASGIApp) -> AsyncIterator[None]:
     """An application between the start and the end of its life, as web servers tell it of them."""
-    told, said = asyncio.Queue(), asyncio.Queue()
-    life = asyncio.create_task(app({"type": "lifespan", "state": {}}, told.get, said.put))
+    told: asyncio.Queue[Message] = asyncio.Queue()
+    said: asyncio.Queue[Message] = asyncio.Queue()
+    life = asyncio.ensure_future(app({"type": "lifespan", "state": {}}, told.get, said.put))
     for phase in ("startup", "shutdown"):
         await told.put({"type": f"lifespan.{phase}"})
         assert await said.get() == {"type": f"lifespan.{phase}.complete"}
@@ -133,11 +147,11 @@ async def running(app):
     await life
 
 
-def in_a_thread(coroutine):
+def in_a_thread(coroutine: Coroutine[Any, Any, Any]) -> Any:
     """Run a server's loop beside the main thread: it leaves the signals of this process alone there."""
-    outcome = []
+    outcome: list[Any] = []
 
-    def go():
+    def go() -> None:
         try:
             outcome.append(asyncio.run(coroutine))
         except BaseException as exc:
@@ -152,8 +166,8 @@ def in_a_thread(coroutine):
     return outcome[0]
 
 
-def test_nothing_that_a_client_writes_becomes_a_label():
-    async def go():
+def test_nothing_that_a_client_writes_becomes_a_label() -> None:
+    async def go() -> tuple[int, bytes]:
         app = create_app(Settings(models=(ModelSource(demo_model("classify"), "mine"),), device="cpu"))
         async with running(app):
             while (await ask(app, "/readyz", method="GET"))[0] != 200:
@@ -203,7 +217,7 @@ for line in sys.stdin:
 class Process:
     """A process with figures of its own in a folder that is shared."""
 
-    def __init__(self, folder, number):
+    def __init__(self, folder: Path, number: int) -> None:
         environment = {
             **os.environ,
             SHARED_FOLDER: str(folder),
@@ -212,23 +226,28 @@ class Process:
         command = [sys.executable, "-c", PROCESS, str(number)]
         self.popen = subprocess.Popen(command, stdin=PIPE, stdout=PIPE, env=environment, cwd=folder)
 
-    def is_ready(self):
+    def is_ready(self) -> bool:
+        assert self.popen.stdout is not None
         return self.popen.stdout.readline() == b"ready\n"
 
-    def figures(self):
+    def figures(self) -> tuple[float, ...]:
         """What /metrics would tell if this process were asked."""
+        assert self.popen.stdin is not None
+        assert self.popen.stdout is not None
         self.popen.stdin.write(b"\n")
         self.popen.stdin.flush()
         found = read(self.popen.stdout.read(int(self.popen.stdout.readline())))
         requests = found[("yolean_requests_total", ("model", "m"), ("status", "200"))]
         return requests, *(found[(f"yolean_{name}",)] for name in ("queue_depth", "models", "models_failed"))
 
-    def end(self):
+    def end(self) -> None:
         self.popen.kill()
         self.popen.communicate()
 
 
-def test_several_processes_give_one_set_of_figures_and_the_dead_leave_only_their_counts(tmp_path):
+def test_several_processes_give_one_set_of_figures_and_the_dead_leave_only_their_counts(
+    tmp_path: Path,
+) -> None:
     processes = [Process(tmp_path, 1), Process(tmp_path, 20)]
     try:
         assert all(process.is_ready() for process in processes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from hashlib import sha256
+from pathlib import Path
 
 import pytest
 from yolean.engine.errors import InputError
@@ -16,26 +17,26 @@ from yolean.serving.settings import ModelSource
 IMAGE = demo_images()[0].read_bytes()
 
 
-class Loads(list):
-    """What `on_load` was told."""
+class Loads(list[bool]):
+    """The calls of `on_load`."""
 
-    def __call__(self, loaded):
+    def __call__(self, loaded: bool) -> None:
         self.append(loaded)
 
 
 @pytest.fixture
-def loads():
+def loads() -> Loads:
     return Loads()
 
 
 @pytest.fixture
-def folder(tmp_path):
+def folder(tmp_path: Path) -> Path:
     (tmp_path / "models").mkdir()
     return tmp_path / "models"
 
 
 @pytest.fixture
-def watched(folder, loads):
+def watched(folder: Path, loads: Loads) -> Registry:
     """A registry of a folder with one model, `a`, that detects."""
     put(folder / "a.onnx", "detect")
     registry = Registry([ModelSource(folder)], "cpu", (1,), loads)
@@ -43,30 +44,30 @@ def watched(folder, loads):
     return registry
 
 
-def put(path, task):
+def put(path: Path, task: str) -> None:
     """A model of this task at this path, at once, as `mv` does it."""
     beside = path.with_suffix(".part")
     shutil.copyfile(demo_model(task), beside)
     os.replace(beside, path)
 
 
-def tasks(registry):
-    return {model_id: served.engine.task for model_id, served in registry.models.items()}
+def tasks(registry: Registry) -> dict[str, str]:
+    return {model_id: model.engine.task for model_id, model in registry.models.items()}
 
 
-def look(registry, times=1):
-    """Look as the server does every two seconds; returns whether anything changed."""
+def refresh(registry: Registry, times: int = 1) -> list[bool]:
+    """Refresh as the server does every two seconds; returns whether anything changed, each time."""
     return [registry.refresh(at_once=False) for _ in range(times)]
 
 
-def test_nothing_is_there_before_the_first_look(folder):
+def test_nothing_is_there_before_the_first_refresh(folder: Path) -> None:
     put(folder / "a.onnx", "detect")
     registry = Registry([ModelSource(folder)], "cpu", (1,))
     assert not registry.is_ready
     assert (dict(registry.models), dict(registry.failures)) == ({}, {})
 
 
-def test_a_model_is_loaded_warm_and_described(folder, loads):
+def test_a_model_is_loaded_warm_and_described(folder: Path, loads: Loads) -> None:
     put(folder / "b.onnx", "classify")
     put(folder / "a.onnx", "detect")
     (folder / "notes.txt").write_text("no model")
@@ -78,30 +79,30 @@ def test_a_model_is_loaded_warm_and_described(folder, loads):
     assert tasks(registry) == {"a": "detect", "b": "classify"}
     assert list(registry.models) == ["a", "b"]
     assert loads == [True, True]
-    served = registry.models["a"]
-    assert (served.id, served.path) == ("a", folder / "a.onnx")
-    assert served.digest == sha256(demo_model("detect").read_bytes()).hexdigest()
-    assert list(served.engines) == [2, 1]  # one for each number of threads, most first
-    assert [engine.session.threads for engine in served.engines.values()] == [2, 1]
-    assert served.engine is served.engines[2]
-    assert served.batcher is None
+    model = registry.models["a"]
+    assert (model.id, model.path) == ("a", folder / "a.onnx")
+    assert model.digest == sha256(demo_model("detect").read_bytes()).hexdigest()
+    assert list(model.engines) == [2, 1]  # one for each number of threads, most first
+    assert [engine.session.threads for engine in model.engines.values()] == [2, 1]
+    assert model.engine is model.engines[2]
+    assert model.batcher is None
     assert registry.refresh() is False  # nothing new
 
 
-def test_files_and_folders_may_be_mixed_and_files_named(folder, tmp_path):
+def test_files_and_folders_may_be_mixed_and_files_named(folder: Path, tmp_path: Path) -> None:
     put(folder / "a.onnx", "detect")
     put(tmp_path / "other.onnx", "classify")
-    places = [
+    sources = [
         ModelSource(folder),
         ModelSource(tmp_path / "other.onnx"),
         ModelSource(tmp_path / "other.onnx", "my.id-1"),
     ]
-    registry = Registry(places, "cpu", (1,))
+    registry = Registry(sources, "cpu", (1,))
     registry.refresh()
     assert tasks(registry) == {"a": "detect", "my.id-1": "classify", "other": "classify"}
 
 
-def test_a_folder_may_be_empty_for_now(folder):
+def test_a_folder_may_be_empty_for_now(folder: Path) -> None:
     registry = Registry([ModelSource(folder)], "cpu", (1,))
     assert registry.refresh() is False
     assert registry.is_ready
@@ -111,20 +112,24 @@ def test_a_folder_may_be_empty_for_now(folder):
 # ---- new and replaced -------------------------------------------------------------------------------------
 
 
-def test_a_new_file_is_loaded_at_the_look_after_the_one_that_saw_it(watched, folder):
+def test_a_new_file_is_loaded_at_the_refresh_after_the_one_that_saw_it(
+    watched: Registry, folder: Path
+) -> None:
     put(folder / "b.onnx", "classify")
-    assert look(watched, 3) == [False, True, False]
+    assert refresh(watched, 3) == [False, True, False]
     assert tasks(watched) == {"a": "detect", "b": "classify"}
 
 
-def test_a_new_file_is_loaded_at_once_when_somebody_asks(watched, folder):
+def test_a_new_file_is_loaded_at_once_when_somebody_asks(watched: Registry, folder: Path) -> None:
     put(folder / "b.onnx", "classify")
     assert watched.refresh() is True
     assert tasks(watched) == {"a": "detect", "b": "classify"}
 
 
 @pytest.mark.parametrize("by", ["rename", "writing over it", "rename, as old as before"])
-def test_a_replaced_file_is_loaded_and_who_holds_the_old_one_is_not_disturbed(watched, folder, by):
+def test_a_replaced_file_is_loaded_and_who_holds_the_old_one_is_not_disturbed(
+    watched: Registry, folder: Path, by: str
+) -> None:
     before, models = watched.models["a"], watched.models
     state = (folder / "a.onnx").stat()
     if by == "writing over it":
@@ -133,7 +138,7 @@ def test_a_replaced_file_is_loaded_and_who_holds_the_old_one_is_not_disturbed(wa
         put(folder / "a.onnx", "classify")
     if by == "rename, as old as before":
         os.utime(folder / "a.onnx", ns=(state.st_atime_ns, state.st_mtime_ns))
-    assert look(watched, 3) == [False, True, False]
+    assert refresh(watched, 3) == [False, True, False]
     after = watched.models["a"]
     assert tasks(watched) == {"a": "classify"}
     assert after.digest != before.digest
@@ -144,7 +149,9 @@ def test_a_replaced_file_is_loaded_and_who_holds_the_old_one_is_not_disturbed(wa
     assert len(results) > 3
 
 
-def test_a_file_that_is_being_copied_is_not_loaded_before_it_rests(watched, folder, loads):
+def test_a_file_that_is_being_copied_is_not_loaded_before_it_rests(
+    watched: Registry, folder: Path, loads: Loads
+) -> None:
     content = demo_model("classify").read_bytes()
     piece = len(content) // 4
     for target in (folder / "a.onnx", folder / "b.onnx"):  # over a model, and beside it
@@ -153,9 +160,9 @@ def test_a_file_that_is_being_copied_is_not_loaded_before_it_rests(watched, fold
             for start in range(0, len(content), piece):
                 file.write(content[start : start + piece])
                 file.flush()
-                assert look(watched) == [False]
+                assert refresh(watched) == [False]
                 assert watched.models.get(target.stem) is before
-        assert look(watched) == [True]
+        assert refresh(watched) == [True]
     assert tasks(watched) == {"a": "classify", "b": "classify"}
     assert loads == [True] * 3
 
@@ -163,17 +170,17 @@ def test_a_file_that_is_being_copied_is_not_loaded_before_it_rests(watched, fold
 # ---- removed ----------------------------------------------------------------------------------------------
 
 
-def test_a_removed_file_is_served_for_one_more_look(watched, folder):
+def test_a_removed_file_is_served_for_one_more_refresh(watched: Registry, folder: Path) -> None:
     put(folder / "b.onnx", "classify")
     watched.refresh()
     (folder / "b.onnx").unlink()
-    assert look(watched) == [False]
+    assert refresh(watched) == [False]
     assert tasks(watched) == {"a": "detect", "b": "classify"}
-    assert look(watched, 2) == [True, False]
+    assert refresh(watched, 2) == [True, False]
     assert tasks(watched) == {"a": "detect"}
 
 
-def test_a_removed_file_is_not_served_any_more_when_somebody_asks(watched, folder):
+def test_a_removed_file_is_not_served_any_more_when_somebody_asks(watched: Registry, folder: Path) -> None:
     (folder / "a.onnx").unlink()
     assert watched.refresh() is True
     assert tasks(watched) == {}
@@ -182,45 +189,45 @@ def test_a_removed_file_is_not_served_any_more_when_somebody_asks(watched, folde
     assert tasks(watched) == {"a": "classify"}
 
 
-def test_a_file_that_is_away_for_a_moment_is_served_all_the_time(watched, folder):
+def test_a_file_that_is_away_for_a_moment_is_served_all_the_time(watched: Registry, folder: Path) -> None:
     (folder / "a.onnx").unlink()
-    look(watched)
+    refresh(watched)
     assert tasks(watched) == {"a": "detect"}
     put(folder / "a.onnx", "classify")
-    look(watched)
+    refresh(watched)
     assert tasks(watched) == {"a": "detect"}
-    look(watched)
+    refresh(watched)
     assert tasks(watched) == {"a": "classify"}
 
 
-def test_a_folder_that_was_away_brings_its_models_back(watched, folder):
+def test_a_folder_that_was_away_brings_its_models_back(watched: Registry, folder: Path) -> None:
     folder.rename(folder.with_name("away"))
-    look(watched, 3)
+    refresh(watched, 3)
     folder.with_name("away").rename(folder)
-    look(watched, 2)
+    refresh(watched, 2)
     assert tasks(watched) == {"a": "detect"}
 
 
 @pytest.mark.parametrize("at_once", [True, False])
-def test_a_file_that_was_named_stays_served_while_it_is_away(folder, at_once):
+def test_a_file_that_was_named_stays_served_while_it_is_away(folder: Path, at_once: bool) -> None:
     put(folder / "a.onnx", "detect")
     registry = Registry([ModelSource(folder / "a.onnx", "x")], "cpu", (1,))
     registry.refresh()
-    served = registry.models["x"]
+    model = registry.models["x"]
     (folder / "a.onnx").unlink()
     for _ in range(3):
         assert registry.refresh(at_once) is False
-        assert registry.models == {"x": served}
+        assert registry.models == {"x": model}
     assert dict(registry.failures) == {}
     put(folder / "a.onnx", "classify")
-    look(registry, 2)
+    refresh(registry, 2)
     assert tasks(registry) == {"x": "classify"}
 
 
 # ---- failures ---------------------------------------------------------------------------------------------
 
 
-def test_a_broken_file_is_reported_and_the_others_are_served(folder, loads):
+def test_a_broken_file_is_reported_and_the_others_are_served(folder: Path, loads: Loads) -> None:
     put(folder / "a.onnx", "detect")
     (folder / "b.onnx").write_bytes(b"no model at all")
     (folder / "c.onnx").write_bytes(b"")
@@ -239,22 +246,24 @@ def test_a_broken_file_is_reported_and_the_others_are_served(folder, loads):
     assert registry.named_failures() == []  # nobody named them
 
 
-def test_a_broken_replacement_leaves_the_model_of_before(watched, folder, loads):
+def test_a_broken_replacement_leaves_the_model_of_before(
+    watched: Registry, folder: Path, loads: Loads
+) -> None:
     before = watched.models["a"]
     (folder / "a.onnx").write_bytes(demo_model("classify").read_bytes()[:1000])
-    look(watched, 2)
+    refresh(watched, 2)
     assert watched.models == {"a": before}
     assert list(watched.failures) == ["a"]
     assert loads == [True, False]
-    look(watched, 3)
+    refresh(watched, 3)
     assert loads == [True, False]  # it is not tried again as it is
     put(folder / "a.onnx", "classify")
-    look(watched, 2)
+    refresh(watched, 2)
     assert tasks(watched) == {"a": "classify"}
     assert dict(watched.failures) == {}
 
 
-def test_what_failed_is_tried_again_when_somebody_asks(watched, folder, loads):
+def test_what_failed_is_tried_again_when_somebody_asks(watched: Registry, folder: Path, loads: Loads) -> None:
     (folder / "b.onnx").write_bytes(b"junk")
     for _ in range(3):
         watched.refresh()
@@ -262,53 +271,55 @@ def test_what_failed_is_tried_again_when_somebody_asks(watched, folder, loads):
     assert list(watched.failures) == ["b"]
 
 
-def test_a_broken_file_that_is_taken_away_is_no_failure_any_more(watched, folder):
+def test_a_broken_file_that_is_taken_away_is_no_failure_any_more(watched: Registry, folder: Path) -> None:
     (folder / "b.onnx").write_bytes(b"junk")
     watched.refresh()
     (folder / "b.onnx").rename(folder / "b.away")
-    look(watched, 2)
+    refresh(watched, 2)
     assert dict(watched.failures) == {}
 
 
-def test_a_broken_file_that_comes_back_is_a_failure_again(watched, folder):
+def test_a_broken_file_that_comes_back_is_a_failure_again(watched: Registry, folder: Path) -> None:
     (folder / "b.onnx").write_bytes(b"junk")
     watched.refresh()
     (folder / "b.onnx").rename(folder / "b.away")
-    look(watched, 2)
+    refresh(watched, 2)
     (folder / "b.away").rename(folder / "b.onnx")
-    look(watched, 2)
+    refresh(watched, 2)
     assert list(watched.failures) == ["b"]
 
 
-def test_a_broken_file_that_was_named_is_told_apart(folder, tmp_path):
+def test_a_broken_file_that_was_named_is_told_apart(folder: Path, tmp_path: Path) -> None:
     (folder / "in-folder.onnx").write_bytes(b"junk")
     (tmp_path / "named.onnx").write_bytes(b"junk")
-    places = [
+    sources = [
         ModelSource(folder),
         ModelSource(tmp_path / "named.onnx"),
         ModelSource(tmp_path / "named.onnx", "x"),
     ]
-    registry = Registry(places, "cpu", (1,))
+    registry = Registry(sources, "cpu", (1,))
     registry.refresh()
     assert registry.failures.keys() == {"in-folder", "named", "x"}
     assert len(registry.named_failures()) == 2
     assert all("named.onnx" in reason for reason in registry.named_failures())
 
 
-def test_a_file_whose_name_is_no_text_does_not_break_what_is_told_of_the_others(watched, folder):
+def test_a_file_whose_name_is_no_text_does_not_break_what_is_told_of_the_others(
+    watched: Registry, folder: Path
+) -> None:
     shutil.copyfile(demo_model("classify"), os.fsencode(folder) + b"/\xff.onnx")
     watched.refresh()
     assert "a" in watched.models
     encode([list(watched.models), watched.failures])  # as /health and /v1/models do
 
 
-def test_a_file_that_was_named_and_is_not_there_is_a_failure(tmp_path):
+def test_a_file_that_was_named_and_is_not_there_is_a_failure(tmp_path: Path) -> None:
     registry = Registry([ModelSource(tmp_path / "a.onnx")], "cpu", (1,))
     registry.refresh()
     assert len(registry.named_failures()) == 1
 
 
-def test_a_device_that_is_not_there_is_a_failure_of_every_model(folder):
+def test_a_device_that_is_not_there_is_a_failure_of_every_model(folder: Path) -> None:
     put(folder / "a.onnx", "detect")
     registry = Registry([ModelSource(folder)], "nonsense", (1,))
     registry.refresh()
@@ -319,16 +330,16 @@ def test_a_device_that_is_not_there_is_a_failure_of_every_model(folder):
 # ---- two of one name --------------------------------------------------------------------------------------
 
 
-def test_two_files_of_one_id_are_refused(folder, tmp_path):
+def test_two_files_of_one_id_are_refused(folder: Path, tmp_path: Path) -> None:
     put(folder / "a.onnx", "detect")
     put(tmp_path / "a.onnx", "classify")
     put(tmp_path / "b.onnx", "classify")
-    for places in (
+    for sources in (
         [ModelSource(folder), ModelSource(tmp_path)],
         [ModelSource(folder / "a.onnx"), ModelSource(tmp_path / "a.onnx")],
         [ModelSource(folder / "a.onnx"), ModelSource(tmp_path / "b.onnx", "a")],
     ):
-        registry = Registry(places, "cpu", (1,))
+        registry = Registry(sources, "cpu", (1,))
         with pytest.raises(InputError, match="would both be called 'a'") as refusal:
             registry.refresh()
         assert "\n" not in str(refusal.value)
@@ -336,7 +347,7 @@ def test_two_files_of_one_id_are_refused(folder, tmp_path):
         assert not registry.is_ready
 
 
-def test_a_second_file_of_one_id_changes_nothing_until_it_is_gone(folder, tmp_path):
+def test_a_second_file_of_one_id_changes_nothing_until_it_is_gone(folder: Path, tmp_path: Path) -> None:
     put(folder / "a.onnx", "detect")
     other = tmp_path / "other"
     other.mkdir()
@@ -349,11 +360,11 @@ def test_a_second_file_of_one_id_changes_nothing_until_it_is_gone(folder, tmp_pa
             registry.refresh(at_once=False)
     assert registry.models is models
     (other / "a.onnx").rename(other / "b.onnx")
-    look(registry, 2)
+    refresh(registry, 2)
     assert tasks(registry) == {"a": "detect", "b": "classify"}
 
 
-def test_one_file_named_twice_is_one_model(folder):
+def test_one_file_named_twice_is_one_model(folder: Path) -> None:
     put(folder / "a.onnx", "detect")
     registry = Registry([ModelSource(folder), ModelSource(folder / "a.onnx")], "cpu", (1,))
     registry.refresh()
@@ -361,7 +372,7 @@ def test_one_file_named_twice_is_one_model(folder):
 
 
 @pytest.mark.parametrize("task", DEMO_MODELS)
-def test_every_demo_model_can_be_served(task):
+def test_every_demo_model_can_be_served(task: str) -> None:
     registry = Registry([ModelSource(demo_model(task))], "cpu", (1,))
     registry.refresh()
     assert tasks(registry) == {DEMO_MODELS[task]: task}

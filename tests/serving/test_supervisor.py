@@ -319,7 +319,7 @@ def recovered(server: Any) -> bool:
 # `yolean serve` that looks at its files ten times as often.
 EAGER = (
     "-c",
-    "from yolean.serving import app_state; app_state.LOOK_SECONDS = 0.2; "
+    "from yolean.serving import app_state; app_state.REFRESH_SECONDS = 0.2; "
     "from yolean.cli.main import main; main()",
     *("serve", "--port", "0"),
 )

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 import pytest
-from yolean.engine.images.sources import Frame
+from yolean.engine.images.frames import Frame
 from yolean.engine.pipeline import Engine
 from yolean.engine.results.results import Results
 from yolean.models import DEMO_MODELS, demo_images, demo_model

@@ -138,7 +138,6 @@ def fetch(
         fetcher = Fetcher(**{"max_bytes": 1000, "timeout": 5, "trusted": LOCAL, **options})
         async with server.run(tls):
             body = await fetcher.fetch(url.replace("PORT", str(server.port)))
-        await fetcher.close()
         return body
 
     return asyncio.run(run()), server

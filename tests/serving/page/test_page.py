@@ -16,12 +16,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 import pytest
+from yolean.engine.images.decoding import image_from_bytes
 from yolean.engine.results.drawing import colour
 from yolean.models import DEMO_MODELS, demo_images
 
@@ -273,7 +275,8 @@ def test_policy_holds(tab: Tab) -> None:
     }""")  # fmt: skip
     assert told == [False, False]
     for directive in ("script-src-elem", "script-src-attr", "img-src", "connect-src"):
-        tab.wait_for(lambda d=directive: f"error: policy: {d} " in "\n".join(tab.said), directive)
+        line = f"error: policy: {directive} "
+        tab.wait_for(partial(lambda line: line in "\n".join(tab.said), line), directive)
 
 
 # ---- Images in -------------------------------------------------------------------------------------------
@@ -347,7 +350,7 @@ def test_turned_image_is_shown_upright(tab: Tab, tmp_path: Path) -> None:
 def test_paste(tab: Tab) -> None:
     """An image from the clipboard, with Ctrl+V."""
     tab.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    png = cv2.imencode(".png", cv2.imread(str(WIDE)))[1].tobytes()
+    png = cv2.imencode(".png", image_from_bytes(WIDE.read_bytes()))[1].tobytes()
     tab.page.evaluate(
         """async text => {
           const bytes = Uint8Array.from(atob(text), letter => letter.charCodeAt());
@@ -456,7 +459,8 @@ def test_model_and_image_may_change_at_any_time(tab: Tab) -> None:
 
 
 def test_keyboard_alone(tab: Tab) -> None:
-    press, order = tab.page.keyboard.press, []
+    press = tab.page.keyboard.press
+    order: list[str] = []
     while (not order or tab.focus != "iou") and len(order) < 20:
         press("Tab")
         order.append(tab.focus)
@@ -811,4 +815,4 @@ def test_screenshot(open_page: Open, tmp_path: Path) -> None:
     clip: Any = {"x": 0, "y": 0, "width": 1280, "height": height}
     tab.page.screenshot(path=path, type="jpeg", quality=80, clip=clip)
     assert path.stat().st_size < 300_000
-    assert cv2.imread(str(path)).shape == (height, 1280, 3)
+    assert image_from_bytes(path.read_bytes()).shape == (height, 1280, 3)

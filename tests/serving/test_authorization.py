@@ -33,6 +33,6 @@ def test_without_keys_this_machine_alone_is_let_in() -> None:
     for server in (("127.0.0.1", 80), ("::1", 80), ("/run/socket", None), None):
         check_key(request(server=server), NO_KEYS, no_auth=False)
     for server in (("0.0.0.0", 80), ("192.0.2.1", 80)):
-        with pytest.raises(NotAllowed, match="YOLEAN_API_KEYS.*YOLEAN_NO_AUTH"):
+        with pytest.raises(NotAllowed, match=r"YOLEAN_API_KEYS.*YOLEAN_NO_AUTH"):
             check_key(request(server=server), NO_KEYS, no_auth=False)
         check_key(request(server=server), NO_KEYS, no_auth=True)

@@ -20,7 +20,7 @@ from ..models import DEMO_MODELS, demo_model, model_file
 
 if TYPE_CHECKING:
     from .bench_measuring import Configuration, Measurement
-    from .bench_worker import Image
+    from .bench_worker import ImageFile
 
 MOST_IMAGES = 32
 """Images of a folder that are measured with, evenly spread over their names."""
@@ -28,7 +28,7 @@ MOST_IMAGES = 32
 SCHEMA = 2
 """Version of what `--json` writes."""
 
-Size = int | tuple[int, int]
+Imgsz = int | tuple[int, int]
 
 _FIGURES = {
     "times": "milliseconds an image",
@@ -63,7 +63,7 @@ def _whole(most: int) -> Callable[[str], int]:
     return read
 
 
-def _size(text: str) -> Size:
+def _size(text: str) -> Imgsz:
     height, by, width = text.lower().partition("x")
     side = _whole(8192)
     return (side(height), side(width)) if by else side(height)
@@ -124,7 +124,7 @@ def bench(
     images: Path | None,
     threads: list[int] | None,
     batch: list[int] | None,
-    imgsz: list[Size] | None,
+    imgsz: list[Imgsz] | None,
     device: str,
     precision: str | None,
     duration: float,
@@ -182,7 +182,7 @@ def _check_target(target: Path | None, models: list[str]) -> None:
 
 def _configurations(
     files: list[str],
-    imgsz: list[Size] | None,
+    imgsz: list[Imgsz] | None,
     batch: list[int] | None,
     threads: list[int] | None,
     device: str,
@@ -205,7 +205,7 @@ def _record(
     rows: list[Measurement],
     refused: list[tuple[Configuration, str]],
     settings: dict[str, Any],
-    images: list[Image],
+    images: list[ImageFile],
 ) -> None:
     """Write the figures, without the folders of this machine."""
     from ..export.files import write_whole
@@ -229,7 +229,7 @@ def _record(
 
 def _run(
     configurations: list[Configuration],
-    images: list[Image],
+    images: list[ImageFile],
     duration: float,
     rows: list[Measurement],
     refused: list[tuple[Configuration, str]],
@@ -255,7 +255,7 @@ def _run(
     return 0
 
 
-def _images(images: Path | None) -> tuple[list[Image], int]:
+def _images(images: Path | None) -> tuple[list[ImageFile], int]:
     """The images to measure with, and how many could not be read, which are reported."""
     from ..engine.images.decoding import IMAGE_SUFFIXES
     from ..engine.images.sources import open_source

@@ -15,7 +15,7 @@ from typing import Any
 from ..measurement.interleave import for_seconds, interleaved
 from ..measurement.summary import Quartiles, paired_ratios, percentile
 from ..measurement.worker import PAUSE, Repetition, Worker
-from .bench_worker import Image
+from .bench_worker import ImageFile
 
 STAGES = ("decode", "preprocess", "inference", "postprocess")
 PERCENTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
@@ -122,7 +122,7 @@ class Measurement:
 
 def measure(
     configuration: Configuration,
-    images: list[Image],
+    images: list[ImageFile],
     seconds: float,
     on_progress: OnProgress,
     measurements: list[Measurement],

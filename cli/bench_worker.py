@@ -22,7 +22,7 @@ from ..measurement.channel import WARM_UPS, open_channel, serve_repetitions
 if TYPE_CHECKING:
     from ..engine.pipeline import Engine
 
-Image = tuple[str, int, int]
+ImageFile = tuple[str, int, int]
 """Path, height and width of an image as it is decoded."""
 
 Call = tuple[list[bytes], tuple[int, ...]]
@@ -116,7 +116,7 @@ def _figures(result: Any) -> list[float]:
 
 
 def calls_of(
-    model: Engine, batch: int, imgsz: int | tuple[int, int] | None, images: list[Image]
+    model: Engine, batch: int, imgsz: int | tuple[int, int] | None, images: list[ImageFile]
 ) -> list[Call]:
     """Every image at least once, in full batches whose images share a tensor, the shapes mixed.
 

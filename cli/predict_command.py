@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .._install_advice import install_command
 from ..engine.errors import InputError
 from ..models import DEMO_MODELS, demo_images, model_file
 from .model_options import load_with, options_of_load, options_of_predict
@@ -82,6 +83,8 @@ def predict(
         report.summary()
         if recorder and recorder.count:
             report.note(f"Saved {recorder.last if recorder.count == 1 else recorder.folder}")
+            if not recorder.all_h264:
+                report.note(f"Browsers do not play these videos; for H.264: {install_command('video')}")
         if demo:
             report.note("Next: yolean predict YOUR.jpg --model YOUR.onnx --save annotated")
     if not finished:

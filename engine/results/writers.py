@@ -1,4 +1,4 @@
-"""Writes results down as they come: annotated images and videos in a folder, JSON lines in a file."""
+"""Writes results to files: annotated images and videos into a folder, JSON lines into a file."""
 
 from __future__ import annotations
 
@@ -14,36 +14,37 @@ from pathlib import Path
 from typing import Any, Self, TextIO
 
 import cv2
-import numpy as np
-from numpy.typing import NDArray
 
+from ...postprocess.types import Size
 from ..errors import InputError, ModelError
-from ..images.decoding import IMAGE_SUFFIXES, quiet_opencv
+from ..images.decoding import IMAGE_SUFFIXES, Image
 from ..images.sources import VIDEO_SUFFIXES
 from .results import Results, write_image
+from .video import open_video
 
 _GREY_ONLY = (".pbm", ".pgm")  # annotations have colours
-_USUAL_FPS = 25.0  # for streams that do not tell theirs
+_DEFAULT_FPS = 25.0  # where the frame rate of a stream is unknown
 
 
 class Recorder:
-    """Annotated images and videos in a folder; a context manager that finishes the last video.
+    """Annotated images and videos in a folder; a context manager that closes the last video.
 
-    An image keeps its name, a video becomes an .mp4 file. Files of an earlier run are replaced; what this
-    run wrote and the sources themselves never are, the next one becomes `bus-2.jpg`. Images are whole or
-    not there, also when the program is stopped.
+    An image keeps its name, a video becomes an .mp4 file, in H.264 where PyAV is installed. Files of an
+    earlier run are replaced, but no files of this run and no sources: the next file is called `bus-2.jpg`
+    then. Images are written to a temporary file and renamed, so that there are no incomplete ones.
 
     Attributes:
         folder: as given.
         last: the file written last, None before the first.
+        all_h264: whether browsers play all videos that were written.
     """
 
     def __init__(self, folder: str | Path, sources: Iterable[str] = ()) -> None:
-        """Make the folder, and check that it can be written.
+        """Create the folder, and check that it is writable.
 
         Args:
-            folder: made with its parents where it is missing.
-            sources: paths, folders and patterns that the results come from.
+            folder: created with its parents where it is missing.
+            sources: paths, folders and patterns that the results come from; they are not overwritten.
 
         Raises:
             InputError: the folder cannot be made or written.
@@ -58,6 +59,7 @@ class Recorder:
             raise InputError(f"cannot write into the folder {folder}: {reason}; name another") from exc
         self._sources = _identities(sources)
         self.last: Path | None = None
+        self.all_h264 = True
         self._written: set[str] = set()
         self._video: _Video | None = None
 
@@ -68,7 +70,7 @@ class Recorder:
         self.close()
 
     def write(self, result: Results) -> Path:
-        """Annotate one image, or the next frame of a video, and return the file that it went to.
+        """Annotate one image, or the next frame of a video, and return the file it is written to.
 
         Raises:
             InputError: the file cannot be written.
@@ -78,28 +80,29 @@ class Recorder:
 
     @property
     def count(self) -> int:
-        """How many files were written."""
+        """Number of files written."""
         return len(self._written)
 
     def close(self) -> None:
-        """Finish the video that is being written."""
+        """Close the video that is being written."""
         video, self._video = self._video, None
         if video is not None:
             video.close()
 
-    def _write(self, result: Results, image: NDArray[np.uint8]) -> Path:
+    def _write(self, result: Results, image: Image) -> Path:
         if not is_moving(result):
             self.close()
             return self._write_image(result, image)
         video = self._video
         if video is None or result.frame == 0 or not video.continues(result.path, image):
             self.close()
-            rate = result.fps or _USUAL_FPS
+            rate = result.fps or _DEFAULT_FPS
             video = self._video = _Video(self._free(f"{_stem(result.path)}.mp4"), result.path, image, rate)
+            self.all_h264 &= video.is_h264
         video.write(image)
         return video.target
 
-    def _write_image(self, result: Results, image: NDArray[np.uint8]) -> Path:
+    def _write_image(self, result: Results, image: Image) -> Path:
         name = Path(result.path).name
         suffix = Path(name).suffix
         if suffix.lower() in _GREY_ONLY:
@@ -107,8 +110,8 @@ class Recorder:
         elif not suffix or not cv2.haveImageWriter(name):
             name = f"{name}.jpg"
         target = self._free(name)
-        # Under another name first: then no half image is left behind, and what a link in the folder points
-        # at, which may be the source, stays as it is.
+        # Renaming leaves no incomplete image, and replaces a link in the folder, not the file it points to,
+        # which may be the source.
         partial = target.with_name(f".{target.stem}.partial{target.suffix}")
         try:
             write_image(partial, image)
@@ -120,7 +123,7 @@ class Recorder:
         return target
 
     def _free(self, name: str) -> Path:
-        """A file of this name, or of the next with a number, that is neither ours nor a source."""
+        """A path of this name, or with the next number, that is neither a file of this run nor a source."""
         stem, suffix = os.path.splitext(name)
         target, number = self.folder / name, 1
         while target.name.lower() in self._written or self._is_source(target):
@@ -130,14 +133,14 @@ class Recorder:
         return target
 
     def _is_source(self, target: Path) -> bool:
-        """Whether a file that exists was named as a source, or lies in a folder that was."""
+        """Whether an existing file is a source, or in a folder that is one."""
         return os.path.lexists(target) and not self._sources.isdisjoint(_identities([target, self.folder]))
 
 
 class JsonLines:
-    """One JSON object a line, in a file or on the standard output; a context manager.
+    """One JSON object on each line, in a file or on standard output; a context manager.
 
-    Each line is on its way when `write` returns, so that an interrupted run keeps what it had.
+    Each line is flushed before `write` returns, so that an interrupted run keeps its results.
     """
 
     def __init__(self, target: str) -> None:
@@ -168,7 +171,7 @@ class JsonLines:
             self._file.close()
 
     def clear(self) -> None:
-        """Drop what the file held before; a pipe or the standard output has nothing to drop."""
+        """Remove the previous content of the file; a pipe or standard output has none."""
         if self._file is not None and os.path.isfile(self._target):
             self._file.truncate(0)
 
@@ -177,7 +180,7 @@ class JsonLines:
 
         Raises:
             InputError: the disk is full or gone.
-            ModelError: the model gives numbers that JSON has no words for.
+            ModelError: the model gives NaN or infinity, which JSON cannot represent.
         """
         file = self._file or sys.stdout
         try:
@@ -197,7 +200,7 @@ class JsonLines:
 
 
 def as_record(result: Results) -> dict[str, Any]:
-    """What a JSON line holds: path, frame (of videos), shape [h, w], task, results, speed in ms."""
+    """The object of a JSON line: path, frame (of videos), shape [h, w], task, results, speed in ms."""
     record: dict[str, Any] = {"path": result.path}
     if is_moving(result):
         record["frame"] = result.frame
@@ -214,37 +217,21 @@ def is_moving(result: Results) -> bool:
 
 
 class _Video:
-    """An .mp4 file of equally large frames."""
+    """A video file and what its frames have in common."""
 
-    def __init__(self, target: Path, path: str, image: NDArray[np.uint8], fps: float) -> None:
-        self.target, self._path, self._shape = target, path, image.shape
-        with contextlib.suppress(OSError):  # a link in the folder may point at the source
-            target.unlink()
-        height, width = image.shape[:2]
-        with quiet_opencv:
-            fourcc = cv2.VideoWriter.fourcc(*"mp4v")
-            self._writer = cv2.VideoWriter(str(target), fourcc, fps, (width, height))
-        if not self._writer.isOpened():
-            raise InputError(
-                f"cannot write {target}: OpenCV opens no MPEG-4 video of {width}x{height} at {fps:g} frames "
-                "a second there; try another folder"
-            )
+    def __init__(self, target: Path, path: str, image: Image, fps: float) -> None:
+        self.target, self._path, self._size = target, path, Size.of(image)
+        self._writer = open_video(target, self._size, fps)
+        self.is_h264 = self._writer.is_h264
+        self.write, self.close = self._writer.write, self._writer.close
 
-    def continues(self, path: str, image: NDArray[np.uint8]) -> bool:
-        """Whether a frame belongs to this video; OpenCV drops frames of another size without a word."""
-        return path == self._path and image.shape == self._shape
-
-    def write(self, image: NDArray[np.uint8]) -> None:
-        """Append a frame."""
-        self._writer.write(image)
-
-    def close(self) -> None:
-        """Write the index without which no player opens the file."""
-        self._writer.release()
+    def continues(self, path: str, image: Image) -> bool:
+        """Whether a frame belongs to this video: all its frames have one size."""
+        return path == self._path and Size.of(image) == self._size
 
 
 def _stem(path: str) -> str:
-    """A file's name for a video, camera or stream."""
+    """The stem of the file name for a video, camera or stream."""
     if path.isdecimal():
         return f"camera{path}"
     if "://" in path:
@@ -254,12 +241,12 @@ def _stem(path: str) -> str:
 
 
 def _identities(paths: Iterable[str | Path]) -> set[tuple[int, int]]:
-    """Device and inode of every path and of what the patterns among them match."""
+    """Device and inode of every path, and of every file that the patterns among them match."""
     found = set()
     for path in map(str, paths):
         for entry in [path] if os.path.lexists(path) else glob.iglob(path, recursive=True):
             with contextlib.suppress(OSError):
-                # Folders through links, files themselves: replacing a link leaves its target alone.
+                # Links to folders are followed, links to files are not: replacing one keeps its target.
                 info = os.stat(entry) if os.path.isdir(entry) else os.lstat(entry)
                 found.add((info.st_dev, info.st_ino))
     return found

@@ -70,6 +70,22 @@ def test_unusual_file_names(tmp_path: Path, name: str) -> None:
     assert names(open_source(tmp_path)) == [name]
 
 
+def test_the_first_image_of_an_mpo_is_read(tmp_path: Path) -> None:
+    """Of cameras with two lenses: JPEG images one behind the other."""
+    left, right = (Image.fromarray(np.full((24, 32, 3), value, np.uint8)) for value in (40, 200))
+    left.save(tmp_path / "a.MPO", format="MPO", save_all=True, append_images=[right])
+    (frame,) = open_source(tmp_path)
+    assert abs(int(frame.image.mean()) - 40) <= 2
+
+
+def test_advice_for_unknown_suffixes_holds_for_images_and_videos(tmp_path: Path) -> None:
+    write_video(tmp_path / "v.mp4", fourcc="mp4v").rename(tmp_path / "v.xyz")
+    with pytest.raises(InputError, match="give it the suffix of its format"):
+        open_source(tmp_path / "v.xyz")
+    with pytest.raises(InputError, match="an MP4 video; pass the path of its file"):
+        list(open_source((tmp_path / "v.xyz").read_bytes()))
+
+
 def test_an_existing_file_wins_over_the_pattern(tmp_path: Path) -> None:
     for name in ("cat[1].png", "cat1.png"):
         (tmp_path / name).write_bytes(png())
@@ -172,7 +188,9 @@ def test_grey_models_get_one_channel_from_videos(folder: Path) -> None:
     assert {frame.image.shape for frame in open_source(folder / "clip.avi", channels=1)} == {(48, 64, 1)}
 
 
-@pytest.mark.parametrize(("name", "fourcc"), [("v.avi", "MJPG"), ("v.MP4", "mp4v"), ("v.mkv", "mp4v")])
+@pytest.mark.parametrize(
+    ("name", "fourcc"), [("v.avi", "MJPG"), ("v.MP4", "mp4v"), ("v.mkv", "mp4v"), ("v.3gp", "mp4v")]
+)
 def test_a_video(tmp_path: Path, name: str, fourcc: str) -> None:
     source = open_source(write_video(tmp_path / name, fourcc=fourcc))
     assert source.total == 5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import logging
 import os
 import re
 import shutil
@@ -14,20 +15,26 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from ipaddress import ip_network
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+from unittest.mock import patch
 
 import cv2
 import numpy as np
 import pytest
 import requests
+import uvicorn
 from click.testing import CliRunner
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-from uvicorn.supervisors import Multiprocess
+from uvicorn.supervisors import Multiprocess, multiprocess
+from uvicorn.supervisors.multiprocess import SIGNALS
 from yolean.cli.main import cli
 from yolean.models import demo_images, demo_model
+from yolean.serving import logs, supervisor
 from yolean.serving.http_protocol import HttpProtocol
-from yolean.serving.supervisor import Workers
+from yolean.serving.settings import Settings
+from yolean.serving.supervisor import Workers, serve
 
 slow = pytest.mark.slow  # servers that start and end
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
@@ -201,6 +208,83 @@ def test_what_cannot_be_served_is_said_in_one_line(
     assert [word for word in words if word.replace("TAKEN", port) not in line] == [], line
     assert "s3cr3t" not in result.stderr
     assert dict(os.environ) == before
+
+
+@pytest.fixture
+def in_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What `serve` sets for its whole process is as before after the test."""
+    numbers = sorted(set(SIGNALS))
+    handlers = [signal.getsignal(number) for number in numbers]
+    for module in (logs, supervisor):
+        monkeypatch.setattr(module, "log_to_stderr", lambda log_format: None)
+    with patch.dict(os.environ):
+        yield
+    for number, handler in zip(numbers, handlers, strict=True):
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("in_process")
+@pytest.mark.parametrize(("outcome", "status"), [(None, 0), (SystemExit(3), 2), (SystemExit(0), 0)], ids=repr)
+def test_what_uvicorn_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, outcome: SystemExit | None, status: int
+) -> None:
+    def run(server: uvicorn.Server, sockets: list[socket.socket]) -> None:
+        (listener,) = sockets
+        config = server.config
+        assert listener.getsockname()[0] == "127.0.0.1"
+        assert (config.ws, config.lifespan, config.factory) == ("none", "on", True)
+        assert (config.proxy_headers, config.forwarded_allow_ips) == (True, ["10.0.0.0/8"])
+        assert config.timeout_keep_alive == 2.5
+        config.load()
+        assert config.http_protocol_class is HttpProtocol
+        assert Settings.from_environment() == settings
+        if outcome is not None:
+            raise outcome
+        server.started = True
+
+    monkeypatch.setattr(uvicorn.Server, "run", run)
+    settings = Settings(port=0, keep_alive=2.5, trusted_proxy=(ip_network("10.0.0.0/8"),))
+    assert serve(settings) == status
+
+
+class FakeProcess:
+    """A process of uvicorn's supervisor, and what was done with it."""
+
+    def __init__(self, *config: object, pid: int = 999, lives: bool = True, ready: bool = True) -> None:
+        self.pid, self.exitcode = pid, None if lives else 1
+        self._ready = ready
+        self.events: list[str] = []
+
+    def is_alive(self, timeout: float) -> bool:
+        return self.exitcode is None
+
+    def is_ready(self) -> bool:
+        return self._ready
+
+    def __getattr__(self, name: str) -> Callable[[], None]:
+        return lambda: self.events.append(name)
+
+
+@pytest.mark.usefixtures("in_process")
+def test_workers(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(multiprocess, "Process", FakeProcess)
+    monkeypatch.setattr(logging.getLogger("yolean"), "propagate", True)
+    signals: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "kill", lambda *args: signals.append(args))
+    config = uvicorn.Config("yolean.server:serve_app", workers=3, log_config=None)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        workers = Workers(config, [listener])
+        dead, busy = FakeProcess(pid=1, lives=False), FakeProcess(pid=2, ready=False)
+        workers.processes = [cast(multiprocess.Process, each) for each in (dead, busy, FakeProcess(pid=3))]
+        workers.handle_hup()
+        assert signals == [(3, signal.SIGHUP)]  # who starts would end, and reads all files anyway
+        workers.keep_subprocess_alive()
+        assert [process.pid for process in workers.processes] == [999, 2, 3]
+        assert (dead.events, busy.events) == (["kill", "join"], [])
+        assert caplog.messages == ["process 1 has died, another takes its place"]
+        monkeypatch.setattr(FakeProcess, "terminate", lambda _: signals.append((listener.fileno(), 0)), False)
+        workers.terminate_all()
+        assert signals[1:] == [(-1, 0)] * 3  # the socket was closed before
 
 
 @slow

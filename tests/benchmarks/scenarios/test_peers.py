@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 from yolean.benchmarks import records
+from yolean.benchmarks.backends.interface import Workload
+from yolean.benchmarks.backends.measuring import Schedule
 from yolean.benchmarks.backends.systems import System, other_yolean
 from yolean.benchmarks.model_records import ModelResult, PeersRecord, SystemResult
+from yolean.benchmarks.record_base import NotMeasured
 from yolean.benchmarks.records import RecordedResults
+from yolean.benchmarks.scenarios import peers
 from yolean.benchmarks.scenarios.peers import main, table, targets
+from yolean.models import DEMO_MODELS, demo_images
 
 ROOT = Path(__file__).parents[3]
 
@@ -75,6 +82,29 @@ def test_mistakes_are_reported_before_anything_runs(arguments: list[str], words:
     done = CliRunner().invoke(main, arguments)
     assert done.exit_code == 2
     assert words in done.output
+
+
+def test_the_record_holds_every_model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The command from end to end, but for making files and measuring systems."""
+    seen: list[list[str]] = []
+
+    def measure(work: Workload, files: dict[str, Path | str], schedule: Schedule, *_: Any) -> Any:
+        seen.append([each.name for each in schedule.systems])
+        return [result("yolean", 1.0, 1.0), result("base", 1.5, 1.5)], [NotMeasured("yolean, lean", "why")]
+
+    monkeypatch.setattr(peers, "measure", measure)
+    monkeypatch.setattr(peers, "model_files", lambda model, *_: ({"plain": model}, []))
+    file = tmp_path / "peers.json"
+    words = ["--also", f"base={sys.executable}", "--only", "yolean", "--only", "base", "--json", str(file)]
+    done = CliRunner().invoke(main, [*words, "--keep", str(tmp_path / "kept")])
+    assert done.exit_code == 0, done.output
+    assert seen == [["yolean", "base"]] * 5
+    record = records.read(file)
+    assert isinstance(record, PeersRecord)
+    assert [each.task for each in record.models] == list(DEMO_MODELS)
+    assert record.settings.images == [path.name for path in demo_images()]
+    assert done.output.count("base: 1.500 (1.500-1.500) x the time of yolean") == 5
+    assert done.output.count("yolean, lean: not measured: why") == 5
 
 
 @pytest.mark.slow

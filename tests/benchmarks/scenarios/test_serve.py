@@ -10,11 +10,14 @@ import pytest
 from click.testing import CliRunner
 from yolean.benchmarks import plots, records
 from yolean.benchmarks.__main__ import harness
-from yolean.benchmarks.load_records import ServeRecord
+from yolean.benchmarks.load_records import Load, ServeRecord, ServeSettings, SingleRequest, Soak
 from yolean.benchmarks.record_base import YOLEAN_SERVE, NotMeasured
 from yolean.benchmarks.records import RecordedResults
 from yolean.benchmarks.scenarios import serve
 from yolean.benchmarks.scenarios.serve import tables
+from yolean.benchmarks.servers import measuring_servers
+from yolean.benchmarks.servers.measuring_servers import LoadPlan, Loads
+from yolean.benchmarks.servers.servers_under_test import ServerUnderTest
 from yolean.benchmarks.tables import WIDTH
 from yolean.models import demo_model
 
@@ -55,6 +58,40 @@ def test_mistakes_are_one_line(monkeypatch: pytest.MonkeyPatch, arguments: list[
     assert isinstance(done.exception, SystemExit)
     (line,) = [line for line in done.output.splitlines() if line.startswith("Error: ")]
     assert words in line
+
+
+def test_the_record_is_written_after_every_repetition(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The command from end to end, but for servers and their load."""
+    file, written = tmp_path / "serve.json", list[bool]()
+    single = SingleRequest(server_p50_ms=8.0, engine_p50_ms=7.0, added_ms=1.0)
+
+    def measure(server: ServerUnderTest, plan: LoadPlan) -> Loads:
+        written.append(file.is_file())
+        closed: Loads = {
+            ("closed", float(c)): Load(9, 9.0, 1.0, 2.0, 3.0, 0, 0, 50.0) for c in plan.concurrency
+        }
+        return closed | {("open", rate): Load(7, 7.0, 1.0, 2.0, 3.0, 0, 0) for rate in plan.rates}
+
+    monkeypatch.setattr(serve, "wrk_program", lambda: "wrk")
+    monkeypatch.setattr(serve, "capacity", lambda *_: 19.2345)
+    monkeypatch.setattr(serve, "single_request", lambda *_: single)
+    monkeypatch.setattr(serve, "soak", lambda *_: Soak(600, 250.0, 251.0))
+    monkeypatch.setattr(measuring_servers, "measure", measure)
+    words = ["--rounds", "2", "--concurrency", "8,1,8", "--soak", "600", "--json", str(file)]
+    done = CliRunner().invoke(harness, ["serve", *words])
+    assert done.exit_code == 0, done.output
+    assert (written[0], written[-1]) == (False, True)
+    record = records.read(file)
+    assert isinstance(record, ServeRecord)
+    assert record.settings == ServeSettings([1, 8], 10, 2, 1.0)
+    assert sorted({row.load for row in record.rows("open")}) == [4.81, 9.62, 14.4, 17.3, 21.2]
+    assert all(len(row.repetitions) == 2 for row in record.loads)
+    assert "litserve + ultralytics" in {missing.system for missing in record.not_measured}
+    assert record.single_request == single
+    assert "the server adds 1.0 ms" in done.output
+    assert "Memory after 500 requests: 250 MB; after 600: 251 MB." in done.output
 
 
 @pytest.mark.slow

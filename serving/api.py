@@ -21,7 +21,7 @@ from .dialects.accepted import PREDICT, PREDICT_BY_FIELD, ROUTES
 from .error_responses import NotAllowed
 from .metrics import CONTENT_TYPE
 from .page.assets import demo_image, read_page
-from .predictions import Predictions, find_model
+from .predict_endpoint import PredictEndpoint, find_model
 from .schemas import Health, ModelList, Queue, Reload, Status, encode, model_health, model_info
 
 
@@ -31,18 +31,18 @@ class Api:
     def __init__(self, state: AppState) -> None:
         """Serve what `state` has."""
         self._state = state
-        self._predictions = Predictions(state)
+        self._predict = PredictEndpoint(state)
         self._page = read_page()
         self._openapi = encode(openapi.document())
 
     async def predict(self, request: Request) -> Response:
         """`POST /v1/predict/{model_id}`."""
-        return await self._predictions.answer(request, request.path_params["model_id"], ROUTES[PREDICT])
+        return await self._predict.answer(request, request.path_params["model_id"], ROUTES[PREDICT])
 
     async def root(self, request: Request) -> Response:
         """`GET /`, the page, and `POST /`, where a field names the model."""
         if request.method == "POST":
-            return await self._predictions.answer(request, None, ROUTES[PREDICT_BY_FIELD])
+            return await self._predict.answer(request, None, ROUTES[PREDICT_BY_FIELD])
         headers = self._page.headers
         known = re.split(r"\s*,\s*", request.headers.get("if-none-match", ""))
         if {"*", headers["etag"], "W/" + headers["etag"]} & set(known):

@@ -54,7 +54,7 @@ class Victim:
         self.statuses: dict[str, Counter[int | None]] = {}
         self._connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=MAX_SECONDS)
 
-    def ask(
+    def request(
         self, kind: str, method: str, path: str, body: bytes | None = None, **headers: str | bytes
     ) -> int:
         """One request that is sound HTTP; checks the answer and returns its status."""
@@ -266,7 +266,7 @@ def send_bodies(victim: Victim, number: int, randomly: bool) -> None:
     @given(edited(bodies), st.sampled_from(TYPES), st.sampled_from(PATHS), queries)
     def send(body: bytes, kind: str, path: str, query: str) -> None:
         path = f"{path}?{query}" if query else path
-        victim.ask("bodies", "POST", path, body, content_type=kind.encode("latin-1"))
+        victim.request("bodies", "POST", path, body, content_type=kind.encode("latin-1"))
 
     send()
 
@@ -350,7 +350,7 @@ MODELS = ["shapes-cls", "shapes-cls", "shapes?imgsz=32", "shapes-seg?size=32&con
 def send_images(victim: Victim, number: int, seed: int) -> None:
     chance, images = random.Random(seed), sound_images()
     sound = Counter(
-        victim.ask("images", "POST", "/v1/predict/shapes-cls", data, content_type="image/x")
+        victim.request("images", "POST", "/v1/predict/shapes-cls", data, content_type="image/x")
         for data in images
     )
     assert sound[200] == len(images) - 3  # not animated PNG, JPEG 2000 and PNM
@@ -359,7 +359,7 @@ def send_images(victim: Victim, number: int, seed: int) -> None:
             ("shapes-cls", "shapes-cls", "shapes?imgsz=32", "shapes-seg?size=32&confidence=0.01")
         )
         data, started = damaged(images, chance), time.monotonic()
-        status = victim.ask("images", "POST", f"/v1/predict/{model}", data, content_type="image/x")
+        status = victim.request("images", "POST", f"/v1/predict/{model}", data, content_type="image/x")
         assert status in (200, 400, 415), data
         assert time.monotonic() - started < MAX_SECONDS / 2, data
 

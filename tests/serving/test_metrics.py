@@ -99,7 +99,7 @@ def test_two_servers_in_one_process_do_not_mix_their_figures() -> None:
 # ---- labels -----------------------------------------------------------------------------------------------
 
 
-async def ask(
+async def request(
     app: ASGIApp,
     path: str,
     body: bytes = b"",
@@ -170,17 +170,19 @@ def test_nothing_that_a_client_writes_becomes_a_label() -> None:
     async def go() -> tuple[int, bytes]:
         app = create_app(Settings(models=(ModelSource(demo_model("classify"), "mine"),), device="cpu"))
         async with running(app):
-            while (await ask(app, "/readyz", method="GET"))[0] != 200:
+            while (await request(app, "/readyz", method="GET"))[0] != 200:
                 await asyncio.sleep(0.01)
             image = demo_images()[0].read_bytes()
             jpeg = [(b"content-type", b"image/jpeg")]
-            assert (await ask(app, "/v1/predict/mine", image, jpeg))[0] == 200
+            assert (await request(app, "/v1/predict/mine", image, jpeg))[0] == 200
             for path in ("/v1/predict/EVIL", "/v1/predict/mine?EVIL=1", "/v1/predict/mine?size=EVIL",
                          "/?model=EVIL", "/?model=http://EVIL/EVIL", "/v1/models/EVIL", "/EVIL"):  # fmt: skip
-                assert 400 <= (await ask(app, path, image, jpeg))[0] < 500
-            assert (await ask(app, "/v1/predict/mine", image, [(b"content-type", b"EVIL/EVIL")]))[0] == 415
-            assert (await ask(app, "/v1/predict/mine", b"EVIL", jpeg))[0] == 415
-            return await ask(app, "/metrics", method="GET")
+                assert 400 <= (await request(app, path, image, jpeg))[0] < 500
+            assert (await request(app, "/v1/predict/mine", image, [(b"content-type", b"EVIL/EVIL")]))[
+                0
+            ] == 415
+            assert (await request(app, "/v1/predict/mine", b"EVIL", jpeg))[0] == 415
+            return await request(app, "/metrics", method="GET")
 
     status, text = in_a_thread(go())
     assert status == 200

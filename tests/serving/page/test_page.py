@@ -186,7 +186,7 @@ class Tab:
         assert not left, left
 
 
-def ask(server: Any, model: str, image: bytes, **fields: object) -> list[dict[str, Any]]:
+def predict(server: Any, model: str, image: bytes, **fields: object) -> list[dict[str, Any]]:
     """What the server itself finds in an image."""
     fields = {"conf": 0.25, "iou": 0.45} | fields
     response = server.http.post(f"/v1/predict/{model}", files={"file": image}, data=fields)
@@ -288,7 +288,7 @@ def test_overlay_is_what_the_server_found(tab: Tab, task: str) -> None:
     tab.choose(model)
     assert tab.overlay()["share"] == 0
     tab.upload(image)
-    items = ask(tab.server, model, image.read_bytes())
+    items = predict(tab.server, model, image.read_bytes())
     assert tab.count == len(items) > 0
     assert tab.json["images"][0]["results"] == items
     height, width = tab.json["images"][0]["shape"]
@@ -324,7 +324,7 @@ def test_overlay_is_what_the_server_found(tab: Tab, task: str) -> None:
 def test_demo_image(tab: Tab) -> None:
     tab.page.click("#demo")
     tab.settle(caption="demo.jpg")
-    assert tab.count == len(ask(tab.server, "shapes", SHAPES.read_bytes()))
+    assert tab.count == len(predict(tab.server, "shapes", SHAPES.read_bytes()))
 
 
 def test_turned_image_is_shown_upright(tab: Tab, tmp_path: Path) -> None:
@@ -338,7 +338,7 @@ def test_turned_image_is_shown_upright(tab: Tab, tmp_path: Path) -> None:
         image.transpose(Image.Transpose.ROTATE_90).save(turned, exif=exif, quality=95)
         size = image.size
     tab.upload(turned)
-    assert tab.count == len(ask(tab.server, "shapes", SHAPES.read_bytes()))
+    assert tab.count == len(predict(tab.server, "shapes", SHAPES.read_bytes()))
     assert tab.text("#caption") == "turned.jpg · {} \u00d7 {}".format(*size)
     shown = tab.page.eval_on_selector("#image", "({width, height}) => [width, height]")
     assert shown == list(size)
@@ -361,7 +361,7 @@ def test_paste(tab: Tab) -> None:
     )
     tab.page.keyboard.press("Control+V")
     tab.settle(caption=".png")
-    assert tab.count == len(ask(tab.server, "shapes", png)) > 0
+    assert tab.count == len(predict(tab.server, "shapes", png)) > 0
 
 
 def test_drop(tab: Tab) -> None:
@@ -383,7 +383,7 @@ def test_drop(tab: Tab) -> None:
     tab.settle(caption="wide.jpg")
     assert tab.page.url == tab.server.url + "/"
     assert not tab.page.evaluate(is_dragging, True)
-    assert tab.count == len(ask(tab.server, "shapes", WIDE.read_bytes())) > 0
+    assert tab.count == len(predict(tab.server, "shapes", WIDE.read_bytes())) > 0
 
 
 # ---- Settings ----------------------------------------------------------------------------------------------
@@ -395,7 +395,9 @@ def test_sliders_change_what_is_found(tab: Tab) -> None:
     before, drawn = tab.count, tab.overlay()["sum"]
     tab.slide("conf", 0.9)
     assert (
-        tab.count == len(tab.json["images"][0]["results"]) == len(ask(tab.server, "shapes", image, conf=0.9))
+        tab.count
+        == len(tab.json["images"][0]["results"])
+        == len(predict(tab.server, "shapes", image, conf=0.9))
     )
     assert tab.count < before
     assert tab.overlay()["sum"] != drawn
@@ -414,7 +416,7 @@ def test_sliders_change_what_is_found(tab: Tab) -> None:
     for iou in (0, 0.95):
         tab.slide("iou", iou)
         many.append(tab.count)
-        assert tab.count == len(ask(tab.server, "shapes", image, conf=0.01, iou=iou))
+        assert tab.count == len(predict(tab.server, "shapes", image, conf=0.01, iou=iou))
         assert tab.json["metadata"]["iou"] == iou
     assert many[0] < many[1]
 
@@ -454,7 +456,7 @@ def test_model_and_image_may_change_at_any_time(tab: Tab) -> None:
     tab.settle(caption="star.jpg")
     assert tab.page.evaluate("() => wrong") == []
     assert tab.json["metadata"]["model"] == "shapes-seg"
-    assert tab.json["images"][0]["results"] == ask(tab.server, "shapes-seg", STAR.read_bytes())
+    assert tab.json["images"][0]["results"] == predict(tab.server, "shapes-seg", STAR.read_bytes())
     assert tab.most_at_once == 1
 
 
@@ -674,7 +676,7 @@ def test_webcam(tab: Tab) -> None:
     page.wait_for_timeout(300)
     assert len(tab.asked) == asked
     assert page.evaluate("() => lent.map(track => track.readyState)") == ["ended"]
-    assert tab.count == len(ask(tab.server, "shapes", STAR.read_bytes()))
+    assert tab.count == len(predict(tab.server, "shapes", STAR.read_bytes()))
 
     # One frame of it can be kept; Escape stops it, too.
     page.click("#camera")

@@ -25,7 +25,7 @@ from .schemas import encode
 from .tickets import ClientGone, Ticket, Work
 
 
-class Predictions:
+class PredictEndpoint:
     """Answers prediction requests in every dialect."""
 
     def __init__(self, state: AppState) -> None:

@@ -72,10 +72,9 @@ class HttpProtocol(HttpToolsProtocol):
         super().data_received(data)
         if self.transport.is_closing() or not (self._in_head or self._is_idle):
             return
-        if self._head_bytes > self._limits.size:
-            self._refuse(431, f"the head of the request is larger than {self._limits.size:,} bytes")
-        elif self._head_timer is None:
+        if self._head_timer is None:
             self._start_head_timer()
+        self._limit_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_head_timer()
@@ -100,6 +99,7 @@ class HttpProtocol(HttpToolsProtocol):
         # The rest of a body that nobody has read would be read, and kept alive, for ever.
         if self._is_idle and (self._is_ending or self.cycle.more_body):
             self.transport.close()
+        self._limit_head()
 
     def timeout_keep_alive_handler(self) -> None:
         if not self._in_head:  # its own timer is running
@@ -140,17 +140,25 @@ class HttpProtocol(HttpToolsProtocol):
             return
         if not self._is_idle:  # a pipelined request: an answer to an earlier one is under way
             self._start_head_timer()
-        elif self._in_head or self._head_bytes:
+        elif self._in_head:
             seconds = self._limits.seconds
             self._refuse(408, f"the head of the request was not complete within {seconds:g} s")
         else:  # opened in advance, as browsers do: an answer would be taken for one to the next request
             self.transport.close()
 
+    def _limit_head(self) -> None:
+        if self._head_bytes <= self._limits.size or self.transport.is_closing():
+            return
+        if self._is_idle:
+            self._refuse(431, f"the head of the request is larger than {self._limits.size:,} bytes")
+        else:  # a pipelined request: an answer to an earlier one is under way
+            self.flow.pause_reading()
+
     def _refuse(self, status: int, message: str) -> None:
         """Answer a request that has no complete head, and close the connection.
 
-        It is closed for what comes when the client has closed it, or after a moment: who still sends on a
-        connection that is closed altogether is reset, and may lose the answer.
+        Our side is closed at once, the other after a moment: a client that still sends on a connection that
+        is closed altogether is reset, and may lose the answer.
         """
         self._is_refused = True
         self._stop_head_timer()

@@ -46,38 +46,38 @@ def without_first(one: PlainAnswer) -> PlainAnswer:
     return one | rows
 
 
-@pytest.mark.parametrize("task", DEMO_MODELS)
-def test_an_answer_has_the_format_of_the_reference_files_and_equals_itself(task: str) -> None:
-    one = answer(task)
-    assert list(one) == KEYS[task]
-    assert json.loads(json.dumps(one)) == one
-    apart = compare(one, one)
-    assert (apart.images, apart.missing, apart.extra) == (1, (), ())
-    assert apart.matched == len(one.get("cls", ()))
-    values = (apart.box, apart.score, apart.keypoints, apart.visibility, apart.mask, apart.probs)
-    assert set(values) == {None, 0.0}
-    assert (apart.keypoints is not None, apart.mask is not None) == (task == "pose", task == "segment")
+def test_an_answer_has_the_format_of_the_reference_files_and_equals_itself() -> None:
+    for task in DEMO_MODELS:
+        one = answer(task)
+        assert list(one) == KEYS[task]
+        assert json.loads(json.dumps(one)) == one
+        apart = compare(one, one)
+        assert (apart.images, apart.missing, apart.extra) == (1, (), ())
+        assert apart.matched == len(one.get("cls", ()))
+        values = (apart.box, apart.score, apart.keypoints, apart.visibility, apart.mask, apart.probs)
+        assert set(values) == {None, 0.0}
+        assert (apart.keypoints is not None, apart.mask is not None) == (task == "pose", task == "segment")
 
 
-@pytest.mark.parametrize("task", OBJECTS)
-def test_an_object_that_one_of_the_two_lacks_is_kept_by_its_score(task: str) -> None:
-    one = answer(task)
-    apart = compare(one, without_first(one))
-    assert apart.missing == (one["conf"][0],)
-    assert apart.extra == ()
-    assert compare(without_first(one), one).extra == (one["conf"][0],)
+def test_an_object_that_one_of_the_two_lacks_is_kept_by_its_score() -> None:
+    for task in OBJECTS:
+        one = answer(task)
+        apart = compare(one, without_first(one))
+        assert apart.missing == (one["conf"][0],)
+        assert apart.extra == ()
+        assert compare(without_first(one), one).extra == (one["conf"][0],)
 
 
-@pytest.mark.parametrize("task", OBJECTS)
-def test_a_changed_score_and_a_shifted_box_are_reported_in_full(task: str) -> None:
-    one, other = answer(task), answer(task)
-    other["conf"][1] -= 0.125
-    box = other["obb" if task == "obb" else "xyxy"][0]
-    box[:] = [value + 2.5 for value in box]
-    apart = compare(one, other)
-    assert apart.matched == len(one["cls"])
-    assert apart.score == pytest.approx(0.125)
-    assert apart.box == pytest.approx(2.5)
+def test_a_changed_score_and_a_shifted_box_are_reported_in_full() -> None:
+    for task in OBJECTS:
+        one, other = answer(task), answer(task)
+        other["conf"][1] -= 0.125
+        box = other["obb" if task == "obb" else "xyxy"][0]
+        box[:] = [value + 2.5 for value in box]
+        apart = compare(one, other)
+        assert apart.matched == len(one["cls"])
+        assert apart.score == pytest.approx(0.125)
+        assert apart.box == pytest.approx(2.5)
 
 
 def test_another_class_makes_another_object() -> None:
@@ -139,15 +139,15 @@ def test_how_many_numbers_a_keypoint_has(told: list[int] | None, flat: int, visi
     assert apart.keypoints == (0.5 if visibility is None else 0)
 
 
-@pytest.mark.parametrize("task", OBJECTS)
-def test_images_without_objects_are_compared(task: str) -> None:
-    nothing = answer(task, conf=1)
-    assert list(nothing) == KEYS[task]
-    assert nothing["cls"] == []
-    assert compare(nothing, nothing).matched == 0
-    some = answer(task)
-    assert compare(nothing, some).extra == tuple(sorted(some["conf"], reverse=True))
-    assert compare(some, nothing).missing == tuple(sorted(some["conf"], reverse=True))
+def test_images_without_objects_are_compared() -> None:
+    for task in OBJECTS:
+        nothing = answer(task, conf=1)
+        assert list(nothing) == KEYS[task]
+        assert nothing["cls"] == []
+        assert compare(nothing, nothing).matched == 0
+        some = answer(task)
+        assert compare(nothing, some).extra == tuple(sorted(some["conf"], reverse=True))
+        assert compare(some, nothing).missing == tuple(sorted(some["conf"], reverse=True))
 
 
 def test_ultralytics_lists_no_segments_where_it_found_nothing() -> None:

@@ -83,12 +83,12 @@ def test_another_folder_is_no_checkout(tmp_path: Path) -> None:
 # ---- what the parts say -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", figures.PARTS)
-def test_every_part_can_be_written(name: str) -> None:
-    text = figures.PARTS[name](RecordedResults(RESULTS))
-    assert any(character.isdigit() for character in text)
-    assert "None" not in text
-    assert "nan" not in text
+def test_every_part_can_be_written() -> None:
+    for part in figures.PARTS.values():
+        text = part(RecordedResults(RESULTS))
+        assert any(character.isdigit() for character in text)
+        assert "None" not in text
+        assert "nan" not in text
 
 
 def test_a_refused_int8_file_is_marked_with_the_reason() -> None:

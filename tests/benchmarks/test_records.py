@@ -12,17 +12,18 @@ from yolean.benchmarks.record_base import SCHEMA, judged
 from yolean.measurement.summary import Quartiles
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
-FILES = sorted(RESULTS.glob("*.json"))
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
-def test_the_recorded_results_are_read_and_written_unchanged(file: Path, tmp_path: Path) -> None:
-    record = records.read(file)
-    assert record.machine.processor
-    assert record.machine.commit
-    copy = tmp_path / "copy.json"
-    records.write(record, copy)
-    assert copy.read_bytes() == file.read_bytes()
+def test_the_recorded_results_are_read_and_written_unchanged(tmp_path: Path) -> None:
+    files = sorted(RESULTS.glob("*.json"))
+    assert len(files) == 5
+    for file in files:
+        record = records.read(file)
+        assert record.machine.processor
+        assert record.machine.commit
+        copy = tmp_path / file.name
+        records.write(record, copy)
+        assert copy.read_bytes() == file.read_bytes()
 
 
 @pytest.mark.parametrize(

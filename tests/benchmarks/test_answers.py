@@ -120,23 +120,21 @@ def test_keypoints_are_measured_in_pixels_and_their_visibility_apart() -> None:
     assert apart.visibility == pytest.approx(0.25)
 
 
-@pytest.mark.parametrize(
-    ("told", "flat", "visibility"),
-    [
+def test_how_many_numbers_a_keypoint_has() -> None:
+    rows: list[tuple[list[int] | None, int, float | None]] = [
         ([2, 3], 6, 0.5),  # the answer tells that the third number is a visibility
         ([3, 2], 6, None),  # or that there are two numbers each
         (None, 6, 0.5),  # neither tells: three, where that is possible
         (None, 8, None),  # and two where it is not
-    ],
-)
-def test_how_many_numbers_a_keypoint_has(told: list[int] | None, flat: int, visibility: float | None) -> None:
-    one: PlainAnswer = {"shape": [9, 9], "cls": [0], "conf": [0.5], "xyxy": [[1, 1, 8, 8]]}
-    one["keypoints"] = [[1.0] * flat]
-    other = copy.deepcopy(one) | ({} if told is None else {"kpt_shape": told})
-    other["keypoints"][0][2] += 0.5  # a visibility or an x
-    apart = compare(one, other)
-    assert apart.visibility == visibility
-    assert apart.keypoints == (0.5 if visibility is None else 0)
+    ]
+    for told, flat, visibility in rows:
+        one: PlainAnswer = {"shape": [9, 9], "cls": [0], "conf": [0.5], "xyxy": [[1, 1, 8, 8]]}
+        one["keypoints"] = [[1.0] * flat]
+        other = copy.deepcopy(one) | ({} if told is None else {"kpt_shape": told})
+        other["keypoints"][0][2] += 0.5  # a visibility or an x
+        apart = compare(one, other)
+        assert apart.visibility == visibility
+        assert apart.keypoints == (0.5 if visibility is None else 0)
 
 
 def test_images_without_objects_are_compared() -> None:
@@ -157,25 +155,20 @@ def test_ultralytics_lists_no_segments_where_it_found_nothing() -> None:
     assert compare(nothing, answer("segment", conf=1)).matched == 0
 
 
-@pytest.mark.parametrize(
-    ("top5", "top5conf", "probs"),
-    [
+def test_classifications_are_compared_class_by_class() -> None:
+    rows: list[tuple[list[int], list[float], float]] = [
         ([3, 1, 2], [0.6, 0.3, 0.1], 0.0),  # the same
         ([1, 3, 2], [0.5, 0.4, 0.1], 0.2),  # another order: class by class
         ([3, 1, 7], [0.6, 0.3, 0.1], 0.1),  # class 2 is lacking
         ([9, 8, 7], [0.6, 0.3, 0.1], 0.6),  # all are
-    ],
-)
-def test_classifications_are_compared_class_by_class(
-    top5: list[int], top5conf: list[float], probs: float
-) -> None:
-    one = {"shape": [9, 9], "top5": [3, 1, 2], "top5conf": [0.6, 0.3, 0.1]}
-    assert compare(one, one | {"top5": top5, "top5conf": top5conf}).probs == pytest.approx(probs)
+    ]
+    for top5, top5conf, probs in rows:
+        one = {"shape": [9, 9], "top5": [3, 1, 2], "top5conf": [0.6, 0.3, 0.1]}
+        assert compare(one, one | {"top5": top5, "top5conf": top5conf}).probs == pytest.approx(probs)
 
 
-@pytest.mark.parametrize(
-    ("task", "change", "words"),
-    [
+def test_what_is_no_such_answer_is_refused_in_a_line() -> None:
+    rows: list[tuple[str, PlainAnswer, str]] = [
         ("detect", {"conf": [0.5]}, "conf has 1 numbers"),
         ("detect", {"xyxy": None}, "not an answer"),
         ("detect", {"shape": [9, 9]}, "different images"),
@@ -183,12 +176,11 @@ def test_classifications_are_compared_class_by_class(
         ("segment", {"segments": []}, "0 segments"),
         ("classify", {"top5": [1]}, "not an answer"),
         ("obb", {"cls": [[1], [2, 3]]}, "not an answer"),
-    ],
-)
-def test_what_is_no_such_answer_is_refused_in_a_line(task: str, change: PlainAnswer, words: str) -> None:
-    with pytest.raises(InputError, match=words) as error:
-        compare(answer(task), answer(task) | change)
-    assert "\n" not in str(error.value)
+    ]
+    for task, change, words in rows:
+        with pytest.raises(InputError, match=words) as error:
+            compare(answer(task), answer(task) | change)
+        assert "\n" not in str(error.value)
 
 
 def test_a_key_that_is_missing_is_named() -> None:

@@ -26,38 +26,32 @@ def test_the_recorded_results_are_read_and_written_unchanged(tmp_path: Path) -> 
         assert copy.read_bytes() == file.read_bytes()
 
 
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
+def test_what_is_no_such_record_is_refused_with_the_field(tmp_path: Path) -> None:
+    rows: list[tuple[dict[str, object], str]] = [
         ({"schema": SCHEMA - 1}, "schema"),
         ({"scenario": "weather"}, "weather"),
         ({"cores": "two"}, "cores"),
         ({"colour": 1}, "colour"),
         ({"sharing": None}, "sharing"),
-    ],
-)
-def test_what_is_no_such_record_is_refused_with_the_field(
-    tmp_path: Path, change: dict[str, object], words: str
-) -> None:
-    file = tmp_path / "threads.json"
-    file.write_text(json.dumps(json.loads((RESULTS / "threads.json").read_text()) | change))
-    with pytest.raises(ClickException, match=words):
-        records.read(file)
+    ]
+    for change, words in rows:
+        file = tmp_path / "threads.json"
+        file.write_text(json.dumps(json.loads((RESULTS / "threads.json").read_text()) | change))
+        with pytest.raises(ClickException, match=words):
+            records.read(file)
 
 
-@pytest.mark.parametrize(
-    ("bound", "q1", "q3", "outcome"),
-    [
+def test_a_target_is_kept_only_by_the_whole_iqr() -> None:
+    rows: list[tuple[str, float, float, str]] = [
         ("at most", 0.5, 1.0, "kept"),
         ("at most", 0.9, 1.1, "within noise"),
         ("at most", 1.1, 1.2, "not kept"),
         ("above", 1.01, 1.2, "kept"),
         ("above", 0.9, 1.1, "within noise"),
         ("above", 0.8, 1.0, "not kept"),
-    ],
-)
-def test_a_target_is_kept_only_by_the_whole_iqr(bound: str, q1: float, q3: float, outcome: str) -> None:
-    assert bound in ("at most", "above")
-    measured = Quartiles((q1 + q3) / 2, q1, q3)
-    found = judged("t", "above" if bound == "above" else "at most", 1.0, measured)
-    assert found.outcome == outcome
+    ]
+    for bound, q1, q3, outcome in rows:
+        assert bound in ("at most", "above")
+        measured = Quartiles((q1 + q3) / 2, q1, q3)
+        found = judged("t", "above" if bound == "above" else "at most", 1.0, measured)
+        assert found.outcome == outcome

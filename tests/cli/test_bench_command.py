@@ -154,20 +154,18 @@ def test_there_are_enough_repetitions_however_short_the_time(workers: type[FakeW
     assert rows[0].repetitions == LEAST_REPETITIONS
 
 
-@pytest.mark.parametrize(
-    ("ms", "images", "seconds", "runs"),
-    [
+def test_runs_a_repetition() -> None:
+    rows: list[tuple[float, int, float, int]] = [
         (10, 1, 5, 25),  # a quarter of a second
         (10, 4, 5, 24),  # every image equally often
         (10, 40, 5, 25),  # more images than fit
         (10, 1, 1.6, 5),  # a sixteenth of the time, less a pause
         (1000, 1, 5, 1),
         (10, 1, 0.1, 1),
-    ],
-)
-def test_runs_a_repetition(ms: float, images: int, seconds: float, runs: int) -> None:
-    about = {"warm_up_ms": ms * 4, "warm_ups": 4, "shapes": [(1, 3, 8, 8)] * images}
-    assert runs_a_repetition(about, seconds) == runs
+    ]
+    for ms, images, seconds, runs in rows:
+        about = {"warm_up_ms": ms * 4, "warm_ups": 4, "shapes": [(1, 3, 8, 8)] * images}
+        assert runs_a_repetition(about, seconds) == runs
 
 
 def test_calls_are_full_batches_of_one_shape_with_the_shapes_mixed() -> None:
@@ -262,9 +260,8 @@ def test_ctrl_c_before_anything_was_measured_leaves_the_file(
 # ---- what is refused --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("arguments", "expected"),
-    [
+def test_wrong_options_are_one_line_before_anything_runs(tmp_path: Path) -> None:
+    rows: list[tuple[list[str], str]] = [
         (["--threads", "0"], "'0': expected whole numbers from 1 to 1024 such as 1,2,4"),
         (["--threads", "1,,2"], "'1,,2'"),
         (["--threads", "²"], "whole numbers"),
@@ -279,16 +276,13 @@ def test_ctrl_c_before_anything_was_measured_leaves_the_file(
         (["--json", "{empty}"], "is a folder"),
         (["--json", "{empty}/there/is/none.json"], "there is no folder"),
         ([SHAPES, "--json", SHAPES], "is the name of a model"),
-    ],
-)
-def test_wrong_options_are_one_line_before_anything_runs(
-    tmp_path: Path, arguments: list[str], expected: str
-) -> None:
-    result = run(*(argument.format(empty=tmp_path) for argument in arguments))
-    assert result.exit_code == 2
-    assert result.stdout == ""
-    assert result.stderr.splitlines()[-1].startswith("Error: ")
-    assert expected in result.stderr.splitlines()[-1]
+    ]
+    for arguments, expected in rows:
+        result = run(*(argument.format(empty=tmp_path) for argument in arguments))
+        assert result.exit_code == 2
+        assert result.stdout == ""
+        assert result.stderr.splitlines()[-1].startswith("Error: ")
+        assert expected in result.stderr.splitlines()[-1]
 
 
 @pytest.mark.usefixtures("workers")

@@ -152,18 +152,16 @@ def test_the_command_prints_tables_and_records(tmp_path: Path) -> None:
     assert [row.count for row in record.results if row.implementation == YOLEAN] == [1, 20]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
+def test_mistakes_are_one_line() -> None:
+    rows: list[tuple[list[str], str]] = [
         (["--only", "nms,boxes"], "'boxes': expected some of nms,decode,rotated,masks,letterbox"),
         (["--seconds", "0"], "0.0 is not in the range x>0"),
         (["--plot", "plot.jpg"], "expected a name that ends with .svg or .png"),
-    ],
-)
-def test_mistakes_are_one_line(arguments: list[str], words: str) -> None:
-    done = CliRunner().invoke(main, arguments)
-    assert done.exit_code == 2
-    assert words in " ".join(done.output.split())
+    ]
+    for arguments, words in rows:
+        done = CliRunner().invoke(main, arguments)
+        assert done.exit_code == 2
+        assert words in " ".join(done.output.split())
 
 
 def test_opencv_gets_its_threads_back() -> None:

@@ -170,9 +170,8 @@ def test_answers_to_another_image_are_refused_with_its_name(folder: Callable[...
     assert "shapes.onnx: not compared: tall.jpg: answers to different images" in done.output
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
+def test_mistakes_are_reported_in_a_line() -> None:
+    rows: list[tuple[tuple[object, ...], str]] = [
         (("--models", demo_model().parent), "name the folder of answers with --reference"),
         (("--reference", "nowhere"), "--reference nowhere: there is no such folder"),
         (("--models", "nowhere", "--make"), "--models nowhere: there is no such folder"),
@@ -183,13 +182,12 @@ def test_answers_to_another_image_are_refused_with_its_name(folder: Callable[...
         (("--make", "--python", "no-such-python"), "--python no-such-python: there is no such program"),
         (("--json", GOLDEN), "is a folder"),
         (("--make", "--python", sys.executable, "--images", GOLDEN), "there is no image"),
-    ],
-)
-def test_mistakes_are_reported_in_a_line(arguments: tuple[object, ...], words: str) -> None:
-    done = run(*arguments)
-    assert done.exit_code == 2
-    assert words in done.output
-    assert "Traceback" not in done.output
+    ]
+    for arguments, words in rows:
+        done = run(*arguments)
+        assert done.exit_code == 2
+        assert words in done.output
+        assert "Traceback" not in done.output
 
 
 @pytest.mark.skipif(find_spec("ultralytics") is not None, reason="it is installed here")

@@ -68,20 +68,18 @@ def test_the_table_lists_what_was_not_measured(capsys: pytest.CaptureFixture[str
         assert f"{missing.system}: not measured: {missing.reason}" in text
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
+def test_mistakes_are_reported_before_anything_runs() -> None:
+    rows: list[tuple[list[str], str]] = [
         (["--only", "nothing"], "--only nothing: expected one of session.run; yolean; "),
         (["--also", "base"], "'base': expected NAME=PYTHON"),
         (["--also", "base=/no/such/python"], "expected NAME=PYTHON"),
         (["--images", "/no/such/folder"], "does not exist"),
         (["--plot", "p.jpg"], "ends with .svg or .png"),
-    ],
-)
-def test_mistakes_are_reported_before_anything_runs(arguments: list[str], words: str) -> None:
-    done = CliRunner().invoke(main, arguments)
-    assert done.exit_code == 2
-    assert words in done.output
+    ]
+    for arguments, words in rows:
+        done = CliRunner().invoke(main, arguments)
+        assert done.exit_code == 2
+        assert words in done.output
 
 
 def test_the_record_holds_every_model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -39,9 +39,8 @@ def test_the_tables_list_what_was_not_measured_and_fit(capsys: pytest.CaptureFix
     assert sum(f" {YOLEAN_SERVE}  " in line for line in lines) == len(own)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
+def test_mistakes_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows: list[tuple[list[str], str]] = [
         (["--concurrency", "1,x"], "'1,x': expected whole numbers above 0, such as 1,2,4"),
         (["--concurrency", "0,8"], "expected whole numbers above 0"),
         (["--rates", "nan"], "expected numbers above 0"),
@@ -49,15 +48,14 @@ def test_the_tables_list_what_was_not_measured_and_fit(capsys: pytest.CaptureFix
         (["--json", "no-such-folder/serve.json"], "there is no folder no-such-folder"),
         (["--model", __file__], "test_serve.py"),
         (["--also", str(demo_model()), "--also", str(demo_model())], "need different names"),
-    ],
-)
-def test_mistakes_are_one_line(monkeypatch: pytest.MonkeyPatch, arguments: list[str], words: str) -> None:
-    monkeypatch.setattr(serve, "wrk_program", lambda: "wrk")
-    done = CliRunner().invoke(harness, ["serve", *arguments])
-    assert done.exit_code in (1, 2)
-    assert isinstance(done.exception, SystemExit)
-    (line,) = [line for line in done.output.splitlines() if line.startswith("Error: ")]
-    assert words in line
+    ]
+    for arguments, words in rows:
+        monkeypatch.setattr(serve, "wrk_program", lambda: "wrk")
+        done = CliRunner().invoke(harness, ["serve", *arguments])
+        assert done.exit_code in (1, 2)
+        assert isinstance(done.exception, SystemExit)
+        (line,) = [line for line in done.output.splitlines() if line.startswith("Error: ")]
+        assert words in line
 
 
 def test_the_record_is_written_after_every_repetition(

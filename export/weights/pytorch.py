@@ -159,15 +159,15 @@ def _load(request: ExportRequest) -> Any:
             "PYTHONPATH, or save the weights with a current Ultralytics"
         ) from exc
     except Exception as exc:
-        reason = _first_sentence(_message(exc).replace(str(copy), "the file"))
+        reason = first_sentence(message_of(exc).replace(str(copy), "the file"))
         raise ModelError(f"{name} holds no weights that Ultralytics can load: {reason}") from exc
-    _check(yolo, request)
+    check_network(yolo, request)
     # The exporter writes beside this, and takes the name into the description of a network without one.
     yolo.model.pt_path = str(request.folder / f"{name.stem}.pt")
     return yolo
 
 
-def _check(yolo: Any, request: ExportRequest) -> None:
+def check_network(yolo: Any, request: ExportRequest) -> None:
     """Refuse networks that yolean cannot run."""
     name, network = request.weights, yolo.model
     inner = getattr(network, "student_model", network)  # a distillation's checkpoint holds two networks
@@ -204,7 +204,7 @@ def _export(yolo: Any, request: ExportRequest) -> tuple[Path, tuple[int, int]]:
     except ModuleNotFoundError as exc:
         raise InputError(f"exporting needs {exc.name}: {install_command('export')}") from exc
     except Exception as exc:
-        raise ModelError(f"{request.weights} cannot be exported: {last_line(_message(exc))}") from exc
+        raise ModelError(f"{request.weights} cannot be exported: {last_line(message_of(exc))}") from exc
     import onnx
 
     entries = {entry.key: entry.value for entry in onnx.load(file, load_external_data=False).metadata_props}
@@ -253,12 +253,12 @@ def _any_object(predictions: list[Prediction]) -> bool:
     return any(len(one.scores) for one in predictions)
 
 
-def _message(exc: Exception) -> str:
+def message_of(exc: Exception) -> str:
     """The text of an exception without Ultralytics' ornaments; its type where it has none."""
     return re.sub(r"ERROR[^\x00-\x7f\s]*\s+[^\x00-\x7f]*\s*", "", str(exc)).strip() or type(exc).__name__
 
 
-def _first_sentence(text: str) -> str:
+def first_sentence(text: str) -> str:
     """The text up to the first full stop or line break: what follows is advice."""
     first = re.split(r"\.\s|\n", text, maxsplit=1)[0]
     return first + ")" * (first.count("(") - first.count(")"))

@@ -1,13 +1,10 @@
-"""`yolean optimize`: what it makes, what it refuses in one line, and what it leaves on the disk."""
+"""What `optimize` makes of a model: in float, in half precision and in bytes; and what it refuses."""
 
 from __future__ import annotations
 
-import errno
-import io
 import json
 import math
 import os
-import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -20,94 +17,33 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-import yolean
-from click.testing import CliRunner
 from heads import build
 from onnx import TensorProto, helper, numpy_helper
-from yolean.cli.export_summary import Stages, counted, lines, speed
-from yolean.cli.main import cli
+from optimize_runs import (  # noqa: F401
+    FASTER,
+    INT8,
+    everything,
+    here,
+    load,
+    made,
+    make_folder,
+    no_model,
+    nothing,
+    original,
+    quick,
+    refused,
+)
+from tables import for_each, slow
 from yolean.engine.model.lean_metadata import KEY, read_entry
-from yolean.export import files
 from yolean.export import optimizer as optimize
-from yolean.export.evaluation import speed as timing
 from yolean.export.evaluation.agreement import Agreement, agreement
 from yolean.export.evaluation.differences import Differences, differences
 from yolean.export.evaluation.paired_results import paired_results
-from yolean.export.evaluation.speed import Speed, compare_speed
-from yolean.export.files import check_target, write_whole
-from yolean.export.optimizer import OptimizeOptions, OptimizeReport, default_target
-from yolean.export.quantization import search as int8
-from yolean.export.quantization.calibration import whole
-from yolean.export.quantization.search import Quantiser
-from yolean.export.trial_images import find_images, spread
-from yolean.models import demo_images
+from yolean.export.evaluation.speed import Speed
+from yolean.export.optimizer import OptimizeOptions, default_target
+from yolean.export.trial_images import find_images
 
 PLAIN = Path(__file__).parents[1] / "golden" / "plain"
-FASTER = Speed(2.0, 1.0, 0.5, 0.4, 0.6, 7, 2, "CPUExecutionProvider")
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A search that is short, on a machine where every file made is twice as fast as its source."""
-    monkeypatch.setattr(optimize, "compare_speed", lambda *_: FASTER)
-    monkeypatch.setattr(int8, "compare_speed", lambda *_: FASTER)
-    monkeypatch.setattr(int8, "METHODS", {"min-max": whole})
-    monkeypatch.setattr(int8, "VALIDATION_IMAGES", 2)
-    monkeypatch.setattr(Quantiser, "worth_keeping_in_float", lambda self, method, before: [])
-
-
-@pytest.fixture(scope="module")
-def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a model and three images."""
-    folder = tmp_path_factory.mktemp("original")
-    (folder / "images").mkdir()
-    onnx.save(build(), folder / "m.onnx")
-    for number, image in enumerate(demo_images()[:3]):
-        small = cv2.resize(cv2.imread(str(image)), None, fx=0.4, fy=0.4)
-        cv2.imwrite(str(folder / f"images/{number}.png"), small)
-    return folder
-
-
-@pytest.fixture(autouse=True)
-def here(original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of it, which is where the command runs."""
-    shutil.copytree(original, tmp_path / "here")
-    monkeypatch.chdir(tmp_path / "here")
-    return tmp_path / "here"
-
-
-def run(*arguments: object) -> Any:
-    """The command in this process; what is no SystemExit is raised."""
-    return CliRunner().invoke(cli, ["optimize", *map(str, arguments)], catch_exceptions=False)
-
-
-def made(*arguments: object, status: int = 0) -> str:
-    """What is printed by a command that has nothing to complain of but in its report."""
-    result = run(*arguments)
-    assert result.exit_code == status, result.output
-    assert result.stderr == ""
-    return str(result.stdout)
-
-
-def everything() -> dict[str, bytes | None]:
-    """What the folder holds, hidden files as well."""
-    return {str(path): path.read_bytes() if path.is_file() else None for path in sorted(Path().rglob("*"))}
-
-
-def refused(*arguments: object) -> str:
-    """The one line of a refusal that leaves all as it was."""
-    before = everything()
-    result = run(*arguments)
-    assert result.exit_code == 2, result.output
-    assert result.stdout == ""
-    (line,) = result.stderr.splitlines()
-    assert line.startswith("Error: ")
-    assert everything() == before
-    return str(line.removeprefix("Error: "))
-
-
-def load(path: str | Path) -> Any:
-    return yolean.load(path, device="cpu")
 
 
 def same(one: Any, other: Any, folder: Path) -> Differences:
@@ -116,9 +52,6 @@ def same(one: Any, other: Any, folder: Path) -> Differences:
     for pair in paired_results(one, other, sorted(folder.glob("*.png"))):
         found = found.merge(differences(*pair))
     return found
-
-
-# ---- float ------------------------------------------------------------------------------------------------
 
 
 def test_a_lean_file_is_made_beside_its_source() -> None:
@@ -136,8 +69,8 @@ def test_a_lean_file_is_made_beside_its_source() -> None:
     assert found.box < 0.05
 
 
-@pytest.mark.parametrize("stem", ["shapes", "shapes-seg", "shapes-pose", "shapes-obb", "shapes-cls"])
-def test_demo_models(stem: str, here: Path) -> None:
+@pytest.mark.parametrize("stem", ["shapes", *slow("shapes-seg", "shapes-pose", "shapes-obb", "shapes-cls")])
+def test_demo_models(stem: str) -> None:
     source = PLAIN / f"{stem}.onnx"
     text = made(source, "-o", "lean.onnx", "--report", "r.json", "--calibrate", "images")
     report = json.loads(Path("r.json").read_text())
@@ -148,7 +81,7 @@ def test_demo_models(stem: str, here: Path) -> None:
     assert ("a classifier has no head" in text) == (plain.task == "classify")
     assert report["bytes"] == [source.stat().st_size, Path("lean.onnx").stat().st_size]
     assert (report["differences"]["images"], report["agreement"]) == (3, None)
-    found = same(plain, lean, here / "images")
+    found = same(plain, lean, Path("images"))
     for name, most in (("box", 0.05), ("keypoints", 0.05), ("score", 1e-4), ("probs", 1e-4)):
         assert (getattr(found, name) or 0) < most
 
@@ -172,6 +105,8 @@ def test_a_head_that_is_not_recognised_stays(options: list[str], settings: dict[
 
 
 FLOATS = helper.make_tensor_sequence_value_info("more", TensorProto.FLOAT, None)
+
+
 MORE_OUTPUTS = {
     "an axis": ("Shape", helper.make_tensor_value_info("more", TensorProto.INT64, [4])),
     "no axis": ("Size", helper.make_tensor_value_info("more", TensorProto.INT64, [])),
@@ -239,6 +174,7 @@ def test_a_model_of_four_channels() -> None:
     assert "four.onnx takes 4 channels: --int8 is calibrated on image files" in refused("four.onnx", *INT8)
 
 
+@pytest.mark.slow
 def test_the_same_job_gives_the_same_file() -> None:
     """Also in a process whose texts have other hashes, on which an order of sets would depend."""
     code = (
@@ -254,17 +190,14 @@ def test_the_same_job_gives_the_same_file() -> None:
     assert len({Path(f"{number}.onnx").read_bytes() for number in (1, 2, 3)}) == 1
 
 
-# ---- half -------------------------------------------------------------------------------------------------
-
-
 def data_types(path: str) -> Counter[int]:
     """How many weights of more than four numbers are of which type."""
     tensors = onnx.load(path).graph.initializer
     return Counter(tensor.data_type for tensor in tensors if math.prod(tensor.dims) > 4)
 
 
-@pytest.mark.parametrize("stem", ["m", "shapes-pose", "shapes-cls"])
-def test_half_precision_within_and_floats_outside(stem: str, here: Path) -> None:
+@pytest.mark.parametrize("stem", ["m", "shapes-cls", *slow("shapes-pose")])
+def test_half_precision_within_and_floats_outside(stem: str) -> None:
     source = Path("m.onnx") if stem == "m" else PLAIN / f"{stem}.onnx"
     text = made(source, "--half", "-o", "h.onnx", "--calibrate", "images", "--report", "r.json")
     assert "fp16, " in text
@@ -280,7 +213,7 @@ def test_half_precision_within_and_floats_outside(stem: str, here: Path) -> None
     assert kinds[TensorProto.FLOAT16] > 10
     assert not kinds[TensorProto.FLOAT]
     assert Path("h.onnx").stat().st_size < 0.65 * source.stat().st_size
-    found = agreement(paired_results(load(source), engine, sorted((here / "images").iterdir())))
+    found = agreement(paired_results(load(source), engine, sorted((Path("images")).iterdir())))
     assert found.score >= 0.95
     assert found.confidence_error is not None
     assert found.confidence_error < 0.01
@@ -320,11 +253,6 @@ def test_a_source_in_half_precision_with_an_unknown_head() -> None:
     onnx.save(halves(build(spoil=True)), "m.onnx")
     assert "raw layout, fp16" in made("m.onnx", "--calibrate", "images", "--min-agreement", 0.9)
     assert read_entry(load("m-lean.onnx").session.metadata)["precision"] == "fp16"
-
-
-# ---- eight bits -------------------------------------------------------------------------------------------
-
-INT8 = ("--int8", "--calibrate", "images", "--min-agreement", 0.5)
 
 
 def test_a_file_in_bytes_is_made_and_answers_images() -> None:
@@ -391,6 +319,7 @@ def test_a_file_that_disagrees_is_refused(monkeypatch: pytest.MonkeyPatch) -> No
     made("m.onnx", *INT8, "--min-agreement", 0.8)
 
 
+@pytest.mark.slow
 def test_where_nothing_is_found_half_precision_is_refused() -> None:
     """Neither file finds an object, so that all agree: that is no proof."""
     cv2.imwrite("images/0.png", np.full((64, 64, 3), 114, np.uint8))
@@ -402,104 +331,6 @@ def test_where_nothing_is_found_half_precision_is_refused() -> None:
     made(shapes, "--calibrate", "images", "-o", "o.onnx")  # a cut is checked anchor by anchor
 
 
-# ---- reports ----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("options", [(), ("--half",), INT8])
-@pytest.mark.parametrize(
-    "settings",
-    [{}, {"task": "segment", "extra": 8}, {"task": "pose", "extra": 15, "kpt_shape": (5, 3)},
-     {"task": "obb", "extra": 1}],
-)  # fmt: skip
-def test_reports_are_complete_and_finite(options: tuple[Any, ...], settings: dict[str, Any]) -> None:
-    onnx.save(build(**settings), "m.onnx")
-    run("m.onnx", *options, "--calibrate", "images", "--report", "r.json")
-    text = Path("r.json").read_text()
-    assert text.endswith("}\n")
-    report = json.loads(text, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
-    assert report.keys() == {
-        "source", "target", "task", "layout", "precision", "bytes", "images", "differences", "agreement",
-        "speed", "details", "notes", "problems", "written", "versions",
-    }  # fmt: skip
-    task = settings.get("task", "detect")
-    assert (report["task"], report["source"]) == (task, "m.onnx")
-    assert report["speed"]["ratio"] == 0.5
-    assert report["versions"]["yolean"] == yolean.__version__
-    if not options:
-        assert report["agreement"] is None
-        assert report["differences"]["matched"] > 0
-        return
-    assert report["differences"] is None
-    wanted = {"recall", "precision", "mean_iou", "confidence_change", "score"}
-    wanted |= {
-        {"segment": "mask_iou", "pose": "keypoint_distance", "obb": "corner_distance"}.get(task, "objects")
-    }
-    for name in wanted:
-        assert isinstance(report["agreement"][name], (int, float)), name
-
-
-def test_a_report_replaces_an_earlier_one_and_only_when_there_is_a_new_one() -> None:
-    Path("r.json").write_text("old")
-    refused("missing.onnx", "--report", "r.json")
-    made("m.onnx", "--report", "r.json")
-    assert json.loads(Path("r.json").read_text())["written"]
-
-
-def test_lines_for_people() -> None:
-    report = OptimizeReport(
-        "a/b.onnx", "c/d.onnx", "pose", ("end2end", "lean"), "int8", (12_345_678, 3_400_000), 7,
-        agreement=Agreement("pose", 7, 20, 21, 1.0, 0.952, 0.987, -0.0123, 0.02, None, 1.25, 0.01),
-        speed=FASTER, details={"in float": "2 of 60"}, notes=["so it is"], problems=["too bad"],
-    )  # fmt: skip
-    assert list(lines(report)) == [
-        "b.onnx -> d.onnx",
-        "  made       pose, end2end -> lean layout, int8, 12.3 MB -> 3.4 MB",
-        "  in float   2 of 60",
-        "  answers    on 7 images: 20 objects, recall 1.000, precision 0.952, IoU 0.987, score -0.012, "
-        "keypoints 1.2 px",
-        "  speed      0.50 of the source's time (0.40 to 0.60): 2.0 -> 1.0 ms, 2 threads, "
-        "CPUExecutionProvider",
-        "  note       so it is",
-        "  PROBLEM    too bad",
-        "Nothing was written; --force writes it all the same.",
-    ]
-    report = replace(report, agreement=None, speed=None, details={}, notes=[], problems=[], written=True)
-    report.differences = Differences(1, 1, (0.251,), (), 0.0004, 2e-6, mask=0.001)
-    assert list(lines(report))[2:] == [
-        "  answers    on 7 images: 1 object, box within 0.0004 px, score within 2e-06, mask IoU 0.999 or "
-        "more, 1 missing (best score 0.251)"
-    ]
-    report.differences = Differences(1, probs=1e-7)
-    assert list(lines(report))[2:] == ["  answers    on 7 images: probabilities within 1e-07"]
-
-
-@pytest.mark.parametrize(
-    ("number", "text"), [(0, "no objects"), (1, "1 object"), (2, "2 objects"), (300, "300 objects")]
-)
-def test_counted(number: int, text: str) -> None:
-    assert counted(number, "object") == text
-
-
-def test_speed_of_what() -> None:
-    assert speed(FASTER, "PyTorch").startswith("0.50 of PyTorch's time")
-
-
-@pytest.mark.parametrize("terminal", [False, True])
-def test_stages(monkeypatch: pytest.MonkeyPatch, terminal: bool) -> None:
-    stream = io.StringIO()
-    monkeypatch.setattr(sys, "stderr", stream)
-    if terminal:
-        monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setenv("TTY_COMPATIBLE" if terminal else "NO_COLOR", "1")
-    with Stages() as tell:
-        for done in range(3):
-            tell("[bold]calibrating", done, 3)
-        tell("writing", 0, 1)
-        if terminal:
-            tell._bar.refresh()
-    assert ("writing" in stream.getvalue()) == terminal
-
-
 def test_the_stages_of_a_job() -> None:
     seen: list[tuple[str, int, int]] = []
     optimize.optimize(OptimizeOptions(Path("m.onnx")), lambda *step: seen.append(step))
@@ -507,9 +338,6 @@ def test_the_stages_of_a_job() -> None:
         "reading", "cutting", "comparing", "timing", "writing",
     ]  # fmt: skip
     assert all(0 <= done < total for _, done, total in seen)
-
-
-# ---- models that are refused ------------------------------------------------------------------------------
 
 
 def nothing_like_yolo() -> None:
@@ -575,10 +403,6 @@ def weights_lost() -> None:
     os.remove("weights")
 
 
-def text() -> None:
-    Path("m.onnx").write_text("no model\n" * 30)
-
-
 def cut_off() -> None:
     content = Path("m.onnx").read_bytes()
     Path("m.onnx").write_bytes(content[: len(content) // 2])
@@ -592,12 +416,8 @@ def pytorch() -> None:
     Path("m.pt").write_bytes(b"PK\x03\x04 and so on")
 
 
-def nothing() -> None:
-    """The model is as it should be."""
-
-
 MODELS = [
-    (text, ["m.onnx"], "not a usable ONNX model"),
+    (no_model, ["m.onnx"], "not a usable ONNX model"),
     (cut_off, ["m.onnx"], "not a usable ONNX model"),
     (empty, ["m.onnx"], "m.onnx is empty"),
     (nothing, ["missing.onnx"], "missing.onnx does not exist"),
@@ -647,9 +467,6 @@ def test_a_graph_that_is_too_old_for_bytes() -> None:
     onnx.save(model, "m.onnx")
     assert "opset 12, and INT8 needs 13: export it again" in refused("m.onnx", *INT8)
     assert "not one that yolean knows" in made("m.onnx")
-
-
-# ---- images that are refused ----------------------------------------------------------------------------
 
 
 def one_image() -> None:
@@ -718,11 +535,8 @@ def test_images_of_all_sorts() -> None:
     assert "answers    on 3 images" in text
 
 
-# ---- targets ----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("job", "target"),
+@for_each(
+    "job, target",
     [
         (OptimizeOptions(Path("a/yolov8n.onnx")), "a/yolov8n-lean.onnx"),
         (OptimizeOptions(Path("a/yolov8n.onnx"), half=True), "a/yolov8n-half.onnx"),
@@ -738,61 +552,6 @@ def test_default_targets(job: OptimizeOptions, target: str) -> None:
     assert default_target(job) == Path(target)
 
 
-def taken() -> None:
-    Path("o.onnx").write_text("mine")
-
-
-def folder() -> None:
-    Path("o.onnx").mkdir()
-
-
-@pytest.mark.parametrize(
-    ("make", "arguments", "message"),
-    [
-        (taken, ["-o", "o.onnx"], "o.onnx exists: add --overwrite"),
-        (folder, ["-o", "o.onnx"], "o.onnx is a folder"),
-        (folder, ["-o", "o.onnx", "--overwrite"], "o.onnx is a folder"),
-        (nothing, ["-o", "m.onnx"], "m.onnx exists: add --overwrite"),  # the source
-        (nothing, ["-o", "missing/o.onnx"], "there is no folder missing"),
-        (nothing, ["-o", "m.onnx/o.onnx"], "there is no folder m.onnx"),
-        (nothing, ["-o", "o" * 300 + ".onnx"], "too long"),
-        (nothing, ["--report", "missing/r.json"], "there is no folder missing"),
-        (nothing, ["--report", "images"], "images is a folder"),
-    ],
-)
-def test_targets_that_are_refused_at_once(
-    monkeypatch: pytest.MonkeyPatch, make: Any, arguments: list[str], message: str
-) -> None:
-    make()
-    monkeypatch.setattr(optimize, "load", lambda *_, **__: pytest.fail("too late"))
-    assert message in refused("m.onnx", *arguments)
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="pipes and devices are files on POSIX only")
-@pytest.mark.parametrize("option", ["-o", "--report"])
-def test_devices_and_pipes_are_not_replaced(option: str) -> None:
-    """A rename would put a file where /dev/null was."""
-    os.mkfifo("pipe")
-    for name in ("pipe", os.devnull):
-        result = run("m.onnx", option, name, "--overwrite")
-        assert result.exit_code == 2
-        assert result.stderr == f"Error: {name} is no regular file: name the file to write\n"
-    assert Path("pipe").is_fifo()
-    assert not Path(os.devnull).is_file()
-
-
-def test_a_folder_that_is_read_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Root may write everywhere, so that the answer is made up here."""
-    monkeypatch.setattr(os, "access", lambda path, mode: str(path) != "images" or mode != os.W_OK)
-    assert "the folder images is read-only" in refused("m.onnx", "-o", "images/o.onnx")
-
-
-def test_overwriting() -> None:
-    Path("o.onnx").write_text("mine")
-    made("m.onnx", "-o", "o.onnx", "--overwrite")
-    assert load("o.onnx").spec.layout.kind == "lean"
-
-
 def test_a_source_may_be_replaced() -> None:
     before = load("m.onnx")
     made("m.onnx", "-o", "m.onnx", "--overwrite")
@@ -805,145 +564,6 @@ def test_a_refused_file_replaces_nothing(monkeypatch: pytest.MonkeyPatch) -> Non
     Path("o.onnx").write_text("mine")
     made("m.onnx", *INT8, "-o", "o.onnx", "--overwrite", status=3)
     assert Path("o.onnx").read_text() == "mine"
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="links need rights on Windows")
-def test_links_are_followed_and_stay() -> None:
-    Path("elsewhere").mkdir()
-    Path("elsewhere/real.onnx").write_text("mine")
-    Path("o.onnx").symlink_to("elsewhere/real.onnx")
-    made("m.onnx", "-o", "o.onnx", "--overwrite")
-    assert Path("o.onnx").is_symlink()
-    assert load("elsewhere/real.onnx").spec.layout.kind == "lean"
-    assert os.listdir("elsewhere") == ["real.onnx"]
-
-
-@pytest.mark.parametrize("name", ["with space.onnx", "ä日本.onnx", "[a]*.onnx", "-dash.onnx", "no suffix"])
-def test_names_of_all_sorts(name: str) -> None:
-    os.replace("m.onnx", name)
-    target = f"{Path(name).stem}-lean.onnx"
-    assert made("--", name).startswith(f"{name} -> {target}\n")
-    assert load(target).spec.layout.kind == "lean"
-
-
-@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="such names exist on Linux only")
-@pytest.mark.parametrize("name", ["\x1b[2J.onnx", "a\nb.onnx"])
-def test_what_a_terminal_would_obey_is_spelled_out(name: str) -> None:
-    os.replace("m.onnx", name)
-    text = made(name, "--report", "r.json")
-    assert text.splitlines()[0].isprintable()
-    assert text.splitlines()[1].startswith("  made ")
-    assert json.loads(Path("r.json").read_text())["source"] == name
-    assert "exists" in refused(name)
-
-
-# ---- disks that are full, and people who are impatient ----------------------------------------------------
-
-
-def full(*_: object) -> None:
-    raise OSError(errno.ENOSPC, "No space left on device")
-
-
-def impatient(*_: object) -> None:
-    raise KeyboardInterrupt
-
-
-@pytest.mark.parametrize("there", [False, True])
-@pytest.mark.parametrize("step", ["fsync", "replace"])
-def test_a_full_disk(monkeypatch: pytest.MonkeyPatch, step: str, there: bool) -> None:
-    if there:
-        Path("o.onnx").write_text("mine")
-    where = (files.os, "fsync") if step == "fsync" else (Path, "replace")
-    monkeypatch.setattr(*where, full)
-    message = refused("m.onnx", "-o", "o.onnx", "--overwrite")
-    assert message == "o.onnx cannot be written: No space left on device; nothing was left behind"
-
-
-@pytest.mark.parametrize("there", [False, True])
-@pytest.mark.parametrize(
-    ("where", "name"),
-    [(files.os, "fsync"), (optimize, "cut"), (optimize, "compare_speed"), (Path, "replace")],
-)
-def test_ctrl_c_leaves_all_as_it_was(
-    monkeypatch: pytest.MonkeyPatch, where: Any, name: str, there: bool
-) -> None:
-    if there:
-        Path("m-lean.onnx").write_text("mine")
-    before = everything()
-    with monkeypatch.context() as patch:
-        patch.setattr(where, name, impatient)
-        result = run("m.onnx", "--overwrite", "--report", "r.json")
-    assert result.exit_code == 130
-    assert result.output == ""
-    assert everything() == before
-
-
-def test_a_file_is_whole_or_what_it_was(tmp_path: Path) -> None:
-    target = tmp_path / "a"
-    for content in (b"", b"one", b"another"):
-        write_whole(target, content)
-        assert target.read_bytes() == content
-    assert sorted(os.listdir(tmp_path)) == ["a", "here"]
-    with pytest.raises(yolean.InputError, match="cannot be written"):
-        write_whole(tmp_path / "missing" / "a", b"")
-
-
-def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(optimize, "cut", lambda *_: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        run("m.onnx")
-
-
-@pytest.mark.parametrize("module", ["onnx", "onnxruntime.transformers.float16"])
-def test_a_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, module: str) -> None:
-    for name in [one for one in sys.modules if one.startswith("yolean.export.") and module == "onnx"]:
-        if name not in ("yolean.cli.making_options", "yolean.cli.optimize_command", "yolean.export.files"):
-            monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, module, None)
-    assert module in refused("m.onnx", "--half")
-
-
-# ---- files and folders ------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("number", "most", "expected"),
-    [(0, 3, []), (3, 3, [0, 1, 2]), (4, 2, [0, 2]), (10, 4, [0, 2, 5, 7]), (1000, 1, [0])],
-)
-def test_spread(number: int, most: int, expected: list[int]) -> None:
-    assert spread(range(number), most) == expected
-
-
-def test_the_demo_images_serve_where_no_folder_is_named() -> None:
-    assert find_images(None) == demo_images()
-
-
-def test_targets_that_are_free() -> None:
-    check_target(Path("new.onnx"), overwrite=False)
-    check_target(Path("m.onnx"), overwrite=True)
-
-
-# ---- time -------------------------------------------------------------------------------------------------
-
-
-def test_two_models_are_timed_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    order: list[str] = []
-
-    class Fake:
-        def __init__(self, name: str) -> None:
-            self.name, self.session = name, load("m.onnx").session
-
-        def __call__(self, image: object) -> None:
-            order.append(self.name)
-
-    clock = iter(range(10_000))
-    monkeypatch.setattr(timing, "perf_counter", lambda: float(next(clock)))
-    found = compare_speed(Fake("a"), Fake("b"), np.zeros((4, 4, 3), np.uint8), seconds=0.0)  # type: ignore[arg-type]
-    assert order == ["a", "b"] * (3 + 7)
-    assert (found.pairs, found.ratio, found.reference_ms) == (7, 1.0, 1000.0)
-    order.clear()
-    found = compare_speed(Fake("a"), Fake("b"), np.zeros((4, 4, 3), np.uint8), seconds=1e9)  # type: ignore[arg-type]
-    assert found.pairs == 61
 
 
 def test_threads_reach_the_sessions(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -965,15 +585,3 @@ def test_onnx_runtime_reads_what_is_written() -> None:
     assert session.get_modelmeta().custom_metadata_map[KEY].startswith("{'version': 1, 'precision': 'fp32'")
     found = session.run(None, {"images": np.zeros((1, 3, 64, 96), np.float32)})
     assert [array.shape[2:] for array in found] == [(8, 12), (4, 6), (2, 3)] * 2
-
-
-@pytest.mark.parametrize("name", ["m.onnx", "out.onnx"])
-def test_a_report_does_not_replace_what_it_tells_of(tmp_path, name):
-    model = tmp_path / "m.onnx"
-    onnx.save(build(), model)
-    before = model.read_bytes()
-    arguments = ["optimize", str(model), "-o", str(tmp_path / "out.onnx"), "--report", str(tmp_path / name)]
-    done = CliRunner().invoke(cli, arguments)
-    assert done.exit_code == 2
-    assert "name one for the report" in done.output
-    assert model.read_bytes() == before

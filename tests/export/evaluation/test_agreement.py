@@ -11,6 +11,7 @@ import pytest
 import yolean
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tables import for_each
 from yolean.engine.errors import InputError
 from yolean.export.evaluation.agreement import agreement
 from yolean.export.evaluation.differences import Differences, differences
@@ -111,7 +112,7 @@ def demo():
     return {task: [model(image)[0] for image in demo_images()] for task, model in models.items()}
 
 
-@pytest.mark.parametrize("task", DEMO_MODELS)
+@for_each("task", DEMO_MODELS)
 def test_identical_answers_of_the_demo_models(demo, task):
     results = demo[task]
     whole = agreement(zip(results, results, strict=True))
@@ -124,8 +125,8 @@ def test_identical_answers_of_the_demo_models(demo, task):
     assert {found.box, found.score, found.keypoints, found.visibility, found.mask, found.probs} == {0, None}
 
 
-@pytest.mark.parametrize(
-    ("task", "means", "largest"),
+@for_each(
+    "task, means, largest",
     [
         ("detect", set(), {"box", "score"}),
         ("segment", {"mask_iou"}, {"box", "score", "mask"}),
@@ -161,8 +162,8 @@ def test_a_worse_model_is_told_from_a_good_one(demo):
         assert found.confidence_error >= abs(found.confidence_change)
 
 
-@pytest.mark.parametrize(
-    ("boxes", "scores", "classes", "expected"),
+@for_each(
+    "boxes, scores, classes, expected",
     [
         (BOXES, SCORES, CLASSES, (3, 1, 1)),  # the same
         (BOXES + 2, SCORES, CLASSES, (3, 1, 1)),  # near enough
@@ -181,8 +182,8 @@ def test_recall_and_precision(boxes, scores, classes, expected):
     assert found.score == min(found.recall, found.precision)
 
 
-@pytest.mark.parametrize(
-    ("width", "matched"),
+@for_each(
+    "width, matched",
     [
         (5.0, 1),  # IoU 0.5, which still is one object
         (4.9, 0),
@@ -226,15 +227,15 @@ def test_unmatched_keep_their_scores_and_merge():
     assert Differences().merge(one) == one.merge(Differences()) == one
 
 
-@pytest.mark.parametrize(
-    ("one", "other", "expected"),
+@for_each(
+    "one, other, expected",
     [
         (0, 0, (1, 1, 1, True)),  # nobody found anything
         (0, 2, (0, 0, 0, False)),
         (2, 0, (0, 0, 0, False)),
     ],
 )
-@pytest.mark.parametrize("task", ["detect", "obb", "segment", "pose"])
+@for_each("task", ["detect", "obb", "segment", "pose"])
 def test_empty(task, one, other, expected):
     def made(n):
         if task == "obb":
@@ -248,8 +249,8 @@ def test_empty(task, one, other, expected):
     assert (found.task, found.mean_iou) == (task, None)
 
 
-@pytest.mark.parametrize("first", range(4))
-@pytest.mark.parametrize("step", [1, -1])
+@for_each("first", range(4))
+@for_each("step", [1, -1])
 def test_corners_in_any_order_are_the_same_rectangle(first, step):
     corners = xywhr_to_corners(TURNED)
     turned = corners[:, [(first + step * n) % 4 for n in range(4)]]
@@ -263,8 +264,8 @@ def test_corners_in_any_order_are_the_same_rectangle(first, step):
     assert shifted.corner_distance == pytest.approx(5, abs=1e-4)
 
 
-@pytest.mark.parametrize(
-    ("box", "iou"),
+@for_each(
+    "box, iou",
     [
         ((50, 50, 40, 20, np.pi / 2), 1 / 3),  # a cross: 20 x 20 of 1200
         ((60, 50, 40, 20, 0), 0.6),  # half a height to the side
@@ -284,7 +285,7 @@ def test_iou_of_oriented_boxes(box, iou):
         assert found.mean_iou == (pytest.approx(iou, abs=1e-4) if iou >= 0.499 else None)
 
 
-@pytest.mark.parametrize("seed", range(10))
+@for_each("seed", range(10))
 def test_iou_of_oriented_boxes_is_that_of_their_pixels(seed):
     random = np.random.default_rng(seed)
     box = np.hstack((random.uniform(450, 550, 2), random.uniform(200, 400, 2), random.uniform(0, 3)))
@@ -297,15 +298,15 @@ def test_iou_of_oriented_boxes_is_that_of_their_pixels(seed):
     assert found.mean_iou == pytest.approx(pixels, abs=0.01)
 
 
-@pytest.mark.parametrize(
-    ("shift", "expected"),
+@for_each(
+    "shift, expected",
     [
         (0, 1),
         (5, 15 / 25),  # a quarter of each side of the union
         (20, 0),  # boxes agree and masks do not meet
     ],
 )
-@pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.bool_])
+@for_each("dtype", [np.uint8, np.float32, np.bool_])
 def test_masks_of_one_size(shift, expected, dtype):
     one = detected(BOXES[:2], masks=Stack(squares(2, 2)))
     other = detected(BOXES[:2], masks=Stack(squares(2, 2 + shift, dtype=dtype)))
@@ -318,8 +319,8 @@ def test_masks_of_one_size(shift, expected, dtype):
 OUTLINE = np.array([[10, 10], [29, 10], [29, 29], [10, 29]], np.float32)  # 20 x 20 pixels, filled
 
 
-@pytest.mark.parametrize(
-    ("outline", "expected"),
+@for_each(
+    "outline, expected",
     [
         (OUTLINE, 1),
         (OUTLINE + 0.4, 1),  # the same pixels
@@ -336,7 +337,7 @@ def test_masks_of_two_sizes_are_compared_in_the_image(outline, expected):
         assert differences(*pair).mask == pytest.approx(1 - expected)
 
 
-@pytest.mark.parametrize("shape", [(64, 64), (32, 32)])
+@for_each("shape", [(64, 64), (32, 32)])
 def test_empty_masks_agree(shape):
     one, other = (
         detected(BOXES[:1], masks=Stack(np.zeros((1, *size)), [OUTLINE[:0]])) for size in (shape, (64, 64))
@@ -358,8 +359,8 @@ def test_keypoints_that_the_reference_sees_are_averaged():
     assert (found.keypoints, found.visibility) == (50, pytest.approx(0.7))
 
 
-@pytest.mark.parametrize(
-    ("points", "distance", "visibility"),
+@for_each(
+    "points, distance, visibility",
     [
         (np.zeros((3, 4, 2)), 5, None),  # a model that does not tell what is visible
         (np.zeros((3, 4, 3)), None, 0),  # a model that saw none
@@ -458,8 +459,8 @@ def test_no_answer_is_kept():
 NOTHING = detected(BOXES[:0])
 
 
-@pytest.mark.parametrize(
-    ("pairs", "task"),
+@for_each(
+    "pairs, task",
     [
         ([(NOTHING, NOTHING)], "detect"),  # or segment, or pose: Ultralytics does not tell
         ([(NOTHING, NOTHING), (detected(masks=Stack(squares(1, 2, 3))),) * 2], "segment"),
@@ -471,8 +472,8 @@ def test_task_is_told_by_the_views(pairs, task):
     assert agreement(pairs).task == task
 
 
-@pytest.mark.parametrize(
-    ("pairs", "message"),
+@for_each(
+    "pairs, message",
     [
         ([], "no images to compare"),
         ([(detected(), oriented(xywhr_to_corners(TURNED)))], "different tasks: detect, and obb"),

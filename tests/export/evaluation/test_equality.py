@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from tables import for_each
 from yolean.export.evaluation.differences import differences
 from yolean.export.evaluation.equality import EqualityCheck, Limits
 from yolean.export.evaluation.predictions import Boxes, Keypoints, Prediction, Probs
@@ -53,9 +54,7 @@ def classified(*probs: float) -> Prediction:
 ONE: Row = (0, 0, 50, 50, 0.9)
 
 
-@pytest.mark.parametrize(
-    ("reference", "candidate", "expected"),
-    [
+@for_each("reference, candidate, expected", [
         (detected(ONE), detected(ONE), ""),
         (detected(ONE), detected((0, 0.4, 50, 50, 0.9005)), ""),
         (detected(ONE), detected((0, 0.6, 50, 50, 0.9)), "box by 0.6 px, more than 0.5"),
@@ -67,8 +66,7 @@ ONE: Row = (0, 0, 50, 50, 0.9)
         (detected(), detected(ONE, (100, 0, 150, 50, 0.3)), "2 objects found by"),
         (detected((0, 0, 9, 9, 0.2505)), detected((80, 0, 99, 9, 0.2509)), ""),  # on the threshold
         (detected(), detected(), ""),
-    ],
-)  # fmt: skip
+    ])  # fmt: skip
 def test_what_a_float_file_may_differ_by(reference: Prediction, candidate: Prediction, expected: str) -> None:
     problems = problems_of((reference, candidate))
     assert len(problems) == bool(expected)
@@ -82,7 +80,7 @@ def test_pixels_are_those_of_the_networks_input() -> None:
     assert "box by 4 px, more than 0.5" in problems_of(pair, imgsz=large)[0]
 
 
-@pytest.mark.parametrize("shift", [0.02, 0.4])
+@for_each("shift", [0.02, 0.4])
 def test_a_box_that_the_border_leaves_no_width_equals_itself(shift: float) -> None:
     """After clipping, such boxes have no area and so no IoU: "1 missing, 1 extra"."""
     pair = detected((200, 10, 200, 50, 0.9)), detected((200, 10 + shift, 200, 50, 0.9))

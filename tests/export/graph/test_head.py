@@ -11,6 +11,7 @@ import onnx
 import pytest
 import yolean
 from heads import HEIGHT, WIDTH, build
+from tables import for_each, slow
 from yolean.engine.errors import ModelError
 from yolean.export.evaluation.differences import Differences, differences
 from yolean.export.graph.head import cut, last_convolutions
@@ -77,7 +78,7 @@ def same(found):
     )
 
 
-@pytest.mark.parametrize("settings", KINDS.values(), ids=KINDS)
+@for_each("settings", KINDS.values())
 def test_heads_of_every_kind_are_found_and_decoded(settings):
     model = build(**settings)
     plain = yolean.load(model.SerializeToString())
@@ -90,7 +91,7 @@ def test_heads_of_every_kind_are_found_and_decoded(settings):
     assert same(largest(plain, lean, conf=0.6))
 
 
-@pytest.mark.parametrize("score_scale", [1e-4, 0])
+@for_each("score_scale", [1e-4, 0])
 def test_an_end_to_end_head_is_found_although_all_scores_are_nearly_equal(score_scale: float) -> None:
     model = build(limit=20, score_scale=score_scale)
     made = cut(model, yolean.load(model.SerializeToString()))
@@ -98,13 +99,13 @@ def test_an_end_to_end_head_is_found_although_all_scores_are_nearly_equal(score_
     assert yolean.load(made.SerializeToString()).spec.layout.head == Head((8, 16, 32), 16, "v8", 20, False)
 
 
-@pytest.mark.parametrize("settings", [{}, {"limit": 20}, {"task": "obb", "extra": 1}])
+@for_each("settings", [{}, {"limit": 20}, {"task": "obb", "extra": 1}])
 def test_a_head_that_computes_something_else_is_not_recognised(settings):
     model = build(**settings, spoil=True)
     assert cut(model, yolean.load(model.SerializeToString())) is None
 
 
-@pytest.mark.parametrize("stem", ["shapes", "shapes-seg", "shapes-pose", "shapes-obb"])
+@pytest.mark.parametrize("stem", ["shapes-pose", *slow("shapes", "shapes-seg", "shapes-obb")])
 def test_demo_models(stem, demo):
     plain, made = demo(stem)
     lean = yolean.load(made.SerializeToString())
@@ -123,6 +124,7 @@ def test_batches_are_answered_as_single_images(demo):
         assert (one.masks.data == alone.masks.data).mean() > 0.999
 
 
+@pytest.mark.slow
 def test_names_tell_nothing():
     path = PLAIN / "shapes-seg.onnx"
     model = read_model(path)

@@ -1,7 +1,4 @@
-"""Rewrites are exact and happen where they should, and graphs keep what they need.
-
-Weights and inputs are whole numbers: sums of them are exact in any order, so that whatever differs is wrong.
-"""
+"""Rewrites keep what a network computes, and are made where they can be and nowhere else."""
 
 from __future__ import annotations
 
@@ -12,63 +9,19 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-import yolean
-from heads import Builder, build
+from graph_builder import HEIGHT, WIDTH, Whole, answers, model_of
+from heads import build
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from onnx import TensorProto, helper, numpy_helper
-from yolean.export.graph.onnx_graph import Graph, read_model
+from onnx import numpy_helper
+from tables import for_each, slow
+from yolean.export.graph.onnx_graph import Graph
 from yolean.export.graph.rewrites import convolve_before_upsampling, split_convolutions
 
 PLAIN = Path(__file__).parents[2] / "golden" / "plain"
+
+
 DEMO = sorted(path.stem for path in PLAIN.glob("*.onnx"))
-HEIGHT, WIDTH = 6, 10
-
-
-class Whole(Builder):
-    """A builder of convolutions with whole numbers."""
-
-    def conv(self, source, inner, outer, size=1, bias=True, **attributes):
-        shape = (outer, inner // attributes.get("group", 1), size, size)
-        inputs = [source, self.constant(self.rng.integers(-3, 4, shape))]
-        if bias:
-            inputs.append(self.constant(self.rng.integers(-9, 10, outer)))
-        if "auto_pad" not in attributes:
-            attributes.setdefault("pads", [size // 2] * 4)
-        return self("Conv", *inputs, kernel_shape=[size, size], **attributes)
-
-    def up(self, source, scales=(1, 1, 2, 2), **attributes):
-        attributes = {
-            "mode": "nearest",
-            "coordinate_transformation_mode": "asymmetric",
-            "nearest_mode": "floor",
-        } | attributes
-        return self("Resize", source, "", self.constant(scales), **attributes)
-
-    def slice(self, source, first, last, axis=1, step=None):
-        values = (first, last, axis) if step is None else (first, last, axis, step)
-        return self("Slice", source, *(self.constant([value], np.int64) for value in values))
-
-    def even(self, source, parts, **attributes):
-        """A Split that does not tell its sizes."""
-        return self("Split", source, outputs=parts, axis=1, **attributes)
-
-
-def model_of(b, outputs, opset=17, channels=4):
-    image = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", channels, HEIGHT, WIDTH])
-    infos = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [None] * 4) for name in outputs]
-    graph = helper.make_graph(b.nodes, "g", [image], infos, b.weights)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
-    return onnx.shape_inference.infer_shapes(model)
-
-
-def answers(model, channels=4):
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    content = model.SerializeToString()
-    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    image = np.random.default_rng(1).integers(-4, 5, (2, channels, HEIGHT, WIDTH)).astype(np.float32)
-    return session.run(None, {session.get_inputs()[0].name: image})
 
 
 def count(model, *kinds):
@@ -90,9 +43,6 @@ def check(rewrite, make, expected, **options):
     if not expected:
         assert model.SerializeToString() == before.SerializeToString()
     return before, model
-
-
-# ---- a convolution a part ---------------------------------------------------------------------------------
 
 
 def computed(b, name):
@@ -228,14 +178,14 @@ SPLITS = {
 }
 
 
-@pytest.mark.parametrize(("make", "expected"), SPLITS.values(), ids=SPLITS)
+@for_each("make, expected", SPLITS.values())
 def test_convolutions_are_split(make, expected):
     before, after = check(split_convolutions, make, expected)
     assert count(after, "Split", "Slice") == (0 if expected else count(before, "Split", "Slice"))
 
 
-@pytest.mark.parametrize(
-    ("opset", "parts", "channels", "attributes", "expected"),
+@for_each(
+    "opset, parts, channels, attributes, expected",
     [
         (13, 2, 16, {}, 1),  # equal parts
         (17, 3, 24, {}, 1),
@@ -274,9 +224,6 @@ def test_any_parts_of_any_convolution(sizes, activated, bias, by_slices, kernel)
         return [b.slice(source, *pair) for pair in pairwise(edges)]
 
     check(split_convolutions, make, int(all(size % 8 == 0 for size in sizes)))
-
-
-# ---- convolutions before upsampling -----------------------------------------------------------------------
 
 
 def two_features(b):
@@ -451,7 +398,7 @@ UPSAMPLINGS = {
 }
 
 
-@pytest.mark.parametrize(("make", "expected"), UPSAMPLINGS.values(), ids=UPSAMPLINGS)
+@for_each("make, expected", UPSAMPLINGS.values())
 def test_convolutions_are_moved_before_upsampling(make, expected):
     def grouped(b):
         outputs = make(b)
@@ -484,10 +431,7 @@ def test_scales_that_are_no_whole_numbers():
     check(convolve_before_upsampling, make, 0)
 
 
-# ---- real networks ----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("stem", DEMO)
+@pytest.mark.parametrize("stem", ["shapes", *slow(*(stem for stem in DEMO if stem != "shapes"))])
 def test_splits_and_concatenations_disappear_from_the_demo_models(stem, demo):
     plain, model = demo(stem)
     size = (2, 3, 96, 160)
@@ -521,127 +465,3 @@ def test_built_networks_have_nothing_to_rewrite():
     before = model.SerializeToString()
     assert split_convolutions(model) == convolve_before_upsampling(model) == 0
     assert model.SerializeToString() == before
-
-
-# ---- graphs -----------------------------------------------------------------------------------------------
-
-
-def chosen_by_if():
-    """A graph that gives `x + w` or `x * y` within an If, of which `w` and `y` are read nowhere else."""
-    b = Builder(0)
-    b.weights += [numpy_helper.from_array(np.full((1, 4, 1, 1), 2, np.float32), "w")]
-    y, unused = b("Relu", "x"), b("Neg", "x")
-    flag = b("Equal", b.constant(1, np.int64), b.constant(1, np.int64))
-    info = [onnx.ValueInfoProto(name=name) for name in ("a", "b")]
-    branches = [
-        helper.make_graph([helper.make_node("Add", ["x", "w"], ["a"])], "then", [], info[:1]),
-        helper.make_graph([helper.make_node("Mul", ["x", y], ["b"])], "else", [], info[1:]),
-    ]
-    result = b("If", flag, then_branch=branches[0], else_branch=branches[1])
-    return model_of(b, [result]), y, unused
-
-
-def test_graphs_within_nodes_keep_what_they_read():
-    model, y, unused = chosen_by_if()
-    before = answers(model)
-    graph = Graph(model)
-    assert [node.op_type for node in graph.consumers[y]] == ["If"]
-    graph.prune()
-    assert "w" in graph.weights
-    assert unused not in graph.producer
-    np.testing.assert_array_equal(answers(model), before)
-
-
-def test_nodes_come_after_what_graphs_within_them_read():
-    model, _, _ = chosen_by_if()
-    before = answers(model)
-    nodes = [onnx.NodeProto.FromString(node.SerializeToString()) for node in model.graph.node][::-1]
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)
-    Graph(model).prune()
-    assert model.graph.node[-1].op_type == "If"
-    onnx.checker.check_model(model)
-    np.testing.assert_array_equal(answers(model), before)
-
-
-def test_names_are_changed_within_graphs_as_well():
-    model, y, _ = chosen_by_if()
-    before = answers(model)
-    graph = Graph(model)
-    graph.rename(y, "other")
-    assert y not in graph.producer
-    assert [node.op_type for node in graph.consumers["other"]] == ["If"]
-    np.testing.assert_array_equal(answers(model), before)
-
-
-def test_free_names():
-    model, y, _ = chosen_by_if()
-    graph = Graph(model)
-    for taken in ("x", "w", y, "a", model.graph.output[0].name):
-        assert graph.unique(taken) == f"{taken}_2"
-    assert graph.unique("free") == "free"
-    assert [graph.add_weight("new", np.zeros(1)) for _ in range(3)] == ["new", "new_2", "new_3"]
-
-
-@pytest.mark.parametrize("value", [np.float32(0.5), np.zeros((0, 3), np.int64), np.arange(6).reshape(2, 3).T])
-def test_weights_keep_their_shape(value):
-    graph = Graph(build())
-    found = graph.constant(graph.add_weight("new", value))
-    assert found is not None
-    np.testing.assert_array_equal(found, value)
-    assert (found.shape, found.dtype) == (np.shape(value), np.asarray(value).dtype)
-
-
-def test_what_nobody_needs_goes():
-    model = build()
-    graph = Graph(model)
-    first = next(node for node in graph.nodes if node.op_type == "Conv").output[0]
-    graph.set_outputs([onnx.ValueInfoProto(name=first)])
-    assert [node.op_type for node in graph.nodes] == ["Conv"]
-    assert len(graph.weights) == 2
-    assert not model.graph.value_info
-    assert graph.only_reader(first) is None
-
-
-def test_constants_are_weights_and_nodes_but_nothing_computed():
-    b = Builder(0)
-    weight = b.constant([1, 2])
-    node, whole = b("Constant", value=numpy_helper.from_array(np.array([3.0]))), b("Constant", value_int=3)
-    infos = [onnx.ValueInfoProto(name=name) for name in (weight, node, whole)]
-    graph = Graph(helper.make_model(helper.make_graph(b.nodes, "g", [], infos, b.weights)))
-    assert [graph.constant(name) is not None for name in (weight, node, "x", "", whole)] == [
-        True, True, False, False, False,
-    ]  # fmt: skip
-
-
-@pytest.mark.parametrize("ir", [3, 8])
-def test_weights_that_are_inputs_as_well_leave_no_input_behind(ir):
-    """Files of before 2019 list weights among the inputs: one that is asked for would be no image."""
-    b = Whole(0)
-    outputs = b.split(b.conv("x", 4, 16), [8, 8])
-    model = model_of(b, outputs)
-    model.ir_version = ir
-    for tensor in model.graph.initializer:
-        info = helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims))
-        model.graph.input.append(info)
-    before = answers(model)
-    assert split_convolutions(model) == 1
-    assert [value.name for value in model.graph.input] == ["x"]
-    model.ir_version = 8
-    for one, other in zip(before, answers(model), strict=True):
-        np.testing.assert_array_equal(one, other)
-
-
-@pytest.mark.parametrize("content", [b"no model at all", b"\xff\xff no model"])
-def test_a_file_that_holds_something_else_is_refused_by_name(tmp_path, content):
-    (tmp_path / "a.onnx").write_bytes(content)
-    with pytest.raises(yolean.ModelError, match="no ONNX file"):
-        read_model(tmp_path / "a.onnx")
-
-
-def test_more_than_two_gigabytes_are_refused_before_they_are_read(tmp_path):
-    path = tmp_path / "huge.onnx"
-    with path.open("wb") as file:
-        file.truncate(2**31)  # takes no space
-    with pytest.raises(yolean.ModelError, match="external data"):
-        read_model(path)

@@ -9,6 +9,7 @@ import onnx
 import pytest
 import yolean
 from heads import build
+from tables import slow
 from yolean.engine.images.sources import open_source
 from yolean.engine.pipeline import Engine
 from yolean.export.evaluation.differences import differences
@@ -17,10 +18,8 @@ from yolean.export.graph.sparse_branches import make_sparse
 from yolean.export.graph.sparse_head import is_cut, sparse_form
 from yolean.models import demo_images
 
-STEMS = ("shapes", "shapes-seg", "shapes-pose", "shapes-obb")
 
-
-@pytest.mark.parametrize("stem", STEMS)
+@pytest.mark.parametrize("stem", ["shapes-seg", *slow("shapes", "shapes-pose", "shapes-obb")])
 def test_demo_models_answer_the_same(
     demo: Callable[[str], tuple[Engine, onnx.ModelProto]], stem: str
 ) -> None:

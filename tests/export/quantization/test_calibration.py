@@ -5,6 +5,7 @@ import pytest
 from heads import build
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tables import for_each
 from yolean.export.quantization.calibration import METHODS, Histogram, least_error, observe, percentile, whole
 
 SHAPE = (1, 3, 64, 96)
@@ -58,6 +59,6 @@ def test_one_outlier_is_clipped_and_a_full_range_is_not():
     assert least_error(histogram(np.append(smooth, 30.0)))[1] == pytest.approx(26.6, abs=0.5)
 
 
-@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+@for_each("method", METHODS.values())
 def test_a_tensor_that_is_always_zero(method):
     assert method(Histogram(0.0, 0.0, np.zeros(4096, np.int64))) == (0.0, 0.0)

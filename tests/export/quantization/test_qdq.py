@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.lib.stride_tricks import sliding_window_view
 from onnx import TensorProto, helper, numpy_helper
+from tables import for_each
 from yolean.export.graph.onnx_graph import Graph, attributes
 from yolean.export.quantization.qdq import (
     QuantisationParameters,
@@ -195,7 +196,7 @@ NETWORKS = [
 ]
 
 
-@pytest.mark.parametrize(("make", "convolutions"), NETWORKS, ids=[make.__name__ for make, _ in NETWORKS])
+@for_each("make, convolutions", NETWORKS)
 def test_networks_in_bytes_compute_what_their_formulas_say(make, convolutions):
     b = Network(3)
     output = make(b)
@@ -330,7 +331,7 @@ def test_image_and_sigmoids_have_steps_of_their_own():
     assert not {"x", gate} & set(planned.measured)
 
 
-@pytest.mark.parametrize("make", [concatenation, split, pooling, upsampling])
+@for_each("make", [concatenation, split, pooling, upsampling])
 def test_what_is_joined_shares_a_step_that_covers_all(make):
     planned, found, table = table_of(make)
     for node in planned.data_movement:
@@ -381,7 +382,7 @@ def silu_beside(other):
     return make
 
 
-@pytest.mark.parametrize(
+@for_each(
     "other",
     [
         lambda b, source: b.conv(source, 8, 4),  # a convolution
@@ -404,7 +405,7 @@ def test_the_low_end_is_kept_where_others_read_it(other):
 # ---- filters ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("largest", [0.0, 1e-30, 1e-9, 1e-7, 1e-5, 1e-3])
+@for_each("largest", [0.0, 1e-30, 1e-9, 1e-7, 1e-5, 1e-3])
 def test_filters_of_next_to_nothing_keep_their_bias(largest):
     """Training leaves dead filters behind whose bias is all that they give."""
     b = Network(0)
@@ -533,8 +534,8 @@ def groups(b):
     return b("Conv", b.conv("x", 3, 8), weight, group=8, kernel_shape=[3, 3], pads=[1] * 4)
 
 
-@pytest.mark.parametrize(
-    ("make", "in_float"),
+@for_each(
+    "make, in_float",
     [
         (attention, {"Add", "Reshape", "Softmax", "MatMul", "Transpose"}),
         (constant_sum, {"Add"}),
@@ -585,9 +586,8 @@ def output_in_float(b):
     return [b("Relu", first), b.conv(b("Relu", first), 8, 3)]
 
 
-@pytest.mark.parametrize(
-    "make",
-    [output_that_is_read_inside, output_that_is_moved, output_before_its_activation, output_in_float],
+@for_each(
+    "make", [output_that_is_read_inside, output_that_is_moved, output_before_its_activation, output_in_float]
 )
 def test_outputs_are_floats_whoever_else_reads_them(make):
     model, made = made_of(make)
@@ -611,7 +611,7 @@ def test_graphs_within_nodes_find_what_they_read():
     close(model, quantise(model, ranges), most=0.06)
 
 
-@pytest.mark.parametrize("make", [upsampling, pooling, attention])
+@for_each("make", [upsampling, pooling, attention])
 def test_images_of_a_batch_do_not_know_each_other(make):
     _, made = made_of(make)
     pixels = image((3, *SHAPE[1:]), seed=5)

@@ -11,6 +11,7 @@ import pytest
 import yolean
 from heads import HEIGHT, WIDTH, build
 from onnx import TensorProto, helper, numpy_helper
+from tables import for_each, slow
 from yolean.engine.images.preprocessing import InputTensor, place
 from yolean.engine.model.lean_metadata import KEY, read_entry
 from yolean.engine.model.spec import ModelSpec
@@ -81,7 +82,10 @@ def same_speed(monkeypatch):
 
 @pytest.mark.parametrize(
     ("stem", "least"),
-    [("shapes", 0.9), ("shapes-seg", 0.9), ("shapes-pose", 0.9), ("shapes-obb", 0.9), ("shapes-cls", 1.0)],
+    [
+        ("shapes", 0.9),
+        *slow(("shapes-seg", 0.9), ("shapes-pose", 0.9), ("shapes-obb", 0.9), ("shapes-cls", 1.0)),
+    ],
 )
 def test_demo_models_answer_nearly_the_same_in_bytes(stem, least, demo):
     source, model = demo(stem)
@@ -176,9 +180,9 @@ def test_bytes_of_others_are_refused():
 # ---- images as bytes ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("task", ["detect", "classify"])
-@pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("shape", [(64, 96), (30, 200), (333, 111), (1, 1)])
+@for_each("task", ["detect", "classify"])
+@for_each("channels", [1, 3])
+@for_each("shape", [(64, 96), (30, 200), (333, 111), (1, 1)])
 def test_bytes_are_255_times_the_floats(task, channels, shape):
     image = np.random.default_rng(sum(shape)).integers(0, 256, (*shape, channels), np.uint8)
     prepared = {}
@@ -241,8 +245,8 @@ def test_scores_that_nobody_asks_for_get_no_bytes(work):
 # ---- choices ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("found", "expected"),
+@for_each(
+    "found, expected",
     [
         (Agreement("detect", 1, 5, 5, 1.0, 1.0, 1.0, 0.0, 0.0), 0),
         (Agreement("detect", 1, 5, 5, 0.9, 0.8, 1.0, 0.0, 0.0), 0.2),  # the smaller share
@@ -399,7 +403,7 @@ def test_images_that_cannot_be_read_do_not_count(monkeypatch, images, same_speed
     assert details["held out"].startswith("1 of 3 images")
 
 
-@pytest.mark.parametrize(("good", "broken"), [(0, 1), (0, 3), (1, 0), (1, 4)])
+@for_each("good, broken", [(0, 1), (0, 3), (1, 0), (1, 4)])
 def test_two_images_are_needed(good, broken, images, tmp_path):
     paths = images[:good]
     for number in range(broken):

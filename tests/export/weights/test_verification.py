@@ -1,0 +1,154 @@
+"""Files whose answers differ from PyTorch's are refused; ties are not differences."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from export_runs import shifted, stand_in
+from yolean.export.evaluation.predictions import Boxes, PackedMasks, Prediction
+from yolean.export.weights import exporting as weights
+from yolean.export.weights.pytorch import ReferencePrediction
+from yolean.models import demo_images
+
+pytestmark = pytest.mark.slow
+
+
+def rescored(asked: ReferencePrediction) -> ReferencePrediction:
+    def lower(one: Prediction | None) -> Prediction | None:
+        return one and replace(one, boxes=replace(one.boxes, conf=one.boxes.conf - np.float32(0.01)))
+
+    return replace(asked, kept=lower(asked.kept), candidates=lower(asked.candidates))
+
+
+def without_the_first(asked: ReferencePrediction) -> ReferencePrediction:
+    def rest(one: Prediction | None) -> Prediction | None:
+        if one is None or one.boxes is None:
+            return one
+        boxes = one.boxes
+        return replace(one, boxes=Boxes(boxes.conf[1:], boxes.cls[1:], boxes.xyxy[1:]))
+
+    return replace(asked, kept=rest(asked.kept), candidates=rest(asked.candidates))
+
+
+def unmasked(asked: ReferencePrediction) -> ReferencePrediction:
+    def without_rows(one: Prediction) -> Prediction:
+        masks = one.masks.data.copy()
+        masks[:, ::3] = 0
+        return replace(one, masks=PackedMasks(masks))
+
+    return replace(asked, kept=without_rows(asked.kept), candidates=without_rows(asked.candidates))
+
+
+def moved_points(asked: ReferencePrediction) -> ReferencePrediction:
+    asked.kept.keypoints.data[..., :2] += 3
+    asked.candidates.keypoints.data[..., :2] += 3
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("shapes", shifted, "its answers differ from PyTorch's: box by 2 px, more than"),
+        ("shapes", rescored, "its answers differ from PyTorch's: score by 0.01, more than 0.005"),
+        ("shapes", without_the_first, "2 objects found by PyTorch alone or by the file alone"),
+        ("shapes-seg", unmasked, "its answers differ from PyTorch's: mask by"),
+        ("shapes-pose", moved_points, "its answers differ from PyTorch's: keypoints by 3 px"),
+    ],
+)
+def test_answers_that_differ_are_not_written(make, weights_file, name, change, message):
+    report = make(stand_in(name, change))
+    assert any(message in problem for problem in report.problems), report.problems
+    assert not report.written
+    assert [path.name for path in weights_file.parent.iterdir()] == ["best.pt"]
+    forced = make(stand_in(name, change), force=True)
+    assert forced.problems
+    assert forced.written
+    assert weights_file.with_suffix(".onnx").exists()
+
+
+def test_boxes_of_equal_scores_may_change_places(make):
+    """After suppression another box is left, and before it all are the same."""
+
+    def swapped(asked: ReferencePrediction) -> ReferencePrediction:
+        boxes = asked.kept.boxes
+        moved = boxes.xyxy + np.array([9, 0, 9, 0], np.float32)
+        return replace(asked, kept=replace(asked.kept, boxes=replace(boxes, xyxy=moved)))
+
+    report = make(stand_in("shapes", swapped))
+    assert report.problems == []
+    assert any("objects of equal scores change places" in note for note in report.notes)
+    assert report.verified.differences.box < 0.01
+
+
+def test_objects_on_the_threshold_may_be_found_by_one_only(make):
+    def more(asked: ReferencePrediction) -> ReferencePrediction:
+        def added(one: Prediction) -> Prediction:
+            boxes = one.boxes
+            return replace(
+                one,
+                boxes=Boxes(
+                    np.append(boxes.conf, np.float32(0.2549)),
+                    np.append(boxes.cls, 0),
+                    np.vstack((boxes.xyxy, [[0, 0, 5, 5]])),
+                ),
+            )
+
+        return replace(asked, kept=added(asked.kept), candidates=added(asked.candidates))
+
+    report = make(stand_in("shapes", more))
+    assert report.problems == []
+    assert len(report.verified.differences.missing) == 2
+
+
+def test_what_finds_nothing_is_said(make):
+    def nothing(asked: ReferencePrediction) -> ReferencePrediction:
+        empty = Boxes(np.zeros(0, np.float32), np.zeros(0), np.zeros((0, 4), np.float32))
+        return replace(asked, kept=replace(asked.kept, boxes=empty))
+
+    report = make(stand_in("shapes", nothing, conf=1.0))
+    assert "nothing in the 2 images scores above 1: no box was compared with PyTorch's" in report.notes
+
+
+def test_a_lower_score_is_said(make):
+    report = make(stand_in("shapes", conf=0.1))
+    assert report.problems == []
+    assert "PyTorch finds little in these images: compared is what scores above 0.1" in report.notes
+
+
+def test_int8_is_held_to_the_agreement(make, monkeypatch):
+    """Quantising is tested elsewhere: here the report calls a float file INT8."""
+    genuine = weights.optimizing.optimize
+    monkeypatch.setattr(
+        weights.optimizing,
+        "optimize",
+        lambda job, on_progress: genuine(replace(job, int8=False), on_progress),
+    )
+    folder = demo_images()[0].parent
+    report = make(stand_in("shapes"), int8=True, images=folder)
+    assert report.target.endswith("best-int8.onnx")
+    assert report.problems == []
+    report = make(stand_in("shapes", without_the_first), int8=True, images=folder, overwrite=True)
+    assert any("recall or precision against PyTorch: 0." in problem for problem in report.problems)
+    report = make(
+        stand_in("shapes", without_the_first), int8=True, images=folder, overwrite=True, min_agreement=0.2
+    )
+    assert report.problems == []
+
+
+@pytest.mark.parametrize(
+    ("change", "message"), [(shifted, "overlap"), (rescored, "score"), (without_the_first, "found by")]
+)
+def test_half_precision_is_held_to_looser_numbers(make, change, message):
+    assert make(stand_in("shapes"), half=True).problems == []
+    far = {shifted: lambda asked: shifted(asked, 12), rescored: lambda asked: _times(asked, rescored, 7)}
+    report = make(stand_in("shapes", far.get(change, change)), half=True, overwrite=True)
+    assert any(message in problem for problem in report.problems), report.problems
+
+
+def _times(asked: ReferencePrediction, change: Any, count: int) -> ReferencePrediction:
+    for _ in range(count):
+        asked = change(asked)
+    return asked

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +22,7 @@ VIEWS = {
 }
 
 
-def test_public_names():
+def test_public_names() -> None:
     assert yolean.__all__ == [
         "DeviceError",
         "Engine",
@@ -39,13 +41,13 @@ def test_public_names():
         _ = yolean.YOLO
 
 
-def test_error_tree():
+def test_error_tree() -> None:
     errors = (yolean.DeviceError, yolean.InputError, yolean.ModelError, yolean.ServerBusy)
     assert all(issubclass(error, yolean.YoleanError) for error in errors)
 
 
 @pytest.mark.parametrize("task", DEMO_MODELS)
-def test_image_in_results_out(task, tmp_path):
+def test_image_in_results_out(task: str, tmp_path: Path) -> None:
     model = yolean.load(demo_model(task), device="cpu")
     assert model.task == task
     model.warmup()
@@ -66,7 +68,7 @@ def test_image_in_results_out(task, tmp_path):
     assert saved.stat().st_size > 1000
 
 
-def test_demo_models_find_the_shapes():
+def test_demo_models_find_the_shapes() -> None:
     found = yolean.load(demo_model(), device="cpu")(demo_images()[0])[0]
     assert len(found) >= 4
     assert (found.boxes.conf > 0.25).all()
@@ -85,7 +87,7 @@ def test_demo_models_find_the_shapes():
         ("import yolean.cli.main", ("torch", "onnxruntime", "cv2", "numpy")),
     ],
 )
-def test_what_is_not_imported(code, absent):
+def test_what_is_not_imported(code: Any, absent: Any) -> None:
     check = f"import sys; {code}; print([m for m in {absent!r} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -11,7 +11,31 @@ from numpy.typing import NDArray
 
 from ...postprocess.boxes import xywhr_to_corners, xyxy_to_xywh
 from ...postprocess.masks import InstanceMasks
-from ...postprocess.types import Float, Int, Mask, Size
+from ...postprocess.types import Float, Int, Size
+
+
+class Array(np.ndarray[Any, Any]):
+    """A numpy array with the methods of torch tensors that code written for Ultralytics calls on results.
+
+    `result.boxes.xyxy.cpu().numpy()` works, and supervision reads results from its version 0.27 on.
+    """
+
+    @classmethod
+    def of(cls, array: NDArray[Any]) -> Self:
+        """The same array as this class; nothing is copied."""
+        return array.view(cls)
+
+    def cpu(self) -> Self:
+        """The same array: there is no other device."""
+        return self
+
+    def numpy(self) -> NDArray[Any]:
+        """The same array as a plain `numpy.ndarray`."""
+        return self.view(np.ndarray)
+
+    def numel(self) -> int:
+        """Number of elements."""
+        return self.size
 
 
 class Arrays:
@@ -61,7 +85,8 @@ class _Scored(_View):
     is_track = False
 
     def __init__(self, boxes: Float, conf: Float, cls: Int, orig_shape: Size) -> None:
-        self._boxes, self.conf, self.cls, self.orig_shape = boxes, conf, cls, orig_shape
+        self._boxes, self.conf, self.cls = Array.of(boxes), Array.of(conf), Array.of(cls)
+        self.orig_shape = orig_shape
 
     def __len__(self) -> int:
         return len(self._boxes)
@@ -71,9 +96,9 @@ class _Scored(_View):
         return type(self)(boxes, conf, cls, self.orig_shape)
 
     @property
-    def data(self) -> Float:
+    def data(self) -> Array:
         """(N, 6) float32 x1, y1, x2, y2, conf, cls; for OBB (N, 7) cx, cy, w, h, angle, conf, cls."""
-        return np.column_stack((self._boxes, self.conf, self.cls)).astype(np.float32)
+        return Array.of(np.column_stack((self._boxes, self.conf, self.cls)).astype(np.float32))
 
 
 class Boxes(_Scored):
@@ -86,24 +111,24 @@ class Boxes(_Scored):
     """
 
     @property
-    def xyxy(self) -> Float:
+    def xyxy(self) -> Array:
         """(N, 4) x1, y1, x2, y2 in pixels, within [0, width] and [0, height]."""
         return self._boxes
 
     @property
-    def xywh(self) -> Float:
+    def xywh(self) -> Array:
         """(N, 4) centre x, centre y, width, height in pixels."""
-        return xyxy_to_xywh(self.xyxy)
+        return Array.of(xyxy_to_xywh(self.xyxy))
 
     @property
-    def xyxyn(self) -> Float:
+    def xyxyn(self) -> Array:
         """`xyxy` divided by width and height: 0 to 1."""
-        return self.xyxy / sides(self.orig_shape, 2)
+        return Array.of(self.xyxy / sides(self.orig_shape, 2))
 
     @property
-    def xywhn(self) -> Float:
+    def xywhn(self) -> Array:
         """`xywh` divided by width and height: 0 to 1."""
-        return self.xywh / sides(self.orig_shape, 2)
+        return Array.of(self.xywh / sides(self.orig_shape, 2))
 
 
 class OBB(_Scored):
@@ -116,7 +141,7 @@ class OBB(_Scored):
     """
 
     @property
-    def xywhr(self) -> Float:
+    def xywhr(self) -> Array:
         """(N, 5) centre x, centre y, width, height in pixels, and angle in radians as the model gives it.
 
         Angles are -pi/4 to 3/4 pi for all families but YOLO26, which does not bound them.
@@ -124,20 +149,20 @@ class OBB(_Scored):
         return self._boxes
 
     @cached_property
-    def xyxyxyxy(self) -> Float:
+    def xyxyxyxy(self) -> Array:
         """(N, 4, 2) corners in pixels."""
-        return xywhr_to_corners(self.xywhr)
+        return Array.of(xywhr_to_corners(self.xywhr))
 
     @property
-    def xyxyxyxyn(self) -> Float:
+    def xyxyxyxyn(self) -> Array:
         """Corners divided by width and height."""
-        return self.xyxyxyxy / sides(self.orig_shape)
+        return Array.of(self.xyxyxyxy / sides(self.orig_shape))
 
     @property
-    def xyxy(self) -> Float:
+    def xyxy(self) -> Array:
         """(N, 4) x1, y1, x2, y2 of the axis-aligned boxes around the corners."""
         corners = self.xyxyxyxy
-        return np.concatenate((corners.min(axis=1), corners.max(axis=1)), axis=1)
+        return Array.of(np.concatenate((corners.min(axis=1), corners.max(axis=1)), axis=1))
 
 
 class Keypoints(_View):
@@ -149,7 +174,7 @@ class Keypoints(_View):
     """
 
     def __init__(self, data: Float, orig_shape: Size) -> None:
-        self.data, self.orig_shape = data, orig_shape
+        self.data, self.orig_shape = Array.of(data), orig_shape
 
     def __len__(self) -> int:
         return len(self.data)
@@ -158,14 +183,14 @@ class Keypoints(_View):
         return type(self)(_rows(self.data, index), self.orig_shape)
 
     @property
-    def xy(self) -> Float:
+    def xy(self) -> Array:
         """(N, K, 2) x, y in pixels."""
-        return self.data[..., :2]
+        return Array.of(self.data[..., :2])
 
     @property
-    def xyn(self) -> Float:
+    def xyn(self) -> Array:
         """`xy` divided by width and height: 0 to 1."""
-        return self.xy / sides(self.orig_shape)
+        return Array.of(self.xy / sides(self.orig_shape))
 
     @property
     def has_visible(self) -> bool:
@@ -173,9 +198,9 @@ class Keypoints(_View):
         return bool(self.data.shape[-1] == 3)
 
     @property
-    def conf(self) -> Float | None:
+    def conf(self) -> Array | None:
         """(N, K) visibility, 0 to 1, or None where the model does not predict it."""
-        return self.data[..., 2] if self.has_visible else None
+        return Array.of(self.data[..., 2]) if self.has_visible else None
 
 
 class Masks(_View):
@@ -199,9 +224,9 @@ class Masks(_View):
         )
 
     @cached_property
-    def data(self) -> Mask:
+    def data(self) -> Array:
         """(N, h, w) uint8 of 0 and 1 at the size of the input tensor, letterbox padding included."""
-        return self._masks.dense()
+        return Array.of(self._masks.dense())
 
     @cached_property
     def parts(self) -> list[list[Float]]:
@@ -227,7 +252,7 @@ class Probs(Arrays):
     """
 
     def __init__(self, data: Float) -> None:
-        self.data = data
+        self.data = Array.of(data)
 
     @property
     def top1(self) -> int:
@@ -246,9 +271,9 @@ class Probs(Arrays):
         return float(self.data[self.top1])
 
     @property
-    def top5conf(self) -> Float:
+    def top5conf(self) -> Array:
         """Probabilities of `top5`."""
-        return self.data[self.top5]
+        return Array.of(self.data[self.top5])
 
 
 def sides(size: Size, repeat: int = 1) -> Float:

@@ -88,7 +88,8 @@ HUB_V1 = Dialect("HUB v1", HubV1, "image", HubV1Answer, render)
 def _points(results: Results) -> Float:
     """(N, K, 3) x, y from 0 to 1 and visibility, which is 1 where the model predicts none."""
     assert results.keypoints is not None
-    points, visible = results.keypoints.xyn, results.keypoints.conf
+    points: Float = results.keypoints.xyn
+    visible: Float | None = results.keypoints.conf
     if visible is None:
         visible = np.ones(points.shape[:2], points.dtype)
     return np.concatenate((points, visible[..., None]), axis=-1)

@@ -3,9 +3,11 @@ from __future__ import annotations
 import copy
 import pickle
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -24,10 +26,10 @@ class FakeSession:
 
     device = SimpleNamespace(is_gpu=False)
 
-    def __init__(self, delay=0.0):
+    def __init__(self, delay: Any = 0.0) -> None:
         self.shapes, self.ended, self.delay = [], [], delay
 
-    def run(self, tensor, floor=0.0):
+    def run(self, tensor: Any, floor: Any = 0.0) -> Any:
         self.shapes.append(tensor.shape)
         time.sleep(self.delay)
         self.ended.append(time.perf_counter())
@@ -37,21 +39,21 @@ class FakeSession:
         return [rows]
 
 
-def engine(batch=None, dynamic=True, delay=0.0, kind="end2end"):
+def engine(batch: Any = None, dynamic: bool = True, delay: Any = 0.0, kind: Any = "end2end") -> Any:
     names = {i: f"grey {i}" for i in range(256)}
     spec = ModelSpec(Layout("detect", kind, 256), names, Size(64, 64), 32, 3, batch, dynamic, "float32")
     return Engine(FakeSession(delay), spec)
 
 
-def grey(value, height=64, width=64):
+def grey(value: Any, height: Any = 64, width: Any = 64) -> Any:
     return np.full((height, width, 3), value, np.uint8)
 
 
-def classes(results):
+def classes(results: Any) -> Any:
     return [int(r.boxes.cls[0]) for r in results]
 
 
-def test_one_result_an_image_in_order():
+def test_one_result_an_image_in_order() -> None:
     model = engine()
     images = [grey(i * 10) for i in range(20)]
     assert classes(model(images)) == [i * 10 for i in range(20)]
@@ -69,7 +71,7 @@ def test_one_result_an_image_in_order():
         (4, 2, 5, [4, 4, 4]),
     ],
 )
-def test_batches(fixed, asked, count, runs):
+def test_batches(fixed: Any, asked: Any, count: int, runs: Any) -> None:
     model = engine(batch=fixed)
     found = model([grey(i) for i in range(count)], batch=asked)
     assert classes(found) == list(range(count))
@@ -113,14 +115,14 @@ def test_a_model_of_a_relative_path_is_found_from_another_folder(
     assert pickle.loads(packed).task == "detect"
 
 
-def test_outputs_that_nobody_decodes_may_have_any_shape():
+def test_outputs_that_nobody_decodes_may_have_any_shape() -> None:
     model = engine()
     run = model.session.run
     model.session.run = lambda tensor, floor: [*run(tensor), np.float32(1), np.zeros(0), ["a sequence"]]
     assert classes(model([grey(3), grey(4)], batch=2)) == [3, 4]
 
 
-def test_gpus_batch_by_default():
+def test_gpus_batch_by_default() -> None:
     model = engine()
     model.session.device = SimpleNamespace(is_gpu=True)
     model([grey(i) for i in range(20)])
@@ -128,12 +130,12 @@ def test_gpus_batch_by_default():
 
 
 @pytest.mark.parametrize("fixed", [None, 4])
-def test_live_sources_do_not_wait_for_a_batch(fixed):
+def test_live_sources_do_not_wait_for_a_batch(fixed: Any) -> None:
     model = engine(batch=fixed)
     model.session.device = SimpleNamespace(is_gpu=True)
     taken = []
 
-    def camera():
+    def camera() -> Iterator[Any]:
         for i in range(20):
             taken.append(i)
             yield grey(i)
@@ -144,7 +146,7 @@ def test_live_sources_do_not_wait_for_a_batch(fixed):
     stream.close()
 
 
-def test_images_of_other_shapes_get_the_tensor_they_get_alone():
+def test_images_of_other_shapes_get_the_tensor_they_get_alone() -> None:
     model = engine()
     images = [grey(1), grey(2, 32, 64), grey(3, 32, 64), grey(4, 64, 32), grey(5)]
     assert classes(model(images, batch=4)) == [1, 2, 3, 4, 5]
@@ -152,17 +154,17 @@ def test_images_of_other_shapes_get_the_tensor_they_get_alone():
     assert model.session.shapes == shapes
 
 
-def test_a_static_model_pads_every_image_to_its_size():
+def test_a_static_model_pads_every_image_to_its_size() -> None:
     model = engine(dynamic=False)
     model([grey(1, 32, 64), grey(2, 10, 90)])
     assert model.session.shapes == [(1, 3, 64, 64)] * 2
 
 
-def test_stream_prepares_the_next_while_the_current_runs():
+def test_stream_prepares_the_next_while_the_current_runs() -> None:
     model = engine(delay=0.02)
     seen = []
 
-    def source():
+    def source() -> Iterator[Any]:
         for i in range(6):
             seen.append(time.perf_counter())
             yield grey(i)
@@ -172,10 +174,10 @@ def test_stream_prepares_the_next_while_the_current_runs():
     assert all(asked < ended for asked, ended in zip(seen[1:], model.session.ended, strict=False))
 
 
-def test_stream_reads_at_most_one_ahead_and_lets_go_when_left():
+def test_stream_reads_at_most_one_ahead_and_lets_go_when_left() -> None:
     model, taken, closed = engine(), [], []
 
-    def source():
+    def source() -> Iterator[Any]:
         try:
             for i in range(100):
                 taken.append(i)
@@ -190,7 +192,7 @@ def test_stream_reads_at_most_one_ahead_and_lets_go_when_left():
     assert closed == [True]
 
 
-def test_bad_images_are_handed_over_and_the_rest_goes_on(tmp_path):
+def test_bad_images_are_handed_over_and_the_rest_goes_on(tmp_path: Path) -> None:
     model = engine()
     bad = tmp_path / "bad.jpg"
     bad.write_bytes(b"not an image")
@@ -224,7 +226,7 @@ def test_bad_images_are_handed_over_and_the_rest_goes_on(tmp_path):
         ({"source": []}, "at least one image"),
     ],
 )
-def test_arguments_out_of_range(options, message):
+def test_arguments_out_of_range(options: Any, message: str) -> None:
     options = {"source": grey(1)} | options
     with pytest.raises(yolean.InputError, match=message):
         engine()(**options)
@@ -232,20 +234,20 @@ def test_arguments_out_of_range(options, message):
         engine().stream(**options)  # at the call, not at the first result
 
 
-def test_what_came_before_a_bad_image_is_answered_first(tmp_path):
+def test_what_came_before_a_bad_image_is_answered_first(tmp_path: Path) -> None:
     stream = engine().stream([grey(1), grey(2), str(tmp_path / "missing.jpg")], batch=8)
     assert classes([next(stream), next(stream)]) == [1, 2]
     with pytest.raises(yolean.InputError, match="missing"):
         next(stream)
 
 
-def test_a_model_error_lets_go_of_the_source():
+def test_a_model_error_lets_go_of_the_source() -> None:
     model, closed = engine(), []
 
-    def run(tensor, floor):
+    def run(tensor: Any, floor: Any) -> None:
         raise yolean.ModelError("no")
 
-    def source():
+    def source() -> Iterator[Any]:
         try:
             yield grey(1)
             yield grey(2)
@@ -259,45 +261,45 @@ def test_a_model_error_lets_go_of_the_source():
 
 
 @pytest.mark.parametrize("source", [0, "0", "rtsp://127.0.0.1/none"])
-def test_a_call_does_not_wait_for_a_camera_to_end(source):
+def test_a_call_does_not_wait_for_a_camera_to_end(source: Any) -> None:
     with pytest.raises(yolean.InputError, match="use stream"):
         engine()(source)
 
 
-def test_class_ids_beyond_the_given_names_have_a_name():
+def test_class_ids_beyond_the_given_names_have_a_name() -> None:
     model, rows = engine(), np.array([[[0, 0, 9, 9, 0.9, 5]]], np.float32)
     model.names, model.session.run = {0: "only"}, lambda tensor, floor: [rows]
     assert model(grey(1))[0].verbose() == "1 class 5"
     assert model(grey(1))[0].summary()[0]["name"] == "class 5"
 
 
-def test_a_baked_confidence_cannot_be_lowered():
+def test_a_baked_confidence_cannot_be_lowered() -> None:
     model = engine(kind="nms")
     with pytest.raises(yolean.InputError, match="nms=True"):
         model(grey(1), conf=0.1)
     assert classes(model(grey(9), conf=0.3)) == [9]
 
 
-def test_a_batch_beyond_the_fixed_one_is_refused():
+def test_a_batch_beyond_the_fixed_one_is_refused() -> None:
     with pytest.raises(yolean.InputError, match="batch=8"):
         engine(batch=4)(grey(1), batch=8)
 
 
-def test_classes_by_single_number_and_empty():
+def test_classes_by_single_number_and_empty() -> None:
     assert classes(engine()(grey(5), classes=5)) == [5]
     assert len(engine()(grey(5), classes=[4])[0]) == 0
     assert len(engine()(grey(5), classes=[])[0]) == 0
     assert classes(engine()(grey(5), classes={5, 6}, max_det=np.int64(3))) == [5]
 
 
-def test_threads_share_an_engine():
+def test_threads_share_an_engine() -> None:
     model = engine(delay=0.001)
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda i: classes(model(grey(i)))[0], range(100)))
     assert found == list(range(100))
 
 
-def test_real_engine_answers_the_same_from_many_threads():
+def test_real_engine_answers_the_same_from_many_threads() -> None:
     model = yolean.load(demo_model("segment"), device="cpu")
     images = [cv2.imread(str(path)) for path in demo_images()] * 3
     alone = [model(image)[0].to_json() for image in images]
@@ -306,7 +308,7 @@ def test_real_engine_answers_the_same_from_many_threads():
     assert together == alone
 
 
-def test_batches_answer_as_single_images_do():
+def test_batches_answer_as_single_images_do() -> None:
     model = yolean.load(demo_model("pose"), device="cpu")
     image = cv2.imread(str(demo_images()[0]))
     images = [image, image[:, ::-1].copy(), image[::-1].copy()]
@@ -317,14 +319,14 @@ def test_batches_answer_as_single_images_do():
         np.testing.assert_allclose(other.keypoints.data, alone.keypoints.data, atol=0.01)
 
 
-def test_warmup_runs_the_model():
+def test_warmup_runs_the_model() -> None:
     model = engine()
     model.warmup()
     model.warmup(imgsz=(32, 96))
     assert model.session.shapes == [(1, 3, 64, 64), (1, 3, 32, 96)]
 
 
-def test_load_names_the_file_that_is_no_yolo():
+def test_load_names_the_file_that_is_no_yolo() -> None:
     from onnxruntime.datasets import get_example
 
     with pytest.raises(yolean.ModelError, match=r"sigmoid\.onnx: not a YOLO export"):

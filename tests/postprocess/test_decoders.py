@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from yolean.postprocess import classify, detect, obb, pose, segment
@@ -14,14 +16,14 @@ DETECT = Layout("detect", "raw", 3)
 EMPTY = np.zeros(0, np.float32)
 
 
-def raw(rows, anchors=50):
+def raw(rows: Any, anchors: Any = 50) -> Any:
     """A raw output (channels, anchors) with these columns, the other anchors silent."""
     output = np.zeros((len(rows[0]), anchors), np.float32)
     output[:, : len(rows)] = np.array(rows, np.float32).T
     return output
 
 
-def test_raw_detect():
+def test_raw_detect() -> None:
     output = raw([(50, 60, 20, 10, 0.1, 0.9, 0.2), (150, 60, 20, 10, 0.3, 0.1, 0.2)])
     found = detect.decode([output], DETECT, SAME, Options())
     np.testing.assert_array_equal(found.boxes, [[40, 55, 60, 65], [140, 55, 160, 65]])
@@ -30,12 +32,12 @@ def test_raw_detect():
 
 
 @pytest.mark.parametrize(("conf", "count"), [(0.5, 0), (0.4999, 1)])
-def test_confidence_is_strictly_above(conf, count):
+def test_confidence_is_strictly_above(conf: Any, count: int) -> None:
     output = raw([(9, 9, 9, 9, 0.5, 0, 0)])
     assert len(detect.decode([output], DETECT, SAME, Options(conf=conf)).boxes) == count
 
 
-def test_class_filter_comes_before_suppression():
+def test_class_filter_comes_before_suppression() -> None:
     # The better box is of an unwanted class, so it must not strike out the wanted one.
     output = raw([(50, 50, 20, 20, 0.9, 0, 0), (50, 50, 20, 20, 0, 0.8, 0)])
     options = Options(classes=(1,), agnostic_nms=True)
@@ -44,14 +46,14 @@ def test_class_filter_comes_before_suppression():
     assert detect.decode([output], DETECT, SAME, Options()).classes.tolist() == [0, 1]
 
 
-def test_max_det_keeps_the_best():
+def test_max_det_keeps_the_best() -> None:
     output = raw([(20 * i, 50, 10, 10, 0.3 + i / 100, 0, 0) for i in range(1, 11)])
     found = detect.decode([output], DETECT, SAME, Options(max_det=3))
     np.testing.assert_allclose(found.scores, [0.4, 0.39, 0.38])
 
 
 @pytest.mark.parametrize("kind", ["end2end", "nms"])
-def test_rows_are_filtered_sorted_and_never_suppressed(kind):
+def test_rows_are_filtered_sorted_and_never_suppressed(kind: Any) -> None:
     rows = np.zeros((300, 6), np.float32)
     rows[:3] = [(10, 10, 30, 30, 0.4, 2), (10, 10, 30, 30, 0.9, 2), (5, 5, 9, 9, 0.2, 0)]
     found = detect.decode([rows], Layout("detect", kind, 3), SAME, Options())
@@ -62,21 +64,21 @@ def test_rows_are_filtered_sorted_and_never_suppressed(kind):
     np.testing.assert_array_equal(only.boxes, [[5, 5, 9, 9]])
 
 
-def test_raw_obb_keeps_angle_and_corners_outside():
+def test_raw_obb_keeps_angle_and_corners_outside() -> None:
     layout = Layout("obb", "raw", 2, extra=1)
     found = obb.decode([raw([(5, 5, 40, 10, 0.1, 0.9, 0.7)])], layout, SAME, Options())
     np.testing.assert_allclose(found.boxes, [[5, 5, 40, 10, 0.7]])
     assert found.classes.tolist() == [1]
 
 
-def test_row_obb_is_centre_size_and_angle_last():
+def test_row_obb_is_centre_size_and_angle_last() -> None:
     rows = np.array([(50, 60, 40, 10, 0.8, 1, -0.3)], np.float32)
     found = obb.decode([rows], Layout("obb", "end2end", 2, extra=1), SAME, Options())
     np.testing.assert_allclose(found.boxes, [[50, 60, 40, 10, -0.3]])
 
 
 @pytest.mark.parametrize("points", [2, 3])  # with and without visibility
-def test_pose_points_follow_their_box_and_are_clipped(points):
+def test_pose_points_follow_their_box_and_are_clipped(points: Any) -> None:
     layout = Layout("pose", "raw", 2, extra=2 * points, kpt_shape=(2, points))
     low = (50, 50, 20, 20, 0, 0.3, *range(1, 2 * points + 1))
     high = (150, 50, 20, 20, 0.9, 0, *((-5, 400, 0.1)[:points] + (20, 30, 0.9)[:points]))
@@ -88,7 +90,7 @@ def test_pose_points_follow_their_box_and_are_clipped(points):
         np.testing.assert_allclose(found.keypoints[0, :, 2], [0.1, 0.9])
 
 
-def test_segment_drops_objects_with_empty_masks():
+def test_segment_drops_objects_with_empty_masks() -> None:
     layout = Layout("segment", "raw", 1, extra=2)
     prototypes = np.stack((np.ones((80, 80)), -np.ones((80, 80)))).astype(np.float32)
     output = raw([(50, 50, 20, 20, 0.9, 0, 1), (150, 50, 20, 20, 0.8, 1, 0)])
@@ -98,7 +100,7 @@ def test_segment_drops_objects_with_empty_masks():
     assert found.masks.dense().sum() == 400
 
 
-def test_classify_keeps_every_class():
+def test_classify_keeps_every_class() -> None:
     probs = np.array([0.1, 0.7, 0.2], np.float32)
     found = classify.decode([probs], Layout("classify", "raw", 3), SAME, Options(conf=0.5))
     np.testing.assert_array_equal(found.probs, probs)
@@ -116,7 +118,7 @@ def test_classify_keeps_every_class():
     ],
 )
 @pytest.mark.parametrize("value", [0.0, np.nan, np.inf])  # silent, and a graph that overflowed
-def test_nothing_found_keeps_its_shapes(decode, layout, shape, width, value):
+def test_nothing_found_keeps_its_shapes(decode: Any, layout: Any, shape: Any, width: Any, value: Any) -> None:
     outputs = [np.full(shape, value, np.float32), np.zeros((2, 80, 80), np.float32)]
     found = decode(outputs, layout, SAME, Options())
     assert found.boxes.shape == (0, width)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -26,7 +28,7 @@ unit = st.floats(0, 1, width=32)
         ((50, 100), (32, 640), (32, 64), (288, 0)),  # a static export that is not square
     ],
 )
-def test_letterbox(original, tensor, resized, pad):
+def test_letterbox(original: Any, tensor: Any, resized: Any, pad: Any) -> None:
     assert Geometry.letterbox(Size(*original), Size(*tensor)) == Geometry(original, tensor, resized, pad)
 
 
@@ -40,7 +42,7 @@ def test_letterbox(original, tensor, resized, pad):
         ((1, 1000), (640, 640), 32, (32, 640), (0, 15)),  # one row in a whole stride
     ],
 )
-def test_rectangle(original, limit, stride, tensor, pad):
+def test_rectangle(original: Any, limit: Any, stride: Any, tensor: Any, pad: Any) -> None:
     geometry = Geometry.rectangle(Size(*original), Size(*limit), stride)
     assert (geometry.tensor, geometry.pad) == (tensor, pad)
 
@@ -56,12 +58,12 @@ def test_rectangle(original, limit, stride, tensor, pad):
         ((300, 500), (200, 400), (200, 400), (0, 0)),  # not square: squeezed, nothing cut
     ],
 )
-def test_centre_crop(original, tensor, resized, pad):
+def test_centre_crop(original: Any, tensor: Any, resized: Any, pad: Any) -> None:
     assert Geometry.centre_crop(Size(*original), Size(*tensor)) == Geometry(original, tensor, resized, pad)
 
 
 @given(sizes, tensors, st.lists(st.tuples(unit, unit), min_size=1, max_size=8))
-def test_inverse_undoes_forward(original, tensor, where):
+def test_inverse_undoes_forward(original: Any, tensor: Any, where: Any) -> None:
     points = np.array(where, np.float32) * np.array(original[::-1], np.float32)
     for geometry in (Geometry.letterbox(original, tensor), Geometry.rectangle(original, tensor, 32)):
         there = geometry.forward(points)
@@ -73,7 +75,7 @@ def test_inverse_undoes_forward(original, tensor, where):
 
 
 @given(sizes, tensors)
-def test_letterboxed_image_lies_within_the_tensor(original, tensor):
+def test_letterboxed_image_lies_within_the_tensor(original: Any, tensor: Any) -> None:
     for geometry in (Geometry.letterbox(original, tensor), Geometry.rectangle(original, tensor, 32)):
         (height, width), (left, top) = geometry.resized, geometry.pad
         below, right = geometry.tensor[0] - top - height, geometry.tensor[1] - left - width
@@ -83,7 +85,7 @@ def test_letterboxed_image_lies_within_the_tensor(original, tensor):
         assert all(1 <= side <= limit for side, limit in zip(geometry.tensor, tensor, strict=True))
 
 
-def test_boxes_are_clipped_and_rotated_ones_are_not():
+def test_boxes_are_clipped_and_rotated_ones_are_not() -> None:
     geometry = Geometry.letterbox(Size(100, 200), Size(64, 64))
     boxes = geometry.inverse_boxes(np.array([[-10, 0, 80, 64]], np.float32))
     np.testing.assert_array_equal(boxes, [[0, 0, 200, 100]])
@@ -91,7 +93,7 @@ def test_boxes_are_clipped_and_rotated_ones_are_not():
     np.testing.assert_allclose(rotated, [[-50, 50, 100, 50, 0.5]], rtol=1e-6)
 
 
-def test_axes_scale_apart():
+def test_axes_scale_apart() -> None:
     # 481 rows for 480 and 640 columns for 639: one common scale would put the corner elsewhere.
     geometry = Geometry.letterbox(Size(480, 639), Size(640, 640))
     corner = geometry.inverse(np.array([[640, 79 + 481]], np.float32))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,7 +33,7 @@ LAYOUTS = [
 IDS = [f"{one.task}-{one.head.kind}-{one.head.reg_max}" for one in LAYOUTS]
 
 
-def outputs(layout, seed, scale=3.0):
+def outputs(layout: Any, seed: int, scale: Any = 3.0) -> Any:
     """What the convolutions of such a head might give."""
     rng = np.random.default_rng(seed)
     branches = [4 * layout.head.reg_max, layout.nc] + [layout.extra] * bool(layout.extra)
@@ -41,11 +43,11 @@ def outputs(layout, seed, scale=3.0):
     return [rng.normal(0, scale, shape).astype(np.float32) for shape in shapes]
 
 
-def logistic(x):
+def logistic(x: Any) -> Any:
     return 1 / (1 + math.exp(-x))
 
 
-def naive(arrays, layout):
+def naive(arrays: Any, layout: Any) -> Iterator[Any]:
     """(box, scores, extra) of every anchor."""
     head, scales = layout.head, len(layout.head.strides)
     for scale, stride in enumerate(head.strides):
@@ -79,7 +81,7 @@ def naive(arrays, layout):
                 yield [v * stride for v in box], scores, extra
 
 
-def keypoints(values, x, y, stride, layout):
+def keypoints(values: Any, x: Any, y: Any, stride: Any, layout: Any) -> Any:
     decoded, number = [], layout.kpt_shape[1]
     for start in range(0, len(values), number):
         px, py, *seen = values[start : start + number]
@@ -92,7 +94,7 @@ def keypoints(values, x, y, stride, layout):
 
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=IDS)
-def test_every_anchor_is_decoded_as_the_formulas_say(layout):
+def test_every_anchor_is_decoded_as_the_formulas_say(layout: Any) -> None:
     arrays = outputs(layout, 1)
     boxes, scores, extra = lean.dense(arrays, layout)
     expected = list(naive(arrays, layout))
@@ -103,7 +105,9 @@ def test_every_anchor_is_decoded_as_the_formulas_say(layout):
 
 @settings(max_examples=40, deadline=None)
 @given(st.sampled_from(LAYOUTS), st.integers(0, 99), st.floats(0.001, 0.999))
-def test_candidates_are_the_anchors_above_the_threshold_in_their_order(layout, seed, conf):
+def test_candidates_are_the_anchors_above_the_threshold_in_their_order(
+    layout: Any, seed: int, conf: Any
+) -> None:
     arrays = outputs(layout, seed)
     found = lean.candidates(arrays, layout, conf)
     expected = [e for e in naive(arrays, layout) if max(e[1]) > conf]
@@ -116,7 +120,9 @@ def test_candidates_are_the_anchors_above_the_threshold_in_their_order(layout, s
 
 @settings(max_examples=40, deadline=None)
 @given(st.sampled_from(LAYOUTS), st.integers(0, 99), st.integers(1, 40), st.booleans(), st.floats(0, 0.9))
-def test_end_to_end_heads_keep_so_many_anchors_and_then_so_many_rows(layout, seed, limit, agnostic, conf):
+def test_end_to_end_heads_keep_so_many_anchors_and_then_so_many_rows(
+    layout: Any, seed: int, limit: Any, agnostic: bool, conf: Any
+) -> None:
     layout = replace(layout, head=replace(layout.head, limit=limit, agnostic_nms=agnostic))
     arrays = outputs(layout, seed)
     found = lean.candidates(arrays, layout, conf)
@@ -131,7 +137,7 @@ def test_end_to_end_heads_keep_so_many_anchors_and_then_so_many_rows(layout, see
     np.testing.assert_allclose(found.boxes, np.reshape([r[2] for r in rows], found.boxes.shape), atol=1e-3)
 
 
-def test_the_threshold_is_strictly_above():
+def test_the_threshold_is_strictly_above() -> None:
     layout = LAYOUTS[1]
     arrays = outputs(layout, 0)
     for branch in arrays[3:6]:
@@ -142,19 +148,19 @@ def test_the_threshold_is_strictly_above():
 
 
 @pytest.mark.parametrize("conf", [0.0, 1.0])
-def test_the_ends_of_the_range(conf):
+def test_the_ends_of_the_range(conf: Any) -> None:
     arrays = outputs(LAYOUTS[0], 2, scale=200)  # logits beyond what exp can take
     found = lean.candidates(arrays, LAYOUTS[0], conf)
     assert len(found.scores) == (0 if conf else sum(max(e > -80 for e in s) for s in logits(arrays)))
 
 
-def logits(arrays):
+def logits(arrays: Any) -> Any:
     return np.concatenate([branch.reshape(3, -1) for branch in arrays[3:6]], axis=1).T
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("place", [0, 3, 6])  # box sides, class logits, keypoints
-def test_anchors_that_overflowed_are_dropped(value, place):
+def test_anchors_that_overflowed_are_dropped(value: Any, place: Any) -> None:
     layout = LAYOUTS[3]
     arrays = outputs(layout, 3)
     sound = len(lean.candidates(arrays, layout, 0.25).scores)
@@ -166,7 +172,7 @@ def test_anchors_that_overflowed_are_dropped(value, place):
 
 
 @pytest.mark.parametrize(("module", "index"), [(detect, 0), (segment, 2), (pose, 3), (obb, 5)])
-def test_decoders_take_lean_outputs(module, index):
+def test_decoders_take_lean_outputs(module: Any, index: Any) -> None:
     layout = LAYOUTS[index]
     arrays = outputs(layout, 4)
     found = module.decode(arrays, layout, SAME, Options(conf=0.3, iou=0.9))
@@ -176,7 +182,7 @@ def test_decoders_take_lean_outputs(module, index):
     assert none.boxes.shape == ((0, 5) if layout.task == "obb" else (0, 4))
 
 
-def test_end_to_end_heads_are_not_suppressed_again():
+def test_end_to_end_heads_are_not_suppressed_again() -> None:
     layout = replace(LAYOUTS[0], head=replace(LAYOUTS[0].head, limit=50))
     arrays = outputs(layout, 5)
     found = detect.decode(arrays, layout, SAME, Options(conf=0.3, iou=0.0))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from yolean.postprocess.types import Size
 SQUARE = Geometry.letterbox(Size(160, 160), Size(160, 160))
 
 
-def full_frame(coefficients, prototypes, boxes, size):
+def full_frame(coefficients: Any, prototypes: Any, boxes: Any, size: Any) -> Any:
     """The definition: enlarge everything, threshold, then cut to the box on its float edges."""
     masks = []
     for row, (x1, y1, x2, y2) in zip(coefficients, boxes, strict=True):
@@ -21,14 +23,14 @@ def full_frame(coefficients, prototypes, boxes, size):
     return np.array(masks).reshape(-1, *size)
 
 
-def smooth_prototypes(rng, channels, height, width):
+def smooth_prototypes(rng: Any, channels: Any, height: Any, width: Any) -> Any:
     noise = rng.normal(size=(height, width, channels)).astype(np.float32)
     return np.ascontiguousarray(cv2.GaussianBlur(noise, (0, 0), 2).transpose(2, 0, 1))
 
 
 @pytest.mark.parametrize("count", [0, 1, 7, 150])  # 150: more than a chunk
 @pytest.mark.parametrize("size", [(160, 160), (96, 224)])
-def test_crops_equal_the_full_frame(count, size):
+def test_crops_equal_the_full_frame(count: int, size: Any) -> None:
     rng = np.random.default_rng(count)
     prototypes = smooth_prototypes(rng, 8, size[0] // 4, size[1] // 4)
     coefficients = rng.normal(size=(count, 8)).astype(np.float32)
@@ -51,7 +53,7 @@ def test_crops_equal_the_full_frame(count, size):
         (10.2, 10.2, 10.9, 10.9),  # between two pixels' corners
     ],
 )
-def test_boxes_without_pixels_have_no_mask(box):
+def test_boxes_without_pixels_have_no_mask(box: Any) -> None:
     ones = np.ones((1, 40, 40), np.float32)
     masks, filled = decode_masks(np.ones((1, 1), np.float32), ones, np.array([box], np.float32), SQUARE)
     assert filled.tolist() == [False]
@@ -59,20 +61,20 @@ def test_boxes_without_pixels_have_no_mask(box):
     assert masks.parts() == []
 
 
-def filled_polygon(points, shape):
+def filled_polygon(points: Any, shape: Any) -> Any:
     canvas = np.zeros(shape, np.uint8)
     cv2.fillPoly(canvas, [np.rint(points).astype(np.int32)], 1)
     return canvas
 
 
-def outline(mask):
+def outline(mask: Any) -> Any:
     """Of one mask at the size of its image."""
     geometry = Geometry.letterbox(Size.of(mask), Size.of(mask))
     (joint,) = InstanceMasks((mask,), np.array([[0, 0]]), geometry).outlines()
     return joint
 
 
-def test_parts_are_joined_before_they_are_clipped():
+def test_parts_are_joined_before_they_are_clipped() -> None:
     # All three parts reach beyond the image; clipped first, their nearest vertices would be others.
     geometry = Geometry(Size(40, 40), Size(40, 60), Size(40, 40), (0, 0))
     mask = np.zeros((40, 60), np.uint8)
@@ -84,7 +86,7 @@ def test_parts_are_joined_before_they_are_clipped():
     assert [len(part) for part in masks.parts()[0]] == [4, 4, 4]
 
 
-def test_outline_of_several_parts_fills_to_the_mask():
+def test_outline_of_several_parts_fills_to_the_mask() -> None:
     mask = np.zeros((80, 120), np.uint8)
     cv2.circle(mask, (20, 20), 14, 1, -1)
     cv2.rectangle(mask, (60, 30), (110, 70), 1, -1)
@@ -95,14 +97,14 @@ def test_outline_of_several_parts_fills_to_the_mask():
     assert painted.sum() - mask.sum() < 120
 
 
-def test_outline_leaves_holes_out():
+def test_outline_leaves_holes_out() -> None:
     mask = np.zeros((50, 50), np.uint8)
     mask[10:40, 10:40] = 1
     mask[20:30, 20:30] = 0
     assert filled_polygon(outline(mask), mask.shape).sum() == 900
 
 
-def test_bridges_lead_from_part_to_next_part_and_back():
+def test_bridges_lead_from_part_to_next_part_and_back() -> None:
     a = np.array([[0, 0], [10, 0], [10, 10]], np.float32)
     b = np.array([[30, 0], [12, 0], [30, 9]], np.float32)
     c = np.array([[60, 0], [33, 0]], np.float32)
@@ -115,19 +117,19 @@ def test_bridges_lead_from_part_to_next_part_and_back():
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_joined_parts_enclose_the_sum_of_their_areas(seed):
+def test_joined_parts_enclose_the_sum_of_their_areas(seed: int) -> None:
     rng = np.random.default_rng(seed)
     parts = [rng.integers(0, 50, (rng.integers(1, 9), 2)).astype(np.float32) for _ in range(6)]
     both_ways = sum(signed_area(part) for part in parts)
     assert signed_area(joined(parts)) == pytest.approx(both_ways, abs=1e-3)
 
 
-def signed_area(points):
+def signed_area(points: Any) -> Any:
     x, y = points.T.astype(float)
     return float((x * np.roll(y, -1) - y * np.roll(x, -1)).sum() / 2)
 
 
-def test_a_noisy_mask_of_many_parts_is_joined_in_time():
+def test_a_noisy_mask_of_many_parts_is_joined_in_time() -> None:
     mask = (np.random.default_rng(0).random((160, 160)) > 0.7).astype(np.uint8)
     geometry = Geometry.letterbox(Size.of(mask), Size.of(mask))
     (parts,) = InstanceMasks((mask,), np.array([[0, 0]]), geometry).parts()
@@ -135,7 +137,7 @@ def test_a_noisy_mask_of_many_parts_is_joined_in_time():
     assert len(joined(parts)) == sum(map(len, parts)) + 2 * (len(parts) - 1)
 
 
-def test_outlines_are_in_image_pixels_and_clipped():
+def test_outlines_are_in_image_pixels_and_clipped() -> None:
     geometry = Geometry.letterbox(Size(50, 100), Size(64, 64))  # 0.64 of the size, 16 rows of padding
     crop = np.ones((64, 64), np.uint8)  # a mask that covers the padding as well
     masks = InstanceMasks((crop,), np.array([[0, 0]]), geometry)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ boxes_strategy = st.lists(
 thresholds = st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0])
 
 
-def loop_iou(a, b):
+def loop_iou(a: Any, b: Any) -> Any:
     width = min(a[2], b[2]) - max(a[0], b[0])
     height = min(a[3], b[3]) - max(a[1], b[1])
     inter = max(width, 0) * max(height, 0)
@@ -27,7 +28,7 @@ def loop_iou(a, b):
     return inter / union if union else 0.0
 
 
-def loop_nms(boxes, scores, classes, iou, max_det, agnostic):
+def loop_nms(boxes: Any, scores: Any, classes: Any, iou: Any, max_det: Any, agnostic: bool) -> Any:
     kept: list[int] = []
     for i in sorted(range(len(boxes)), key=lambda i: -scores[i]):
         rivals = [k for k in kept if agnostic or classes[k] == classes[i]]
@@ -36,10 +37,10 @@ def loop_nms(boxes, scores, classes, iou, max_det, agnostic):
     return kept[:max_det]
 
 
-def loop_probiou(a, b):
+def loop_probiou(a: Any, b: Any) -> Any:
     """Term by term for two cx, cy, w, h, angle boxes, in Python's floats."""
 
-    def covariance(box):
+    def covariance(box: Any) -> Any:
         w, h, cos, sin = box[2] ** 2 / 12, box[3] ** 2 / 12, math.cos(box[4]), math.sin(box[4])
         return w * cos**2 + h * sin**2, w * sin**2 + h * cos**2, (w - h) * cos * sin
 
@@ -56,7 +57,7 @@ def loop_probiou(a, b):
 
 @given(boxes_strategy, thresholds, st.integers(1, 40), st.booleans(), st.randoms())
 @settings(max_examples=150)
-def test_greedy_equals_a_plain_loop(rows, iou, max_det, agnostic, random):
+def test_greedy_equals_a_plain_loop(rows: Any, iou: Any, max_det: Any, agnostic: bool, random: Any) -> None:
     boxes = np.array([(x, y, x + w, y + h) for x, y, w, h, _ in rows], np.float32).reshape(-1, 4)
     classes = np.array([row[4] for row in rows], np.int64)
     order = list(range(len(rows)))
@@ -68,7 +69,9 @@ def test_greedy_equals_a_plain_loop(rows, iou, max_det, agnostic, random):
 
 @pytest.mark.parametrize("spread", [20, 100, 1000])  # crowded to sparse
 @pytest.mark.parametrize("agnostic", [False, True])
-def test_greedy_equals_a_plain_loop_over_many_blocks(monkeypatch, spread, agnostic):
+def test_greedy_equals_a_plain_loop_over_many_blocks(
+    monkeypatch: pytest.MonkeyPatch, spread: Any, agnostic: bool
+) -> None:
     """Four blocks and a part of one; smaller ones than in earnest, because the loop asks every pair."""
     monkeypatch.setattr(module, "_BLOCK", 128)
     rng = np.random.default_rng(spread)
@@ -82,7 +85,7 @@ def test_greedy_equals_a_plain_loop_over_many_blocks(monkeypatch, spread, agnost
 
 @pytest.mark.parametrize("kinds", [20, 300])  # 300: more than a byte holds
 @pytest.mark.parametrize("spread", [40, 400])
-def test_greedy_equals_a_plain_loop_with_many_classes(spread, kinds):
+def test_greedy_equals_a_plain_loop_with_many_classes(spread: Any, kinds: Any) -> None:
     """Few pairs are of one class, and those are looked at one by one."""
     rng = np.random.default_rng(kinds)
     corner = rng.integers(0, spread, (700, 2))
@@ -93,13 +96,13 @@ def test_greedy_equals_a_plain_loop_with_many_classes(spread, kinds):
     assert kept.tolist() == loop_nms(boxes, scores, classes, 0.3, 10**6, False)
 
 
-def test_boxes_inside_out_neither_fall_nor_suppress():
+def test_boxes_inside_out_neither_fall_nor_suppress() -> None:
     boxes = np.array([[10, 10, 0, 0], [0, 0, 10, 10], [10, 0, 0, 10], [0, 10, 10, 0]], np.float32)
     scores = np.array([0.9, 0.8, 0.7, 0.6], np.float32)
     assert nms(boxes, scores, np.zeros(4, np.int64), Options(iou=0.0)).tolist() == [0, 1, 2, 3]
 
 
-def random_rotated(rng, count, spread):
+def random_rotated(rng: Any, count: int, spread: Any) -> Any:
     centre, size = rng.uniform(0, spread, (count, 2)), rng.uniform(4, 40, (count, 2))
     return np.hstack((centre, size, rng.uniform(-0.8, 2.4, (count, 1)))).astype(np.float32)
 
@@ -107,7 +110,7 @@ def random_rotated(rng, count, spread):
 @pytest.mark.parametrize("spread", [40, 400])
 @pytest.mark.parametrize("iou", [0.1, 0.45, 0.7])
 @pytest.mark.parametrize("agnostic", [False, True])
-def test_rotated_equals_a_plain_loop(spread, iou, agnostic):
+def test_rotated_equals_a_plain_loop(spread: Any, iou: Any, agnostic: bool) -> None:
     rng = np.random.default_rng(7)
     boxes = random_rotated(rng, 700, spread)  # more than one block
     scores = rng.permutation(700).astype(np.float32)
@@ -126,7 +129,7 @@ def test_rotated_equals_a_plain_loop(spread, iou, agnostic):
     )
 
 
-def test_rotated_chain_differs_from_greedy():
+def test_rotated_chain_differs_from_greedy() -> None:
     # B overlaps A, C overlaps B but not A. Greedy NMS would keep C; Fast-NMS drops it, as Ultralytics does.
     boxes = np.array([[0, 0, 40, 10, 0], [14, 0, 40, 10, 0], [28, 0, 40, 10, 0]], np.float32)
     kept = nms(boxes, np.array([0.9, 0.8, 0.7], np.float32), np.zeros(3, np.int64), Options(iou=0.45))
@@ -140,14 +143,14 @@ rotated_box = st.tuples(
 
 
 @given(rotated_box, rotated_box)
-def test_probiou_equals_its_formula(a, b):
+def test_probiou_equals_its_formula(a: Any, b: Any) -> None:
     pair = gaussian(np.array([a, b], np.float32))
     assert probiou(pair[0], pair[1]) == pytest.approx(loop_probiou(a, b), abs=2e-3)
     assert probiou(pair[0], pair[1]) == pytest.approx(float(probiou(pair[1], pair[0])), abs=1e-5)
 
 
 @given(rotated_box, rotated_box, st.sampled_from([0.05, 0.3, 0.45, 0.7, 0.95]))
-def test_pairs_out_of_reach_never_exceed_the_threshold(a, b, threshold):
+def test_pairs_out_of_reach_never_exceed_the_threshold(a: Any, b: Any, threshold: Any) -> None:
     one, other = gaussian(np.array([a, b], np.float32))
     apart = (one[:2] - other[:2]) ** 2 > probiou_reach(threshold) * (one[2:4] + other[2:4])
     if apart.any():
@@ -155,18 +158,18 @@ def test_pairs_out_of_reach_never_exceed_the_threshold(a, b, threshold):
 
 
 @pytest.mark.parametrize("width", [4, 5])
-def test_nothing_in_nothing_out(width):
+def test_nothing_in_nothing_out(width: Any) -> None:
     none = np.zeros(0, np.float32)
     assert nms(np.zeros((0, width), np.float32), none, none.astype(np.int64), Options()).shape == (0,)
 
 
-def test_ties_keep_the_order_of_the_input():
+def test_ties_keep_the_order_of_the_input() -> None:
     boxes = np.array([[50, 0, 60, 10], [0, 0, 10, 10], [100, 0, 110, 10]], np.float32)
     scores = np.full(3, 0.5, np.float32)
     assert nms(boxes, scores, np.zeros(3, np.int64), Options()).tolist() == [0, 1, 2]
 
 
-def test_overlap_at_the_threshold_stays():
+def test_overlap_at_the_threshold_stays() -> None:
     # Intersection 10, union 20: IoU is exactly 0.5.
     boxes = np.array([[0, 0, 10, 1.5], [0, 0.5, 10, 2]], np.float32)
     scores, classes = np.array([0.9, 0.8], np.float32), np.zeros(2, np.int64)
@@ -176,7 +179,7 @@ def test_overlap_at_the_threshold_stays():
 
 @pytest.mark.parametrize("width", [4, 5])
 @pytest.mark.parametrize("spread", [60, 6000])
-def test_thirty_thousand_candidates_stay_small(width, spread):
+def test_thirty_thousand_candidates_stay_small(width: Any, spread: Any) -> None:
     import tracemalloc
 
     rng = np.random.default_rng(0)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 import pytest
@@ -11,15 +13,21 @@ from yolean.postprocess.layout import Layout
 from yolean.postprocess.types import Size
 
 
-def spec(task="detect", dynamic=False, imgsz=(64, 64), channels=3, dtype="float32"):
+def spec(
+    task: str = "detect",
+    dynamic: bool = False,
+    imgsz: Any = (64, 64),
+    channels: Any = 3,
+    dtype: Any = "float32",
+) -> Any:
     return ModelSpec(Layout(task, "raw", 1), {0: "x"}, Size(*imgsz), 32, channels, 1, dynamic, dtype)
 
 
-def noise(*shape):
+def noise(*shape: Any) -> Any:
     return np.random.default_rng(sum(shape)).integers(0, 256, shape).astype(np.uint8)
 
 
-def prepared(image, model, size=None):
+def prepared(image: Any, model: Any, size: Any = None) -> Any:
     geometry = place(Size.of(image), size or model.imgsz, model)
     tensor = InputTensor((1, model.channels, *geometry.tensor), model.dtype)
     tensor.array[:] = np.nan
@@ -28,7 +36,7 @@ def prepared(image, model, size=None):
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (30, 64), (64, 31), (200, 123), (5, 7), (1, 1), (1, 300)])
-def test_letterbox_equals_its_definition(shape):
+def test_letterbox_equals_its_definition(shape: Any) -> None:
     image, model = noise(*shape, 3), spec()
     geometry = place(Size(*shape), model.imgsz, model)
     (height, width), (left, top) = geometry.resized, geometry.pad
@@ -38,7 +46,7 @@ def test_letterbox_equals_its_definition(shape):
     np.testing.assert_array_equal(prepared(image, model), expected)
 
 
-def test_a_tensor_used_again_is_padded_anew_for_another_shape():
+def test_a_tensor_used_again_is_padded_anew_for_another_shape() -> None:
     model, tensor = spec(), InputTensor((2, 3, 64, 64), "float32")
     shapes = [(64, 30), (64, 30), (20, 64), (64, 64), (64, 30)]
     for first, second in zip(shapes, shapes[::-1], strict=True):
@@ -62,18 +70,18 @@ def test_the_pool_gives_tensors_again_and_keeps_those_of_few_shapes() -> None:
     assert kept[-1]
 
 
-def test_dynamic_models_pad_to_the_stride_only():
+def test_dynamic_models_pad_to_the_stride_only() -> None:
     assert prepared(noise(100, 200, 3), spec(dynamic=True), Size(128, 128)).shape == (3, 64, 128)
 
 
-def test_half_precision_is_rounded_once():
+def test_half_precision_is_rounded_once() -> None:
     image = noise(64, 64, 3)
     half = prepared(image, spec(dtype="float16"))
     assert half.dtype == np.float16
     np.testing.assert_array_equal(half, prepared(image, spec()).astype(np.float16))
 
 
-def test_grey_and_other_channels_keep_their_order():
+def test_grey_and_other_channels_keep_their_order() -> None:
     grey = noise(64, 64, 1)
     np.testing.assert_array_equal(prepared(grey, spec(channels=1))[0], grey[..., 0] / np.float32(255))
     assert prepared(noise(31, 17, 1), spec(channels=1)).shape == (1, 64, 64)
@@ -102,7 +110,7 @@ def test_classify_is_pillow_s_resize_and_a_centre_crop() -> None:
         (1, True, (32, 32)),
     ],
 )
-def test_sizes(imgsz, dynamic, expected):
+def test_sizes(imgsz: Any, dynamic: bool, expected: Any) -> None:
     assert check_size(imgsz, spec(dynamic=dynamic)) == expected
 
 
@@ -120,6 +128,6 @@ def test_sizes(imgsz, dynamic, expected):
         (True, True, "expected a whole number"),
     ],
 )
-def test_sizes_that_are_refused(imgsz, dynamic, message):
+def test_sizes_that_are_refused(imgsz: Any, dynamic: bool, message: str) -> None:
     with pytest.raises(InputError, match=message):
         check_size(imgsz, spec(dynamic=dynamic))

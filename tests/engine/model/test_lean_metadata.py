@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from yolean.engine.errors import ModelError
 from yolean.engine.model.lean_metadata import KEY, entry, read_entry, read_head
@@ -18,18 +20,18 @@ NAMES = "{0: 'cat', 1: 'dog', 2: 'owl'}"
 BASE = {"task": "detect", "names": NAMES, "stride": "32", "imgsz": "[320, 320]"}
 
 
-def outputs(*channels):
+def outputs(*channels: Any) -> Any:
     return [TensorInfo(f"o{i}", ("batch", c, "h", "w"), "tensor(float)") for i, c in enumerate(channels)]
 
 
 @pytest.mark.parametrize("head", HEADS)
-def test_what_is_written_is_read(head):
+def test_what_is_written_is_read(head: Any) -> None:
     metadata = {KEY: entry(head, "int8")}
     assert read_head(metadata) == head
     assert read_entry(metadata)["precision"] == "int8"
 
 
-def test_files_of_ultralytics_have_no_head():
+def test_files_of_ultralytics_have_no_head() -> None:
     assert read_head({}) is None
     assert read_head({KEY: entry(None, "fp16")}) is None  # quantised, in Ultralytics' own layout
 
@@ -49,7 +51,7 @@ def test_files_of_ultralytics_have_no_head():
         ({"agnostic": None}, "no head that yolean knows"),
     ],
 )
-def test_entries_that_contradict_themselves_are_refused(change, message):
+def test_entries_that_contradict_themselves_are_refused(change: Any, message: str) -> None:
     value = {
         "version": 1, "precision": "fp32", "strides": [8], "reg_max": 16, "head": "v8", "limit": None,
         "agnostic": False,
@@ -59,7 +61,7 @@ def test_entries_that_contradict_themselves_are_refused(change, message):
 
 
 @pytest.mark.parametrize("text", ["[1]", "lean", "{'version': __import__('os')}"])
-def test_entries_of_others_are_refused(text):
+def test_entries_of_others_are_refused(text: str) -> None:
     with pytest.raises(ModelError):
         read_head({KEY: text})
 
@@ -74,7 +76,7 @@ def test_entries_of_others_are_refused(text):
         ({"task": "obb"}, [64, 64, 3, 3, 1, 1], 3, 1),
     ],
 )
-def test_layouts(metadata, channels, nc, extra):
+def test_layouts(metadata: Any, channels: Any, nc: Any, extra: Any) -> None:
     given = {key: value for key, value in (BASE | metadata).items() if value is not None}
     found = read_spec(given | {KEY: entry(Head((8, 16)), "fp32")}, [IMAGE], outputs(*channels))
     layout = found.layout
@@ -97,6 +99,6 @@ def test_layouts(metadata, channels, nc, extra):
         ({"task": "obb"}, [64, 64, 3, 3, 2, 2], "contradict"),
     ],
 )
-def test_graphs_that_contradict_their_head_are_refused(metadata, channels, message):
+def test_graphs_that_contradict_their_head_are_refused(metadata: Any, channels: Any, message: str) -> None:
     with pytest.raises(ModelError, match=message):
         read_spec(BASE | metadata | {KEY: entry(Head((8, 16)), "fp32")}, [IMAGE], outputs(*channels))

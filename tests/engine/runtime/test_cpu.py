@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 from yolean.engine.runtime import cpu as cores
 
@@ -14,7 +17,7 @@ from yolean.engine.runtime import cpu as cores
         ({}, None),  # no cgroup
     ],
 )
-def test_quota(tmp_path, files, quota):
+def test_quota(tmp_path: Path, files: Any, quota: Any) -> None:
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
@@ -25,13 +28,15 @@ def test_quota(tmp_path, files, quota):
     ("quota", "physical", "expected"),
     [(None, 8, 8), (1.5, 8, 2), (0.2, 8, 1), (64.0, 2, 2)],  # quotas are rounded up, never to zero
 )
-def test_usable_cores_respects_the_quota(monkeypatch, quota, physical, expected):
+def test_usable_cores_respects_the_quota(
+    monkeypatch: pytest.MonkeyPatch, quota: Any, physical: Any, expected: Any
+) -> None:
     monkeypatch.setattr(cores, "cpu_quota", lambda: quota)
     monkeypatch.setattr(cores, "_physical", lambda cpus: physical)
     assert cores.usable_cores() == expected
 
 
-def test_hyperthreads_count_once(monkeypatch, tmp_path):
+def test_hyperthreads_count_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(cores, "_CPUS", tmp_path)
     for cpu in range(4):
         (tmp_path / f"cpu{cpu}/topology").mkdir(parents=True)

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from yolean.engine.errors import DeviceError, InputError
@@ -24,28 +26,28 @@ EVERYTHING = list(devices.PROVIDERS.values())
         ("openvino:gpu", EVERYTHING, ["openvino:GPU"]),
     ],
 )
-def test_candidates(device, available, expected):
+def test_candidates(device: Any, available: Any, expected: Any) -> None:
     assert [str(d) for d in candidates(device, available)] == expected
 
 
 @pytest.mark.parametrize("device", ["gpu", "", "cuda:x", "cuda:-1", "cpu:0", "mps"])
-def test_unknown_devices_are_named(device):
+def test_unknown_devices_are_named(device: Any) -> None:
     with pytest.raises(InputError, match="unknown device"):
         candidates(device, EVERYTHING)
 
 
 @pytest.mark.parametrize(("device", "meant"), [("gpu", "cuda"), ("0", "cuda:0"), ("MPS", "coreml")])
-def test_words_of_other_frameworks_are_understood(device, meant):
+def test_words_of_other_frameworks_are_understood(device: Any, meant: Any) -> None:
     with pytest.raises(InputError, match=f"did you mean {meant}"):
         candidates(device, EVERYTHING)
 
 
-def test_a_device_without_its_provider_names_the_wheel():
+def test_a_device_without_its_provider_names_the_wheel() -> None:
     with pytest.raises(DeviceError, match="pip install onnxruntime-gpu"):
         candidates("cuda", ["CPUExecutionProvider"])
 
 
-def test_cuda_options():
+def test_cuda_options() -> None:
     (name, options), cpu = provider_options(Device("cuda", "1"), b"", 2, None, cuda_graph=True)
     assert name == "CUDAExecutionProvider"
     assert cpu == ("CPUExecutionProvider", {})
@@ -56,7 +58,9 @@ def test_cuda_options():
     assert provider_options(Device("cuda"), b"", 2, "fp32", False)[0][1]["use_tf32"] == 0
 
 
-def test_tensorrt_engines_are_kept_by_model_and_version(monkeypatch, tmp_path):
+def test_tensorrt_engines_are_kept_by_model_and_version(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("YOLEAN_CACHE", str(tmp_path))
     one, other, half = (
         provider_options(Device("tensorrt"), data, 2, precision, False)[0][1]["trt_engine_cache_path"]
@@ -70,7 +74,9 @@ def test_tensorrt_engines_are_kept_by_model_and_version(monkeypatch, tmp_path):
     ("native", "precision", "hint"),
     [(True, None, "bf16"), (False, None, "f32"), (True, "fp32", "f32"), (False, "bf16", "bf16")],
 )
-def test_openvino_takes_bf16_where_the_cpu_has_it(monkeypatch, native, precision, hint):
+def test_openvino_takes_bf16_where_the_cpu_has_it(
+    monkeypatch: pytest.MonkeyPatch, native: Any, precision: Any, hint: Any
+) -> None:
     monkeypatch.setattr(devices, "has_cpu_flag", lambda *flags: native)
     options = provider_options(Device("openvino"), b"", 3, precision, False)[0][1]
     config = json.loads(options["load_config"])["CPU"]
@@ -79,12 +85,12 @@ def test_openvino_takes_bf16_where_the_cpu_has_it(monkeypatch, native, precision
 
 
 @pytest.mark.parametrize(("device", "precision"), [("cpu", "fp16"), ("cuda", "bf16"), ("openvino", "int8")])
-def test_a_precision_the_device_lacks_is_refused(device, precision):
+def test_a_precision_the_device_lacks_is_refused(device: Any, precision: Any) -> None:
     with pytest.raises(InputError, match=f"precision='{precision}' is not one of {device}'s"):
         provider_options(Device(device), b"", 2, precision, False)
 
 
-def fake_runtime(folder, *wheels):
+def fake_runtime(folder: Any, *wheels: Any) -> Any:
     package = folder / "onnxruntime"
     package.mkdir()
     for wheel in wheels:
@@ -92,26 +98,26 @@ def fake_runtime(folder, *wheels):
     return SimpleNamespace(__path__=[str(package)], InferenceSession=object)
 
 
-def test_two_wheels_are_an_error_that_names_the_cure(monkeypatch, tmp_path):
+def test_two_wheels_are_an_error_that_names_the_cure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     runtime = fake_runtime(tmp_path, "onnxruntime", "onnxruntime_gpu", "onnxruntime_extensions")
     monkeypatch.setitem(__import__("sys").modules, "onnxruntime", runtime)
     with pytest.raises(DeviceError, match="pip uninstall -y onnxruntime onnxruntime-gpu && pip install"):
         devices.import_runtime()
 
 
-def test_one_wheel_is_fine(monkeypatch, tmp_path):
+def test_one_wheel_is_fine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     runtime = fake_runtime(tmp_path, "onnxruntime_gpu")
     monkeypatch.setitem(__import__("sys").modules, "onnxruntime", runtime)
     assert devices.import_runtime() is runtime
 
 
-def test_a_missing_runtime_names_the_command(monkeypatch):
+def test_a_missing_runtime_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)
     with pytest.raises(DeviceError, match="pip install"):
         devices.import_runtime()
 
 
-def test_an_emptied_runtime_names_the_command(monkeypatch, tmp_path):
+def test_an_emptied_runtime_names_the_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     runtime = fake_runtime(tmp_path, "onnxruntime")
     del runtime.InferenceSession
     monkeypatch.setitem(__import__("sys").modules, "onnxruntime", runtime)

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.openvino
 
 
 @pytest.mark.parametrize("task", DEMO_MODELS)
-def test_fp32_answers_as_the_cpu_does(task):
+def test_fp32_answers_as_the_cpu_does(task: str) -> None:
     ours, theirs = (
         yolean.load(demo_model(task), device=device, precision=precision)(demo_images()[0])[0]
         for device, precision in (("openvino", "fp32"), ("cpu", None))
@@ -27,7 +27,7 @@ def test_fp32_answers_as_the_cpu_does(task):
             assert value == pytest.approx(other["box"][key], abs=1)
 
 
-def test_bf16_is_the_default_where_the_cpu_has_it():
+def test_bf16_is_the_default_where_the_cpu_has_it() -> None:
     image = demo_images()[0]
     default, bf16, fp32 = (
         yolean.load(demo_model(), device="openvino", precision=precision)(image)[0].boxes.conf
@@ -38,13 +38,15 @@ def test_bf16_is_the_default_where_the_cpu_has_it():
     np.testing.assert_allclose(default, fp32, atol=0.03)
 
 
-def test_auto_takes_what_was_installed_on_purpose():
+def test_auto_takes_what_was_installed_on_purpose() -> None:
     model = yolean.load(demo_model())
     assert (str(model.session.device), model.session.provider) == ("openvino", "OpenVINOExecutionProvider")
     assert str(yolean.load(demo_model(), device="cpu").session.device) == "cpu"
 
 
-def test_a_graph_that_openvino_cannot_compile_is_refused_and_left_by_auto(caplog):
+def test_a_graph_that_openvino_cannot_compile_is_refused_and_left_by_auto(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     # It wants data and indices of GatherElements to agree where ONNX does not: end-to-end pose, as exported.
     plain = Path(__file__).parents[2] / "golden" / "plain" / "shapes-pose.onnx"
     with pytest.raises(yolean.DeviceError, match=r"OpenVINOExecutionProvider failed: .*not consistent"):
@@ -55,6 +57,6 @@ def test_a_graph_that_openvino_cannot_compile_is_refused_and_left_by_auto(caplog
     assert len(model(demo_images()[0])[0]) > 0
 
 
-def test_a_unit_that_is_not_there_is_refused():
+def test_a_unit_that_is_not_there_is_refused() -> None:
     with pytest.raises(yolean.DeviceError):
         yolean.load(demo_model(), device="openvino:NPU")

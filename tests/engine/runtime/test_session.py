@@ -7,6 +7,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import onnx
@@ -23,19 +24,19 @@ MODEL = demo_model("detect")
 
 
 @pytest.fixture(scope="module")
-def image():
+def image() -> Any:
     return np.random.default_rng(0).random((1, 3, 96, 128), np.float32)
 
 
 @pytest.mark.parametrize("model", [MODEL, str(MODEL), MODEL.read_bytes()], ids=["Path", "str", "bytes"])
-def test_loads_from_path_and_bytes(model, image):
+def test_loads_from_path_and_bytes(model: Any, image: Any) -> None:
     session = Session(model, "cpu", threads=1)
     assert (session.provider, str(session.device), session.threads) == ("CPUExecutionProvider", "cpu", 1)
     assert session.metadata["task"] == "detect"
     assert session.run(image)[0].shape[0] == 1
 
 
-def broken(tmp_path, kind):
+def broken(tmp_path: Path, kind: Any) -> Any:
     path = tmp_path / "model.onnx"
     data = MODEL.read_bytes()
     content = {
@@ -62,7 +63,7 @@ def broken(tmp_path, kind):
         ("newer", f"newer than ONNX Runtime {onnxruntime.__version__}.*update ONNX Runtime"),
     ],
 )
-def test_unusable_files_are_one_line(tmp_path, kind, message):
+def test_unusable_files_are_one_line(tmp_path: Path, kind: Any, message: str) -> None:
     with pytest.raises(ModelError, match=message) as caught:
         Session(broken(tmp_path, kind), "cpu")
     assert "\n" not in str(caught.value)
@@ -70,7 +71,9 @@ def test_unusable_files_are_one_line(tmp_path, kind, message):
 
 @pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="such names exist on Linux only")
 @pytest.mark.parametrize("folder", [b".", b"w\xff"])
-def test_weights_beside_a_model_whose_name_is_no_text(tmp_path, monkeypatch, image, folder):
+def test_weights_beside_a_model_whose_name_is_no_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, image: Any, folder: Any
+) -> None:
     """ONNX Runtime gets the bytes of such a file: weights of the working directory must not slip in."""
     monkeypatch.chdir(tmp_path)
     place, elsewhere = Path(os.fsdecode(folder)), Path("elsewhere")
@@ -90,7 +93,7 @@ def test_weights_beside_a_model_whose_name_is_no_text(tmp_path, monkeypatch, ima
         assert "\n" not in str(caught.value)
 
 
-def test_weights_and_empty_bytes_are_refused(tmp_path):
+def test_weights_and_empty_bytes_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"yolean export yolov8n\.pt"):
         Session(tmp_path / "yolov8n.pt")
     with pytest.raises(ModelError, match="empty"):
@@ -102,14 +105,16 @@ def test_weights_and_empty_bytes_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("device", ["cuda", "tensorrt", "directml", "cuda:3"])
-def test_a_named_device_is_used_or_refused(device):
+def test_a_named_device_is_used_or_refused(device: Any) -> None:
     if {"CUDAExecutionProvider", "DmlExecutionProvider"} & set(onnxruntime.get_available_providers()):
         pytest.skip("this machine's ONNX Runtime has GPU providers")
     with pytest.raises(DeviceError, match=r"which the installed ONNX Runtime lacks: .*onnxruntime-"):
         Session(MODEL, device)
 
 
-def test_provider_that_does_not_come_up_is_refused_or_left_by_auto(monkeypatch, caplog):
+def test_provider_that_does_not_come_up_is_refused_or_left_by_auto(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     """A CUDA version that does not fit gives a session on the CPU, and no error."""
     runtime = SimpleNamespace(
         SessionOptions=onnxruntime.SessionOptions,
@@ -118,7 +123,7 @@ def test_provider_that_does_not_come_up_is_refused_or_left_by_auto(monkeypatch, 
         get_available_providers=lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"],
     )
 
-    def on_the_cpu(model, options, providers, provider_options, **extra):
+    def on_the_cpu(model: Any, options: Any, providers: Any, provider_options: Any, **extra: Any) -> Any:
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
     runtime.InferenceSession = on_the_cpu
@@ -130,7 +135,7 @@ def test_provider_that_does_not_come_up_is_refused_or_left_by_auto(monkeypatch, 
     assert "falling back to cpu" in caplog.text
 
 
-def test_providers_replace_what_the_device_implies():
+def test_providers_replace_what_the_device_implies() -> None:
     session = Session(MODEL, "cuda", providers=["CPUExecutionProvider"])
     assert str(session.device) == "cpu"
     with pytest.raises(DeviceError, match=r"NoSuchExecutionProvider.*has .*CPUExecutionProvider"):
@@ -138,7 +143,7 @@ def test_providers_replace_what_the_device_implies():
 
 
 @pytest.mark.parametrize("threads", [0, -2])
-def test_threads_out_of_range(threads):
+def test_threads_out_of_range(threads: Any) -> None:
     with pytest.raises(InputError, match="from 1"):
         Session(MODEL, "cpu", threads=threads)
 
@@ -156,17 +161,17 @@ def test_threads_out_of_range(threads):
         ({"device": "cpu", "cuda_graph": True}, "only cuda replays graphs"),
     ],
 )
-def test_wrong_arguments_are_input_errors(options, message):
+def test_wrong_arguments_are_input_errors(options: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
         Session(MODEL, **options)
 
 
-def raised(error, *arguments):
+def raised(error: Any, *arguments: Any) -> None:
     with mapped(*arguments):
         raise error
 
 
-def test_errors_of_a_device_and_of_weights_in_a_second_file():
+def test_errors_of_a_device_and_of_weights_in_a_second_file() -> None:
     memory = RuntimeError("[ONNXRuntimeError] : 1 : FAIL : out of memory")
     with pytest.raises(DeviceError, match="CUDAExecutionProvider failed: out of memory"):
         raised(memory, "CUDAExecutionProvider", (1, 3, 8, 8))
@@ -177,7 +182,9 @@ def test_errors_of_a_device_and_of_weights_in_a_second_file():
         raised(KeyError("ours"), "CPUExecutionProvider")
 
 
-def test_searching_cuda_prints_nothing_and_gives_standard_output_back(capsys):
+def test_searching_cuda_prints_nothing_and_gives_standard_output_back(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     """It redirects, process-wide: two threads at once must not leave the output redirected."""
     runtime = SimpleNamespace(preload_dlls=lambda directory: (time.sleep(0.01), print("Failed to load")))
     before = sys.stdout
@@ -187,7 +194,7 @@ def test_searching_cuda_prints_nothing_and_gives_standard_output_back(capsys):
     assert capsys.readouterr().out == ""
 
 
-def test_a_tensor_that_does_not_fit_is_a_model_error(image):
+def test_a_tensor_that_does_not_fit_is_a_model_error(image: Any) -> None:
     session = Session(MODEL, "cpu")
     with pytest.raises(ModelError, match=r"refuses an input of \(1, 2, 96, 128\)"):
         session.run(image[:, :2])
@@ -195,7 +202,7 @@ def test_a_tensor_that_does_not_fit_is_a_model_error(image):
         session.run(image.astype(np.float64))
 
 
-def test_runs_of_many_threads_equal_one(image):
+def test_runs_of_many_threads_equal_one(image: Any) -> None:
     session = Session(MODEL, "cpu", threads=2)
     inputs = [np.roll(image, i, axis=3) for i in range(16)]
     alone = [session.run(x)[0] for x in inputs]
@@ -205,7 +212,7 @@ def test_runs_of_many_threads_equal_one(image):
         np.testing.assert_array_equal(one, other)
 
 
-def test_bound_buffers_give_the_same_and_are_not_shared_with_results(image):
+def test_bound_buffers_give_the_same_and_are_not_shared_with_results(image: Any) -> None:
     """The GPU's path through reused buffers, on the CPU's memory."""
     inner = onnxruntime.InferenceSession(str(MODEL), providers=["CPUExecutionProvider"])
     binding = Binding(onnxruntime, inner, image, "cpu", 0)
@@ -218,13 +225,13 @@ def test_bound_buffers_give_the_same_and_are_not_shared_with_results(image):
     np.testing.assert_array_equal(first[0], kept)
 
 
-def test_a_gpu_session_is_owned_by_one_thread(monkeypatch, image):
+def test_a_gpu_session_is_owned_by_one_thread(monkeypatch: pytest.MonkeyPatch, image: Any) -> None:
     """Many callers, one thread that runs, and buffers for a bounded number of shapes."""
     session = Session(MODEL, "cpu")
     names = set()
     original = Binding.__init__
 
-    def on_the_cpu(self, ort, inner, tensor, kind, unit):
+    def on_the_cpu(self, ort: Any, inner: Any, tensor: Any, kind: Any, unit: Any) -> None:
         import threading
 
         names.add(threading.current_thread().name)
@@ -243,13 +250,13 @@ def test_a_gpu_session_is_owned_by_one_thread(monkeypatch, image):
     session.close()
 
 
-def test_files_that_are_not_yolo_load_as_sessions():
+def test_files_that_are_not_yolo_load_as_sessions() -> None:
     session = Session(Path(get_example("sigmoid.onnx")), "cpu")
     assert session.metadata == {}
     assert session.inputs[0].shape == (3, 4, 5)
 
 
-def test_other_sessions_of_the_process_keep_their_thread_pools():
+def test_other_sessions_of_the_process_keep_their_thread_pools() -> None:
     """A global thread pool would forbid every other library its own."""
     code = (
         "import onnxruntime as ort, yolean, yolean.models as m;"

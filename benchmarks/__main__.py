@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from .._install_advice import install_command
+
 COMMANDS = {
     "peers": ("scenarios.peers", "yolean and other ways to run the same models."),
     "serve": ("scenarios.serve", "The server and others under load."),
@@ -27,7 +29,12 @@ class _Harness(click.Group):
         if name not in COMMANDS:
             return None
         module, _ = COMMANDS[name]
-        command: click.Command = importlib.import_module(f"{__package__}.{module}").main
+        try:
+            command: click.Command = importlib.import_module(f"{__package__}.{module}").main
+        except ModuleNotFoundError as exc:
+            if (exc.name or "yolean").startswith("yolean"):
+                raise
+            raise click.ClickException(f"this needs {exc.name}: {install_command('bench')}") from exc
         return command
 
     def format_commands(self, ctx: click.Context, formatter: Any) -> None:

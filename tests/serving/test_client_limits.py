@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
+import json
+from collections.abc import Callable
 from time import perf_counter
+from typing import Any
 
 import pytest
 from yolean.engine.errors import ServerBusy
+from yolean.models import demo_images, demo_model
 from yolean.serving.client_limits import SPREAD, Pace, SharedBudget, SlowUpload
+from yolean.serving.settings import ModelSource, Settings
 
 WINDOW = 0.1
 
@@ -94,3 +100,53 @@ def test_clients_are_told_apart_by_address(first: str, second: str, same: bool) 
                 other(1)
         else:
             other(1)
+
+
+# ---- over HTTP --------------------------------------------------------------------------------------------
+
+SHAPES = demo_images()[0].read_bytes()
+PREDICT = "/v1/predict/shapes"
+
+
+def begun(size: int) -> bytes:
+    """The head of a request with a body of so many bytes."""
+    lines = [f"POST {PREDICT} HTTP/1.1", "Host: x", "Content-Type: image/jpeg", f"Content-Length: {size}"]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+def test_a_slow_body_is_answered_408_and_holds_up_nobody(start_local: Callable[[Settings], Any]) -> None:
+    server = start_local(Settings(models=(ModelSource(demo_model()),), max_queue=1, rate_window=0.5))
+    with server.connect() as slow, slow.makefile("rb") as answer:
+        slow.sendall(begun(1000) + b"abc")
+        reply = server.http.post(PREDICT, data=SHAPES, headers={"content-type": "image/jpeg"})
+        assert reply.status_code == 200
+        assert answer.readline() == b"HTTP/1.1 408 Request Timeout\r\n"
+        headers = http.client.parse_headers(answer)
+        assert headers["connection"] == "close"
+        assert headers["x-request-id"]
+        body = json.loads(answer.read(int(headers["content-length"])))
+        assert "expected 1,024 bytes a second" in body["message"]
+    assert server.metric("yolean_requests_total", status="408") == 1
+    assert "status=408" in server.wait_for_line("status=408")
+
+
+def test_uploads_together_are_limited(
+    start_local: Callable[[Settings], Any], wait_until: Callable[..., Any]
+) -> None:
+    limit = len(SHAPES) + 1000
+    model = (ModelSource(demo_model()),)
+    server = start_local(Settings(models=model, max_body=limit, max_uploads=limit, max_client_uploads=1))
+
+    def post() -> Any:
+        return server.http.post(PREDICT, data=SHAPES, headers={"content-type": "image/jpeg"})
+
+    with server.connect() as other, other.makefile("rb") as answer:
+        other.sendall(begun(limit) + b"x" * 2000)
+        wait_until(lambda: post().status_code == 503, "what has come of the other body")
+        reply = post()
+        server.check_refusal(reply, 503, "too much is being uploaded")
+        assert reply.headers["retry-after"] == "1"
+        assert server.metric("yolean_shed_total", reason="uploads") >= 1
+        other.sendall(b"x" * (limit - 2000))
+        assert b" 415 " in answer.readline()
+    assert post().status_code == 200

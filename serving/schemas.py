@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 import msgspec
@@ -13,8 +13,9 @@ from .model_registry import LoadedModel
 encode = msgspec.json.Encoder().encode
 """Compact UTF-8 JSON of a struct or of plain values."""
 
-Size = tuple[int, int]
-"""(height, width) in pixels."""
+# Not `tuple[int, int]`: its schema has `prefixItems`, which many readers of OpenAPI do not know.
+Pair = Annotated[Sequence[int], Meta(min_length=2, max_length=2)]
+"""Two integers, such as height and width."""
 
 # Literal[True] is not among the types that msgspec knows.
 AlwaysTrue = Annotated[bool, Meta(extra_json_schema={"const": True})]
@@ -40,11 +41,11 @@ class ModelInfo(msgspec.Struct):
     id: str
     task: str
     names: Annotated[Mapping[str, str], Meta(description="Names of the classes by their numbers.")]
-    imgsz: Annotated[Size, Meta(description="Its own height and width.")]
+    imgsz: Annotated[Pair, Meta(description="Its own height and width.")]
     dynamic: Annotated[bool, Meta(description="Whether it runs at other sizes too.")]
     stride: int
     batch: Annotated[int | None, Meta(description="Fixed number of images a run.")]
-    kpt_shape: Annotated[tuple[int, int] | None, Meta(description="Keypoints, and values of each.")]
+    kpt_shape: Annotated[Pair | None, Meta(description="Keypoints, and values of each.")]
     device: str
     provider: Annotated[str, Meta(description="ONNX Runtime's execution provider.")]
 

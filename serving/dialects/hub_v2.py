@@ -10,7 +10,7 @@ from msgspec import UNSET, Meta, UnsetType
 from ..._version import __version__
 from ...engine.results.results import Results
 from ..model_registry import LoadedModel
-from ..schemas import Size
+from ..schemas import Pair
 from .dialect import Arguments, Dialect, ModelId, RequestFields, SideLength, Url
 from .hub_items import HubItem, Score, classes
 
@@ -67,7 +67,7 @@ class HubV2Image(msgspec.Struct):
     """What was found in an image."""
 
     results: list[HubV2Item]
-    shape: Annotated[Size, Meta(description="Height and width of the upright image, pixels.")]
+    shape: Annotated[Pair, Meta(description="Height and width of the upright image, pixels.")]
     speed: HubV2Speed
 
 
@@ -76,7 +76,7 @@ class HubV2Metadata(msgspec.Struct):
 
     model: str
     task: str
-    imgsz: Annotated[Size, Meta(description="Height and width of the input, pixels.")]
+    imgsz: Annotated[Pair, Meta(description="Height and width of the input, pixels.")]
     conf: float
     iou: float
     provider: str

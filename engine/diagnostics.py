@@ -8,7 +8,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Literal
@@ -18,6 +18,7 @@ from .runtime.cpu import cpu_quota, has_cpu_flag, usable_cores
 from .runtime.devices import PROVIDERS
 
 Level = Literal["ok", "warn", "fail"]
+Run = Callable[..., tuple[bool, str]]
 
 # For each import: the wheel to advise, and the oldest version that is tested.
 _MODULES = {
@@ -44,7 +45,9 @@ _TRIED = ("cuda", "openvino", "coreml", "directml", "cpu")  # not TensorRT, whic
 _CUDA_ADVICE = (
     "pip install 'onnxruntime-gpu[cuda,cudnn]', and an NVIDIA driver that is new enough for this CUDA version"
 )
-_TIMEOUT = 120.0
+TIMEOUT = 120.0
+"""Seconds that an import or a prediction may take."""
+
 _VERSION = "import {0}; print({0}.__version__)"
 _PROVIDERS = "import onnxruntime as o; o.InferenceSession; print(*o.get_available_providers())"
 _CUDA_LIBRARIES = """
@@ -82,22 +85,31 @@ class Finding:
     advice: str = ""
 
 
-def examine() -> Iterator[Finding]:
+def examine(run: Run | None = None) -> Iterator[Finding]:
     """Run all checks and yield their findings one by one; takes some seconds.
 
     Imports and predictions run in processes of their own: a wheel built for another CPU kills the process
     that imports it.
+
+    Args:
+        run: runs code with arguments in another process, and returns whether it succeeded and its last line;
+            default: `run_python`.
     """
+    run = run or run_python
     system = f"{platform.system()} {platform.machine()}"
     yield Finding("ok", "yolean", f"{__version__} on Python {platform.python_version()}, {system}")
     yield from _cores()
     yield _cpu()
     runtimes, opencvs = _wheels()
     yield from _doubled(runtimes, opencvs)
-    imported = [_imported("numpy", ["numpy"]), _imported("cv2", opencvs), _imported("onnxruntime", runtimes)]
+    imported = [
+        _imported("numpy", ["numpy"], run),
+        _imported("cv2", opencvs, run),
+        _imported("onnxruntime", runtimes, run),
+    ]
     yield from imported
     if all(finding.level != "fail" for finding in imported):
-        yield from _runtime(runtimes)
+        yield from _runtime(runtimes, run)
 
 
 def _cores() -> Iterator[Finding]:
@@ -157,10 +169,10 @@ def _doubled(runtimes: list[str], opencvs: list[str]) -> Iterator[Finding]:
         )
 
 
-def _imported(module: str, wheels: list[str]) -> Finding:
+def _imported(module: str, wheels: list[str], run: Run) -> Finding:
     """Whether a module can be imported, in which version, from which of the wheels."""
     wheel, oldest = _MODULES[module]
-    good, text = _child(_VERSION.format(module))
+    good, text = run(_VERSION.format(module))
     if not good:
         return _not_imported(module, wheels, text)
     if tuple(map(int, re.findall(r"\d+", text)[:2])) < oldest:
@@ -191,9 +203,9 @@ def _not_imported(module: str, wheels: list[str], text: str) -> Finding:
     return Finding("fail", module, f"is installed but does not start: {text}", advice)
 
 
-def _runtime(wheels: list[str]) -> Iterator[Finding]:
+def _runtime(wheels: list[str], run: Run) -> Iterator[Finding]:
     """The execution providers, and a prediction on each of their devices."""
-    good, text = _child(_PROVIDERS)
+    good, text = run(_PROVIDERS)
     reinstall = f"pip install --force-reinstall {wheels[-1] if wheels else 'onnxruntime'}"
     if not good:
         yield Finding("fail", "onnxruntime", f"tells no providers: {text}", reinstall)
@@ -202,12 +214,12 @@ def _runtime(wheels: list[str]) -> Iterator[Finding]:
     yield Finding("ok", "providers", ", ".join(p.removesuffix("ExecutionProvider") for p in available))
     for device in _TRIED:
         if PROVIDERS[device] in available:
-            yield (_cuda() if device == "cuda" else None) or _trial(device, reinstall)
+            yield (_cuda(run) if device == "cuda" else None) or _trial(device, reinstall, run)
 
 
-def _cuda() -> Finding | None:
+def _cuda(run: Run) -> Finding | None:
     """Libraries that the CUDA provider lacks: ONNX Runtime itself would fall back to the CPU silently."""
-    good, text = _child(_CUDA_LIBRARIES)
+    good, text = run(_CUDA_LIBRARIES)
     if good:
         return None
     advice = _CUDA_ADVICE
@@ -216,9 +228,9 @@ def _cuda() -> Finding | None:
     return Finding("fail", "run on cuda", f"its libraries are not found: {text}", advice)
 
 
-def _trial(device: str, reinstall: str) -> Finding:
+def _trial(device: str, reinstall: str, run: Run) -> Finding:
     """A prediction of the demo model on a device."""
-    good, text = _child(_TRIAL, device)
+    good, text = run(_TRIAL, device)
     if good and text != "0":
         return Finding("ok", f"run on {device}", f"the demo model found {text} shapes in the demo image")
     what = "it finds nothing in the demo image" if good else text
@@ -226,7 +238,7 @@ def _trial(device: str, reinstall: str) -> Finding:
     return Finding("fail", f"run on {device}", f"the demo model does not run: {what}", advice)
 
 
-def _child(code: str, *arguments: str) -> tuple[bool, str]:
+def run_python(code: str, *arguments: str) -> tuple[bool, str]:
     """Run code in another Python process: whether it succeeded, and its last line or the reason."""
     paths = os.pathsep.join(path or os.getcwd() for path in sys.path)
     try:
@@ -236,11 +248,11 @@ def _child(code: str, *arguments: str) -> tuple[bool, str]:
             capture_output=True,
             text=True,
             errors="replace",
-            timeout=_TIMEOUT,
+            timeout=TIMEOUT,
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return False, f"no answer after {_TIMEOUT:g} seconds"
+        return False, f"no answer after {TIMEOUT:g} seconds"
     if done.returncode == 0:
         return True, _last_line(done.stdout)
     if done.returncode < 0:

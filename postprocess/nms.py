@@ -15,7 +15,9 @@ from .types import Bool, Float, Index, Int
 MAX_CANDIDATES = 30000
 """Most candidates, by score, that enter NMS, as in Ultralytics (`max_nms`)."""
 
-_BLOCK = 1024
+BLOCK = 1024
+"""Axis-aligned boxes that are processed at once."""
+
 _ROTATED_BLOCK = 512  # of rotated boxes, where all pairs are compared
 _STEP = 64  # boxes resolved at once: the bits of an integer
 _SPARSE = 8  # where fewer than one pair in so many is of one class, only these are compared, one by one
@@ -56,8 +58,8 @@ def _greedy(boxes: Float, groups: Int | None, threshold: float, max_det: int) ->
     if groups is not None:  # bytes, if they suffice, are compared four times as fast
         groups = groups.astype(np.min_scalar_type(groups.max(initial=0)))
     kept = np.empty(0, np.intp)
-    for start in range(0, len(boxes), _BLOCK):
-        waiting = np.arange(start, min(start + _BLOCK, len(boxes)))
+    for start in range(0, len(boxes), BLOCK):
+        waiting = np.arange(start, min(start + BLOCK, len(boxes)))
         fresh = kept
         while len(waiting) and len(kept) < max_det:
             for at in range(0, len(fresh), _STEP):

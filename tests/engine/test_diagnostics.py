@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from yolean.engine import diagnostics as doctor
+from yolean.engine import diagnostics
 from yolean.engine.diagnostics import Finding, examine
 
 RUNTIME = """
@@ -155,10 +155,13 @@ def test_a_runtime_that_imports_but_does_not_run(fake: Path) -> None:
     assert "--force-reinstall" in finding.advice
 
 
+def nothing_runs(code: str, *arguments: str) -> tuple[bool, str]:
+    return False, "not of interest"
+
+
 def test_a_quota_below_one_core(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "cpu_quota", lambda: 0.5)
-    monkeypatch.setattr(doctor, "_child", lambda *_: (False, "not of interest"))
-    findings = [f for f in examine() if f.about == "cores"]
+    monkeypatch.setattr(diagnostics, "cpu_quota", lambda: 0.5)
+    findings = [f for f in examine(nothing_runs) if f.about == "cores"]
     assert "the container's quota is 0.5" in findings[0].what
     assert findings[1].level == "warn"
 
@@ -176,14 +179,13 @@ def test_the_features_of_the_cpu(
     monkeypatch: pytest.MonkeyPatch, machine: str, flags: set[str], level: str, what: str
 ) -> None:
     monkeypatch.setattr("platform.machine", lambda: machine)
-    monkeypatch.setattr(doctor, "has_cpu_flag", lambda *names: not flags.isdisjoint(names))
-    monkeypatch.setattr(doctor, "_child", lambda *_: (False, "not of interest"))
-    finding = look("cpu")
+    monkeypatch.setattr(diagnostics, "has_cpu_flag", lambda *names: not flags.isdisjoint(names))
+    finding = next(f for f in examine(nothing_runs) if f.about == "cpu")
     assert finding.level == level
     assert what in finding.what
 
 
 def test_an_import_that_hangs(fake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package(fake, "numpy", "import time; time.sleep(60)")
-    monkeypatch.setattr(doctor, "_TIMEOUT", 0.5)
+    monkeypatch.setattr(diagnostics, "TIMEOUT", 0.5)
     assert "no answer after 0.5 seconds" in look("numpy").what

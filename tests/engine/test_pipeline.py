@@ -61,21 +61,18 @@ def test_one_result_an_image_in_order() -> None:
     assert classes(model(grey(7))) == [7]
 
 
-@pytest.mark.parametrize(
-    ("fixed", "asked", "count", "runs"),
-    [
+def test_batches() -> None:
+    for fixed, asked, count, runs in [
         (None, None, 5, [1] * 5),  # free batch on the CPU: one by one is faster
         (None, 2, 5, [2, 2, 1]),  # free batch, asked for
         (1, None, 3, [1] * 3),  # fixed batch of one loops
         (4, None, 5, [4, 4]),  # fixed batch: the last run is filled up
         (4, 2, 5, [4, 4, 4]),
-    ],
-)
-def test_batches(fixed: Any, asked: Any, count: int, runs: Any) -> None:
-    model = engine(batch=fixed)
-    found = model([grey(i) for i in range(count)], batch=asked)
-    assert classes(found) == list(range(count))
-    assert [shape[0] for shape in model.session.shapes] == runs
+    ]:
+        model = engine(batch=fixed)
+        found = model([grey(i) for i in range(count)], batch=asked)
+        assert classes(found) == list(range(count))
+        assert [shape[0] for shape in model.session.shapes] == runs
 
 
 def test_scores_that_are_no_probabilities_are_a_model_error() -> None:
@@ -203,9 +200,8 @@ def test_bad_images_are_handed_over_and_the_rest_goes_on(tmp_path: Path) -> None
         model(sources)
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
+def test_arguments_out_of_range() -> None:
+    for options, message in [
         ({"conf": -0.1}, "conf=-0.1: expected a number from 0 to 1"),
         ({"conf": 1.01}, "conf"),
         ({"conf": float("nan")}, "conf=nan"),
@@ -224,14 +220,12 @@ def test_bad_images_are_handed_over_and_the_rest_goes_on(tmp_path: Path) -> None
         ({"batch": 0}, "batch=0"),
         ({"imgsz": 0}, "imgsz=0"),
         ({"source": []}, "at least one image"),
-    ],
-)
-def test_arguments_out_of_range(options: Any, message: str) -> None:
-    options = {"source": grey(1)} | options
-    with pytest.raises(yolean.InputError, match=message):
-        engine()(**options)
-    with pytest.raises(yolean.InputError, match=message):
-        engine().stream(**options)  # at the call, not at the first result
+    ]:
+        options = {"source": grey(1)} | options
+        with pytest.raises(yolean.InputError, match=message):
+            engine()(**options)
+        with pytest.raises(yolean.InputError, match=message):
+            engine().stream(**options)  # at the call, not at the first result
 
 
 def test_what_came_before_a_bad_image_is_answered_first(tmp_path: Path) -> None:

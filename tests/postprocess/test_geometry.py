@@ -15,9 +15,8 @@ tensors = st.tuples(st.integers(1, 40), st.integers(1, 40)).map(lambda t: Size(t
 unit = st.floats(0, 1, width=32)
 
 
-@pytest.mark.parametrize(
-    ("original", "tensor", "resized", "pad"),
-    [
+def test_letterbox() -> None:
+    for original, tensor, resized, pad in [
         ((1080, 810), (640, 640), (640, 480), (80, 0)),  # portrait
         ((720, 1280), (640, 640), (360, 640), (0, 140)),  # landscape
         ((640, 640), (640, 640), (640, 640), (0, 0)),  # fits as it is
@@ -26,40 +25,34 @@ unit = st.floats(0, 1, width=32)
         ((3, 1000), (640, 640), (2, 640), (0, 319)),  # 1.92 rows are rounded
         ((1, 1000), (64, 64), (1, 64), (0, 31)),  # 0.064 rows: at least one
         ((50, 100), (32, 640), (32, 64), (288, 0)),  # a static export that is not square
-    ],
-)
-def test_letterbox(original: Any, tensor: Any, resized: Any, pad: Any) -> None:
-    assert Geometry.letterbox(Size(*original), Size(*tensor)) == Geometry(original, tensor, resized, pad)
+    ]:
+        assert Geometry.letterbox(Size(*original), Size(*tensor)) == Geometry(original, tensor, resized, pad)
 
 
-@pytest.mark.parametrize(
-    ("original", "limit", "stride", "tensor", "pad"),
-    [
+def test_rectangle() -> None:
+    for original, limit, stride, tensor, pad in [
         ((1080, 810), (640, 640), 32, (640, 480), (0, 0)),  # 480 is a multiple already
         ((720, 1280), (640, 640), 32, (384, 640), (0, 12)),  # 360 -> 384
         ((480, 639), (640, 640), 32, (512, 640), (0, 15)),  # 481 -> 512: 15 above, 16 below
         ((10, 10), (64, 64), 32, (64, 64), (0, 0)),
         ((1, 1000), (640, 640), 32, (32, 640), (0, 15)),  # one row in a whole stride
-    ],
-)
-def test_rectangle(original: Any, limit: Any, stride: Any, tensor: Any, pad: Any) -> None:
-    geometry = Geometry.rectangle(Size(*original), Size(*limit), stride)
-    assert (geometry.tensor, geometry.pad) == (tensor, pad)
+    ]:
+        geometry = Geometry.rectangle(Size(*original), Size(*limit), stride)
+        assert (geometry.tensor, geometry.pad) == (tensor, pad)
 
 
-@pytest.mark.parametrize(
-    ("original", "tensor", "resized", "pad"),
-    [
+def test_centre_crop() -> None:
+    for original, tensor, resized, pad in [
         ((1080, 810), (224, 224), (298, 224), (0, -37)),  # 298.67 is cut, not rounded
         ((480, 639), (224, 224), (224, 298), (-37, 0)),
         ((100, 100), (224, 224), (224, 224), (0, 0)),
         ((224, 231), (224, 224), (224, 231), (-4, 0)),  # 3.5 rounds half to even: 4
         ((224, 229), (224, 224), (224, 229), (-2, 0)),  # 2.5 rounds half to even: 2
         ((300, 500), (200, 400), (200, 400), (0, 0)),  # not square: squeezed, nothing cut
-    ],
-)
-def test_centre_crop(original: Any, tensor: Any, resized: Any, pad: Any) -> None:
-    assert Geometry.centre_crop(Size(*original), Size(*tensor)) == Geometry(original, tensor, resized, pad)
+    ]:
+        assert Geometry.centre_crop(Size(*original), Size(*tensor)) == Geometry(
+            original, tensor, resized, pad
+        )
 
 
 @given(sizes, tensors, st.lists(st.tuples(unit, unit), min_size=1, max_size=8))

@@ -28,37 +28,36 @@ def smooth_prototypes(rng: Any, channels: Any, height: Any, width: Any) -> Any:
     return np.ascontiguousarray(cv2.GaussianBlur(noise, (0, 0), 2).transpose(2, 0, 1))
 
 
-@pytest.mark.parametrize("count", [0, 1, 7, 150])  # 150: more than a chunk
-@pytest.mark.parametrize("size", [(160, 160), (96, 224)])
-def test_crops_equal_the_full_frame(count: int, size: Any) -> None:
-    rng = np.random.default_rng(count)
-    prototypes = smooth_prototypes(rng, 8, size[0] // 4, size[1] // 4)
-    coefficients = rng.normal(size=(count, 8)).astype(np.float32)
-    corner = rng.uniform(-20, 1.1, (count, 2)) * 1 + rng.uniform(0, 1, (count, 2)) * np.array(size[::-1])
-    boxes = np.hstack((corner, corner + rng.uniform(0, 90, (count, 2)))).astype(np.float32)
-    expected = full_frame(coefficients, prototypes, boxes, size)
-    masks, filled = decode_masks(
-        coefficients, prototypes, boxes, Geometry.letterbox(Size(*size), Size(*size))
-    )
-    np.testing.assert_array_equal(filled, expected.any(axis=(1, 2)))
-    np.testing.assert_array_equal(masks.dense(), expected[filled])
+def test_crops_equal_the_full_frame() -> None:
+    for size in [(160, 160), (96, 224)]:
+        for count in [0, 1, 7, 150]:
+            rng = np.random.default_rng(count)
+            prototypes = smooth_prototypes(rng, 8, size[0] // 4, size[1] // 4)
+            coefficients = rng.normal(size=(count, 8)).astype(np.float32)
+            corner = rng.uniform(-20, 1.1, (count, 2)) * 1 + rng.uniform(0, 1, (count, 2)) * np.array(
+                size[::-1]
+            )
+            boxes = np.hstack((corner, corner + rng.uniform(0, 90, (count, 2)))).astype(np.float32)
+            expected = full_frame(coefficients, prototypes, boxes, size)
+            masks, filled = decode_masks(
+                coefficients, prototypes, boxes, Geometry.letterbox(Size(*size), Size(*size))
+            )
+            np.testing.assert_array_equal(filled, expected.any(axis=(1, 2)))
+            np.testing.assert_array_equal(masks.dense(), expected[filled])
 
 
-@pytest.mark.parametrize(
-    "box",
-    [
+def test_boxes_without_pixels_have_no_mask() -> None:
+    for box in [
         (10, 10, 10, 50),  # no width
         (50, 50, 20, 20),  # inside out
         (200, 200, 300, 300),  # outside the tensor
         (10.2, 10.2, 10.9, 10.9),  # between two pixels' corners
-    ],
-)
-def test_boxes_without_pixels_have_no_mask(box: Any) -> None:
-    ones = np.ones((1, 40, 40), np.float32)
-    masks, filled = decode_masks(np.ones((1, 1), np.float32), ones, np.array([box], np.float32), SQUARE)
-    assert filled.tolist() == [False]
-    assert masks.dense().shape == (0, 160, 160)
-    assert masks.parts() == []
+    ]:
+        ones = np.ones((1, 40, 40), np.float32)
+        masks, filled = decode_masks(np.ones((1, 1), np.float32), ones, np.array([box], np.float32), SQUARE)
+        assert filled.tolist() == [False]
+        assert masks.dense().shape == (0, 160, 160)
+        assert masks.parts() == []
 
 
 def filled_polygon(points: Any, shape: Any) -> Any:
@@ -116,12 +115,12 @@ def test_bridges_lead_from_part_to_next_part_and_back() -> None:
     np.testing.assert_array_equal(joined([a, b, c]), longer)
 
 
-@pytest.mark.parametrize("seed", range(8))
-def test_joined_parts_enclose_the_sum_of_their_areas(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    parts = [rng.integers(0, 50, (rng.integers(1, 9), 2)).astype(np.float32) for _ in range(6)]
-    both_ways = sum(signed_area(part) for part in parts)
-    assert signed_area(joined(parts)) == pytest.approx(both_ways, abs=1e-3)
+def test_joined_parts_enclose_the_sum_of_their_areas() -> None:
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        parts = [rng.integers(0, 50, (rng.integers(1, 9), 2)).astype(np.float32) for _ in range(6)]
+        both_ways = sum(signed_area(part) for part in parts)
+        assert signed_area(joined(parts)) == pytest.approx(both_ways, abs=1e-3)
 
 
 def signed_area(points: Any) -> Any:

@@ -73,7 +73,7 @@ def test_greedy_equals_a_plain_loop_over_many_blocks(
     monkeypatch: pytest.MonkeyPatch, spread: Any, agnostic: bool
 ) -> None:
     """Four blocks and a part of one; smaller ones than in earnest, because the loop asks every pair."""
-    monkeypatch.setattr(module, "_BLOCK", 128)
+    monkeypatch.setattr(module, "BLOCK", 128)
     rng = np.random.default_rng(spread)
     corner = rng.integers(0, spread, (550, 2))
     boxes = np.hstack((corner, corner + rng.integers(8, 40, (550, 2)))).astype(np.float32)
@@ -83,17 +83,17 @@ def test_greedy_equals_a_plain_loop_over_many_blocks(
     assert kept.tolist() == loop_nms(boxes, scores, classes, 0.5, 10**6, agnostic)
 
 
-@pytest.mark.parametrize("kinds", [20, 300])  # 300: more than a byte holds
-@pytest.mark.parametrize("spread", [40, 400])
-def test_greedy_equals_a_plain_loop_with_many_classes(spread: Any, kinds: Any) -> None:
+def test_greedy_equals_a_plain_loop_with_many_classes() -> None:
     """Few pairs are of one class, and those are looked at one by one."""
-    rng = np.random.default_rng(kinds)
-    corner = rng.integers(0, spread, (700, 2))
-    boxes = np.hstack((corner, corner + rng.integers(8, 40, (700, 2)))).astype(np.float32)
-    scores = rng.permutation(700).astype(np.float32)
-    classes = rng.integers(0, kinds, 700) * (300 // kinds)
-    kept = nms(boxes, scores, classes, Options(iou=0.3, max_det=10**6))
-    assert kept.tolist() == loop_nms(boxes, scores, classes, 0.3, 10**6, False)
+    for spread in [40, 400]:
+        for kinds in [20, 300]:
+            rng = np.random.default_rng(kinds)
+            corner = rng.integers(0, spread, (700, 2))
+            boxes = np.hstack((corner, corner + rng.integers(8, 40, (700, 2)))).astype(np.float32)
+            scores = rng.permutation(700).astype(np.float32)
+            classes = rng.integers(0, kinds, 700) * (300 // kinds)
+            kept = nms(boxes, scores, classes, Options(iou=0.3, max_det=10**6))
+            assert kept.tolist() == loop_nms(boxes, scores, classes, 0.3, 10**6, False)
 
 
 def test_boxes_inside_out_neither_fall_nor_suppress() -> None:
@@ -107,26 +107,26 @@ def random_rotated(rng: Any, count: int, spread: Any) -> Any:
     return np.hstack((centre, size, rng.uniform(-0.8, 2.4, (count, 1)))).astype(np.float32)
 
 
-@pytest.mark.parametrize("spread", [40, 400])
-@pytest.mark.parametrize("iou", [0.1, 0.45, 0.7])
-@pytest.mark.parametrize("agnostic", [False, True])
-def test_rotated_equals_a_plain_loop(spread: Any, iou: Any, agnostic: bool) -> None:
-    rng = np.random.default_rng(7)
-    boxes = random_rotated(rng, 700, spread)  # more than one block
-    scores = rng.permutation(700).astype(np.float32)
-    classes = rng.integers(0, 3, 700)
-    overlap = probiou(gaussian(boxes)[:, None], gaussian(boxes))  # itself checked below
-    expected = []
-    for i in np.argsort(-scores):
-        better = (scores > scores[i]) & (agnostic | (classes == classes[i]))
-        if not (overlap[better, i] > np.float32(iou)).any():  # also boxes that fell themselves
-            expected.append(i)
-    kept = nms(boxes, scores, classes, Options(iou=iou, max_det=10**6, agnostic_nms=agnostic))
-    assert kept.tolist() == expected
-    assert (
-        nms(boxes, scores, classes, Options(iou=iou, max_det=5, agnostic_nms=agnostic)).tolist()
-        == (expected[:5])
-    )
+def test_rotated_equals_a_plain_loop() -> None:
+    for agnostic in [False, True]:
+        for iou in [0.1, 0.45, 0.7]:
+            for spread in [40, 400]:
+                rng = np.random.default_rng(7)
+                boxes = random_rotated(rng, 700, spread)  # more than one block
+                scores = rng.permutation(700).astype(np.float32)
+                classes = rng.integers(0, 3, 700)
+                overlap = probiou(gaussian(boxes)[:, None], gaussian(boxes))  # itself checked below
+                expected = []
+                for i in np.argsort(-scores):
+                    better = (scores > scores[i]) & (agnostic | (classes == classes[i]))
+                    if not (overlap[better, i] > np.float32(iou)).any():  # also boxes that fell themselves
+                        expected.append(i)
+                kept = nms(boxes, scores, classes, Options(iou=iou, max_det=10**6, agnostic_nms=agnostic))
+                assert kept.tolist() == expected
+                assert (
+                    nms(boxes, scores, classes, Options(iou=iou, max_det=5, agnostic_nms=agnostic)).tolist()
+                    == (expected[:5])
+                )
 
 
 def test_rotated_chain_differs_from_greedy() -> None:
@@ -177,18 +177,18 @@ def test_overlap_at_the_threshold_stays() -> None:
     assert len(nms(boxes, scores, classes, Options(iou=0.499))) == 1
 
 
-@pytest.mark.parametrize("width", [4, 5])
-@pytest.mark.parametrize("spread", [60, 6000])
-def test_thirty_thousand_candidates_stay_small(width: Any, spread: Any) -> None:
-    import tracemalloc
+def test_thirty_thousand_candidates_stay_small() -> None:
+    for spread in [60, 6000]:
+        for width in [4, 5]:
+            import tracemalloc
 
-    rng = np.random.default_rng(0)
-    rotated = random_rotated(rng, 30000, spread)
-    boxes = rotated if width == 5 else np.hstack((rotated[:, :2], rotated[:, :2] + rotated[:, 2:4]))
-    scores, classes = rng.random(30000, np.float32), rng.integers(0, 80, 30000)
-    tracemalloc.start()
-    kept = nms(boxes, scores, classes, Options(conf=0.001))
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert 0 < len(kept) <= 300
-    assert peak < 40e6  # the full matrix of overlaps would be 3.6 GB
+            rng = np.random.default_rng(0)
+            rotated = random_rotated(rng, 30000, spread)
+            boxes = rotated if width == 5 else np.hstack((rotated[:, :2], rotated[:, :2] + rotated[:, 2:4]))
+            scores, classes = rng.random(30000, np.float32), rng.integers(0, 80, 30000)
+            tracemalloc.start()
+            kept = nms(boxes, scores, classes, Options(conf=0.001))
+            peak = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+            assert 0 < len(kept) <= 300
+            assert peak < 40e6  # the full matrix of overlaps would be 3.6 GB

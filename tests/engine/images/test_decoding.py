@@ -67,58 +67,55 @@ def assert_is_upright(decoded: Image, channels: int = 3) -> None:
     assert np.abs(decoded.astype(int) - expected).mean() < 4
 
 
-@pytest.mark.parametrize("channels", [3, 1])
-@pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
-def test_orientation_of_encoded_images(form: str, orientation: int, channels: int) -> None:
-    if form == "AVIF" and not (features.check("avif") and "avif (ver" in cv2.getBuildInformation()):
-        pytest.skip("this OpenCV or Pillow was built without AVIF")
-    data = with_orientation(form, orientation)
-    assert_is_upright(image_from_bytes(data, channels=channels), channels)
+def test_orientation_of_encoded_images(form: str) -> None:
+    for orientation in range(1, 9):
+        for channels in [3, 1]:
+            if form == "AVIF" and not (features.check("avif") and "avif (ver" in cv2.getBuildInformation()):
+                pytest.skip("this OpenCV or Pillow was built without AVIF")
+            data = with_orientation(form, orientation)
+            assert_is_upright(image_from_bytes(data, channels=channels), channels)
 
 
-@pytest.mark.parametrize("channels", [3, 1])
-@pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "TIFF"])  # TIFF: PIL turns it while loading
-def test_orientation_of_pil_images(form: str, orientation: int, channels: int) -> None:
-    image = PILImage.open(io.BytesIO(with_orientation(form, orientation)))
-    assert_is_upright(image_from_pil(image, channels=channels), channels)
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_orientation_of_pil_images(form: str) -> None:
+    for orientation in range(1, 9):
+        for channels in [3, 1]:
+            image = PILImage.open(io.BytesIO(with_orientation(form, orientation)))
+            assert_is_upright(image_from_pil(image, channels=channels), channels)
 
 
-@pytest.mark.parametrize(
-    "exif",
-    [
+def test_damaged_exif_means_upright() -> None:
+    for exif in [
         b"",  # empty block
         b"II*\0",  # cut off after the mark
         b"II*\0\xff\xff\xff\xff",  # directory behind the end
         b"MM\0*\0\0\0\x08\xff\xff" + b"\1\2" * 9,  # 65535 entries announced, one there
         b"MM\0*\0\0\0\x08\0\1\1\x12\0\3\0\0\0\1\0\x63\0\0",  # orientation 99
         b"not exif at all",
-    ],
-)
-def test_damaged_exif_means_upright(exif: bytes) -> None:
-    webp = encoded(pil_image(UPRIGHT), "WEBP", exif=b"Exif\0\0" + exif if exif else b"", quality=95)
-    assert_is_upright(image_from_bytes(webp))
-    png = encoded(pil_image(UPRIGHT), "PNG", exif=exif or b"II")
-    assert_is_upright(image_from_pil(PILImage.open(io.BytesIO(png))))
+    ]:
+        webp = encoded(pil_image(UPRIGHT), "WEBP", exif=b"Exif\0\0" + exif if exif else b"", quality=95)
+        assert_is_upright(image_from_bytes(webp))
+        png = encoded(pil_image(UPRIGHT), "PNG", exif=exif or b"II")
+        assert_is_upright(image_from_pil(PILImage.open(io.BytesIO(png))))
 
 
 RAMP = np.arange(65536, dtype=np.uint32).astype(np.uint16).reshape(256, 256)
 
 
-@pytest.mark.parametrize("suffix", [".png", ".tiff", ".ppm"])
-def test_16_bit_colour_is_shifted(suffix: str) -> None:
-    deep = np.dstack([RAMP, RAMP[::-1], RAMP.T])
-    data = cv2.imencode(suffix, deep)[1].tobytes()
-    np.testing.assert_array_equal(image_from_bytes(data), (deep >> 8).astype(np.uint8))
+def test_16_bit_colour_is_shifted() -> None:
+    for suffix in [".png", ".tiff", ".ppm"]:
+        deep = np.dstack([RAMP, RAMP[::-1], RAMP.T])
+        data = cv2.imencode(suffix, deep)[1].tobytes()
+        np.testing.assert_array_equal(image_from_bytes(data), (deep >> 8).astype(np.uint8))
 
 
-@pytest.mark.parametrize("suffix", [".png", ".tiff", ".pgm"])
-def test_16_bit_grey_is_shifted_and_repeated(suffix: str) -> None:
-    data = cv2.imencode(suffix, RAMP)[1].tobytes()
-    grey = (RAMP >> 8).astype(np.uint8)
-    np.testing.assert_array_equal(image_from_bytes(data), np.dstack([grey] * 3))
-    np.testing.assert_array_equal(image_from_bytes(data, channels=1), grey[..., None])
+def test_16_bit_grey_is_shifted_and_repeated() -> None:
+    for suffix in [".png", ".tiff", ".pgm"]:
+        data = cv2.imencode(suffix, RAMP)[1].tobytes()
+        grey = (RAMP >> 8).astype(np.uint8)
+        np.testing.assert_array_equal(image_from_bytes(data), np.dstack([grey] * 3))
+        np.testing.assert_array_equal(image_from_bytes(data, channels=1), grey[..., None])
 
 
 def test_16_bit_pil_is_shifted_not_clipped() -> None:
@@ -127,9 +124,8 @@ def test_16_bit_pil_is_shifted_not_clipped() -> None:
     np.testing.assert_array_equal(image_from_pil(PILImage.fromarray(RAMP), channels=1), expected[..., :1])
 
 
-@pytest.mark.parametrize(
-    ("mode", "form", "expected"),  # of the RGBA colour (200, 100, 50, 10), as BGR
-    [
+def test_modes() -> None:
+    for mode, form, expected in [
         ("RGBA", "PNG", (50, 100, 200)),  # alpha dropped, not blended
         ("LA", "PNG", (124, 124, 124)),
         ("L", "PNG", (124, 124, 124)),
@@ -140,16 +136,14 @@ def test_16_bit_pil_is_shifted_not_clipped() -> None:
         ("RGB", "BMP", (50, 100, 200)),
         ("RGB", "PPM", (50, 100, 200)),
         ("RGB", "JPEG2000", (50, 100, 200)),
-    ],
-)
-def test_modes(mode: str, form: str, expected: tuple[int, int, int]) -> None:
-    image = PILImage.new("RGBA", (20, 16), (200, 100, 50, 10)).convert(mode)
-    if mode == "1":
-        image = PILImage.new("1", (20, 16), 1)
-    data = encoded(image, form)
-    for decoded in (image_from_bytes(data), image_from_pil(image)):
-        assert decoded.shape == (16, 20, 3)
-        assert np.abs(decoded.astype(int) - expected).max() <= 2, decoded[0, 0]
+    ]:
+        image = PILImage.new("RGBA", (20, 16), (200, 100, 50, 10)).convert(mode)
+        if mode == "1":
+            image = PILImage.new("1", (20, 16), 1)
+        data = encoded(image, form)
+        for decoded in (image_from_bytes(data), image_from_pil(image)):
+            assert decoded.shape == (16, 20, 3)
+            assert np.abs(decoded.astype(int) - expected).max() <= 2, decoded[0, 0]
 
 
 def test_pil_palette_with_transparency_warns_nothing() -> None:
@@ -160,10 +154,10 @@ def test_pil_palette_with_transparency_warns_nothing() -> None:
     assert_is_upright(image_from_pil(image, channels=1), 1)
 
 
-@pytest.mark.parametrize("mode", ["I", "F"])
-def test_pil_modes_without_a_range_are_refused(mode: str) -> None:
-    with pytest.raises(InputError, match=rf'^p: expected 8 or 16 bits.*"{mode}"; scale'):
-        image_from_pil(PILImage.new(mode, (4, 4)), "p")
+def test_pil_modes_without_a_range_are_refused() -> None:
+    for mode in ["I", "F"]:
+        with pytest.raises(InputError, match=rf'^p: expected 8 or 16 bits.*"{mode}"; scale'):
+            image_from_pil(PILImage.new(mode, (4, 4)), "p")
 
 
 def test_cut_off_pil_file_is_refused() -> None:
@@ -181,7 +175,6 @@ PROGRESSIVE = {"progressive": True}
 LOSSLESS = {"lossless": True}
 
 
-@pytest.mark.parametrize("keep", [0.02, 0.1, 0.5, 0.9, 0.999])
 @pytest.mark.parametrize(
     ("form", "options"),
     [
@@ -194,24 +187,25 @@ LOSSLESS = {"lossless": True}
         ("TIFF", {}),
     ],
 )
-def test_cut_off_images_are_refused(form: str, options: dict[str, Any], keep: float) -> None:
-    data = noisy(form, **options)
-    assert image_from_bytes(data).shape == (120, 160, 3)
-    with pytest.raises(InputError, match=r"^cut"):
-        image_from_bytes(data[: int(len(data) * keep)], "cut")
+def test_cut_off_images_are_refused(form: str, options: dict[str, Any]) -> None:
+    for keep in [0.02, 0.1, 0.5, 0.9, 0.999]:
+        data = noisy(form, **options)
+        assert image_from_bytes(data).shape == (120, 160, 3)
+        with pytest.raises(InputError, match=r"^cut"):
+            image_from_bytes(data[: int(len(data) * keep)], "cut")
 
 
-@pytest.mark.parametrize("lost", [1, 2, 10])
-@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
-def test_lost_ends_are_refused(form: str, lost: int) -> None:
-    with pytest.raises(InputError, match=r"^cut"):
-        image_from_bytes(noisy(form)[:-lost], "cut")
+def test_lost_ends_are_refused() -> None:
+    for form in ["JPEG", "PNG", "WEBP"]:
+        for lost in [1, 2, 10]:
+            with pytest.raises(InputError, match=r"^cut"):
+                image_from_bytes(noisy(form)[:-lost], "cut")
 
 
-@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "BMP"])
-def test_bytes_behind_the_end_are_tolerated(form: str) -> None:
-    data = noisy(form)
-    np.testing.assert_array_equal(image_from_bytes(data + b"\0trailing"), image_from_bytes(data))
+def test_bytes_behind_the_end_are_tolerated() -> None:
+    for form in ["JPEG", "PNG", "WEBP", "BMP"]:
+        data = noisy(form)
+        np.testing.assert_array_equal(image_from_bytes(data + b"\0trailing"), image_from_bytes(data))
 
 
 def test_end_marker_of_a_thumbnail_does_not_count() -> None:
@@ -238,9 +232,8 @@ def png_that_claims(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + body
 
 
-@pytest.mark.parametrize(
-    ("data", "expected"),
-    [
+def test_what_is_not_a_image_is_named() -> None:
+    for data, expected in [
         (b"", "expected an encoded image, found 0 bytes"),
         (b"\xff\xd8", "cut off after 2 bytes"),
         (b"%PDF-1.7 ...", "found a PDF document; convert"),
@@ -251,19 +244,17 @@ def png_that_claims(width: int, height: int) -> bytes:
         (b"hello world", "found 11 bytes that begin with b'hello wo'"),
         (png_that_claims(60_000, 60_000), "larger than OpenCV reads"),
         (png_that_claims(100, 100), "cannot be decoded"),  # 30 kB announced, 90 bytes there
-    ],
-)
-def test_what_is_not_a_image_is_named(data: bytes, expected: str) -> None:
-    with pytest.raises(InputError) as caught:
-        image_from_bytes(data, "upload.jpg")
-    assert str(caught.value).startswith("upload.jpg: ")
-    assert expected in str(caught.value)
-    assert "\n" not in str(caught.value)
+    ]:
+        with pytest.raises(InputError) as caught:
+            image_from_bytes(data, "upload.jpg")
+        assert str(caught.value).startswith("upload.jpg: ")
+        assert expected in str(caught.value)
+        assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
-def test_kinds_of_bytes(kind: Any) -> None:
-    assert_is_upright(image_from_bytes(kind(with_orientation("PNG", 6))))
+def test_kinds_of_bytes() -> None:
+    for kind in [bytes, bytearray, memoryview]:
+        assert_is_upright(image_from_bytes(kind(with_orientation("PNG", 6))))
 
 
 def test_bytes_for_other_channel_counts_are_refused() -> None:
@@ -275,9 +266,8 @@ BGRA = np.dstack([UPRIGHT, np.full((32, 48), 7, np.uint8)])
 GREY = cv2.cvtColor(UPRIGHT, cv2.COLOR_BGR2GRAY)
 
 
-@pytest.mark.parametrize(
-    ("array", "channels", "expected"),
-    [
+def test_arrays() -> None:
+    for array, channels, expected in [
         (UPRIGHT, 3, UPRIGHT),  # fits
         (UPRIGHT[:, ::-1], 3, UPRIGHT[:, ::-1]),  # negative strides
         (BGRA, 3, UPRIGHT),  # alpha dropped
@@ -290,22 +280,19 @@ GREY = cv2.cvtColor(UPRIGHT, cv2.COLOR_BGR2GRAY)
         (BGRA, 1, GREY[..., None]),
         (BGRA, 4, BGRA),  # a model of four channels takes them as they are
         (np.zeros((5, 6, 11), np.uint8), 11, np.zeros((5, 6, 11), np.uint8)),
-    ],
-)
-def test_arrays(array: np.ndarray, channels: int, expected: np.ndarray) -> None:
-    decoded = image_from_array(array, channels=channels)
-    np.testing.assert_array_equal(decoded, expected)
-    assert decoded.dtype == np.uint8
-    assert decoded.flags.c_contiguous
+    ]:
+        decoded = image_from_array(array, channels=channels)
+        np.testing.assert_array_equal(decoded, expected)
+        assert decoded.dtype == np.uint8
+        assert decoded.flags.c_contiguous
 
 
 def test_an_array_that_fits_is_not_copied() -> None:
     assert np.shares_memory(image_from_array(UPRIGHT), UPRIGHT)
 
 
-@pytest.mark.parametrize(
-    ("array", "expected"),
-    [
+def test_arrays_that_are_refused() -> None:
+    for array, expected in [
         (np.zeros((0, 4, 3), np.uint8), "found an empty array of shape (0, 4, 3)"),
         (np.zeros((4, 0), np.uint8), "found an empty array of shape (4, 0)"),
         (
@@ -325,13 +312,11 @@ def test_an_array_that_fits_is_not_copied() -> None:
         (np.array([[0.5, np.nan, np.inf]]), "found float64 from 0.5 to 0.5 with NaN"),
         (np.full((4, 4), -3, np.int64), "found int64 from -3 to -3; convert it, for example x.clip(0, 255)"),
         (np.full((4, 4), "x", object), "expected dtype uint8 with values 0 to 255, found object"),
-    ],
-)
-def test_arrays_that_are_refused(array: Any, expected: str) -> None:
-    with pytest.raises(InputError) as caught:
-        image_from_array(array, "image3")
-    assert str(caught.value).startswith("image3: ")
-    assert expected in str(caught.value)
+    ]:
+        with pytest.raises(InputError) as caught:
+            image_from_array(array, "image3")
+        assert str(caught.value).startswith("image3: ")
+        assert expected in str(caught.value)
 
 
 def test_array_with_other_channels_than_the_model() -> None:

@@ -35,15 +35,15 @@ def prepared(image: Any, model: Any, size: Any = None) -> Any:
     return tensor.array[0]
 
 
-@pytest.mark.parametrize("shape", [(64, 64), (30, 64), (64, 31), (200, 123), (5, 7), (1, 1), (1, 300)])
-def test_letterbox_equals_its_definition(shape: Any) -> None:
-    image, model = noise(*shape, 3), spec()
-    geometry = place(Size(*shape), model.imgsz, model)
-    (height, width), (left, top) = geometry.resized, geometry.pad
-    expected = np.full((64, 64, 3), 114, np.uint8)
-    expected[top : top + height, left : left + width] = cv2.resize(image, (width, height))
-    expected = expected[..., ::-1].transpose(2, 0, 1).astype(np.float32) / np.float32(255)
-    np.testing.assert_array_equal(prepared(image, model), expected)
+def test_letterbox_equals_its_definition() -> None:
+    for shape in [(64, 64), (30, 64), (64, 31), (200, 123), (5, 7), (1, 1), (1, 300)]:
+        image, model = noise(*shape, 3), spec()
+        geometry = place(Size(*shape), model.imgsz, model)
+        (height, width), (left, top) = geometry.resized, geometry.pad
+        expected = np.full((64, 64, 3), 114, np.uint8)
+        expected[top : top + height, left : left + width] = cv2.resize(image, (width, height))
+        expected = expected[..., ::-1].transpose(2, 0, 1).astype(np.float32) / np.float32(255)
+        np.testing.assert_array_equal(prepared(image, model), expected)
 
 
 def test_a_tensor_used_again_is_padded_anew_for_another_shape() -> None:
@@ -99,24 +99,20 @@ def test_classify_is_pillow_s_resize_and_a_centre_crop() -> None:
     np.testing.assert_array_equal(prepared(image, model), expected / np.float32(255))
 
 
-@pytest.mark.parametrize(
-    ("imgsz", "dynamic", "expected"),
-    [
+def test_sizes() -> None:
+    for imgsz, dynamic, expected in [
         (None, False, (64, 64)),  # the model's own
         (None, True, (64, 64)),
         (64, False, (64, 64)),  # a static export asked for what it has
         (100, True, (128, 128)),  # rounded up to the stride
         ((33, 64), True, (64, 64)),
         (1, True, (32, 32)),
-    ],
-)
-def test_sizes(imgsz: Any, dynamic: bool, expected: Any) -> None:
-    assert check_size(imgsz, spec(dynamic=dynamic)) == expected
+    ]:
+        assert check_size(imgsz, spec(dynamic=dynamic)) == expected
 
 
-@pytest.mark.parametrize(
-    ("imgsz", "dynamic", "message"),
-    [
+def test_sizes_that_are_refused() -> None:
+    for imgsz, dynamic, message in [
         (320, False, "static export that runs at 64x64 only"),
         ((64, 32), False, "static export"),
         (0, True, "expected a whole number"),
@@ -126,8 +122,6 @@ def test_sizes(imgsz: Any, dynamic: bool, expected: Any) -> None:
         ("640", True, "expected a whole number"),
         ((64, 64, 64), True, "height, width"),
         (True, True, "expected a whole number"),
-    ],
-)
-def test_sizes_that_are_refused(imgsz: Any, dynamic: bool, message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        check_size(imgsz, spec(dynamic=dynamic))
+    ]:
+        with pytest.raises(InputError, match=message):
+            check_size(imgsz, spec(dynamic=dynamic))

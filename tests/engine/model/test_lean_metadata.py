@@ -24,11 +24,11 @@ def outputs(*channels: Any) -> Any:
     return [TensorInfo(f"o{i}", ("batch", c, "h", "w"), "tensor(float)") for i, c in enumerate(channels)]
 
 
-@pytest.mark.parametrize("head", HEADS)
-def test_what_is_written_is_read(head: Any) -> None:
-    metadata = {KEY: entry(head, "int8")}
-    assert read_head(metadata) == head
-    assert read_entry(metadata)["precision"] == "int8"
+def test_what_is_written_is_read() -> None:
+    for head in HEADS:
+        metadata = {KEY: entry(head, "int8")}
+        assert read_head(metadata) == head
+        assert read_entry(metadata)["precision"] == "int8"
 
 
 def test_files_of_ultralytics_have_no_head() -> None:
@@ -36,9 +36,8 @@ def test_files_of_ultralytics_have_no_head() -> None:
     assert read_head({KEY: entry(None, "fp16")}) is None  # quantised, in Ultralytics' own layout
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
+def test_entries_that_contradict_themselves_are_refused() -> None:
+    for change, message in [
         ({"version": 3}, "newer yolean"),
         ({"version": "1"}, "has not written"),
         ({"strides": []}, "no head that yolean knows"),
@@ -49,45 +48,39 @@ def test_files_of_ultralytics_have_no_head() -> None:
         ({"head": "27"}, "no head that yolean knows"),
         ({"limit": -1}, "no head that yolean knows"),
         ({"agnostic": None}, "no head that yolean knows"),
-    ],
-)
-def test_entries_that_contradict_themselves_are_refused(change: Any, message: str) -> None:
-    value = {
-        "version": 1, "precision": "fp32", "strides": [8], "reg_max": 16, "head": "v8", "limit": None,
-        "agnostic": False,
-    } | change  # fmt: skip
-    with pytest.raises(ModelError, match=message):
-        read_head({KEY: str(value)})
+    ]:
+        value = {
+            "version": 1, "precision": "fp32", "strides": [8], "reg_max": 16, "head": "v8", "limit": None,
+            "agnostic": False,
+        } | change  # fmt: skip
+        with pytest.raises(ModelError, match=message):
+            read_head({KEY: str(value)})
 
 
-@pytest.mark.parametrize("text", ["[1]", "lean", "{'version': __import__('os')}"])
-def test_entries_of_others_are_refused(text: str) -> None:
-    with pytest.raises(ModelError):
-        read_head({KEY: text})
+def test_entries_of_others_are_refused() -> None:
+    for text in ["[1]", "lean", "{'version': __import__('os')}"]:
+        with pytest.raises(ModelError):
+            read_head({KEY: text})
 
 
-@pytest.mark.parametrize(
-    ("metadata", "channels", "nc", "extra"),
-    [
+def test_layouts() -> None:
+    for metadata, channels, nc, extra in [
         ({}, [64, 64, 3, 3], 3, 0),
         ({"names": None}, [64, 64, 80, 80], 80, 0),  # no names: as many as the classes have channels
         ({"task": "segment"}, [64, 64, 3, 3, 32, 32, 32], 3, 32),
         ({"task": "pose", "kpt_shape": "[5, 2]"}, [64, 64, 3, 3, 10, 10], 3, 10),
         ({"task": "obb"}, [64, 64, 3, 3, 1, 1], 3, 1),
-    ],
-)
-def test_layouts(metadata: Any, channels: Any, nc: Any, extra: Any) -> None:
-    given = {key: value for key, value in (BASE | metadata).items() if value is not None}
-    found = read_spec(given | {KEY: entry(Head((8, 16)), "fp32")}, [IMAGE], outputs(*channels))
-    layout = found.layout
-    assert (layout.kind, layout.nc, layout.extra, layout.head) == ("lean", nc, extra, Head((8, 16)))
-    assert found.dynamic
-    assert found.batch is None
+    ]:
+        given = {key: value for key, value in (BASE | metadata).items() if value is not None}
+        found = read_spec(given | {KEY: entry(Head((8, 16)), "fp32")}, [IMAGE], outputs(*channels))
+        layout = found.layout
+        assert (layout.kind, layout.nc, layout.extra, layout.head) == ("lean", nc, extra, Head((8, 16)))
+        assert found.dynamic
+        assert found.batch is None
 
 
-@pytest.mark.parametrize(
-    ("metadata", "channels", "message"),
-    [
+def test_graphs_that_contradict_their_head_are_refused() -> None:
+    for metadata, channels, message in [
         ({}, [64, 64, 3], "has 4 outputs, found"),  # one is missing
         ({}, [64, 64, 3, 4], "contradict"),  # another number of classes at the second scale
         ({}, [64, 64, 80, 80], "contradict"),  # more classes than names
@@ -97,8 +90,6 @@ def test_layouts(metadata: Any, channels: Any, nc: Any, extra: Any) -> None:
         ({"task": "pose", "kpt_shape": "[5, 3]"}, [64, 64, 3, 3, 10, 10], "contradict"),
         ({"task": "pose"}, [64, 64, 3, 3, 10, 10], "contradict"),  # keypoints that nobody described
         ({"task": "obb"}, [64, 64, 3, 3, 2, 2], "contradict"),
-    ],
-)
-def test_graphs_that_contradict_their_head_are_refused(metadata: Any, channels: Any, message: str) -> None:
-    with pytest.raises(ModelError, match=message):
-        read_spec(BASE | metadata | {KEY: entry(Head((8, 16)), "fp32")}, [IMAGE], outputs(*channels))
+    ]:
+        with pytest.raises(ModelError, match=message):
+            read_spec(BASE | metadata | {KEY: entry(Head((8, 16)), "fp32")}, [IMAGE], outputs(*channels))

@@ -122,51 +122,54 @@ def test_colours_are_bgr() -> None:
     assert blue > 200 > 100 > red
 
 
-@pytest.mark.parametrize("class_id", range(20))
-def test_text_is_readable_on_every_colour(class_id: int) -> None:
-    def luminance(bgr: tuple[int, int, int]) -> float:
-        linear = [((c / 255 + 0.055) / 1.055) ** 2.4 if c > 10 else c / 255 / 12.92 for c in bgr]
-        return float(np.dot(linear, (0.0722, 0.7152, 0.2126)))
+def test_text_is_readable_on_every_colour() -> None:
+    for class_id in range(20):
 
-    tint = colour(class_id)
-    dark, light = sorted((luminance(tint), luminance(draw._ink_on(tint))))
-    assert (light + 0.05) / (dark + 0.05) > 3.9  # WCAG asks 3 for large or bold text, 4.5 for a page of prose
+        def luminance(bgr: tuple[int, int, int]) -> float:
+            linear = [((c / 255 + 0.055) / 1.055) ** 2.4 if c > 10 else c / 255 / 12.92 for c in bgr]
+            return float(np.dot(linear, (0.0722, 0.7152, 0.2126)))
+
+        tint = colour(class_id)
+        dark, light = sorted((luminance(tint), luminance(draw._ink_on(tint))))
+        assert (light + 0.05) / (
+            dark + 0.05
+        ) > 3.9  # WCAG asks 3 for large or bold text, 4.5 for a page of prose
 
 
 # Every task
 
 
-@pytest.mark.parametrize("task", TASKS)
-def test_draws_on_a_copy(task: str) -> None:
-    image = blank()
-    image.flags.writeable = False
-    drawn = annotate(example(task, image))
-    assert drawn.shape == image.shape
-    assert drawn.dtype == np.uint8
-    assert (image == 90).all()
-    assert changed(drawn, image).sum() > 50
+def test_draws_on_a_copy() -> None:
+    for task in TASKS:
+        image = blank()
+        image.flags.writeable = False
+        drawn = annotate(example(task, image))
+        assert drawn.shape == image.shape
+        assert drawn.dtype == np.uint8
+        assert (image == 90).all()
+        assert changed(drawn, image).sum() > 50
 
 
-@pytest.mark.parametrize("task", TASKS)
-def test_nothing_found_gives_an_equal_copy(task: str) -> None:
-    image = blank()
-    drawn = annotate(nothing(task, image))
-    assert np.array_equal(drawn, image)
-    assert not np.shares_memory(drawn, image)
+def test_nothing_found_gives_an_equal_copy() -> None:
+    for task in TASKS:
+        image = blank()
+        drawn = annotate(nothing(task, image))
+        assert np.array_equal(drawn, image)
+        assert not np.shares_memory(drawn, image)
 
 
-@pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize("size", [(1, 1), (1, 40), (40, 1), (7, 9), (16, 300)])
-def test_tiny_images(task: str, size: tuple[int, int]) -> None:
-    assert annotate(example(task, blank(*size))).shape == (*size, 3)
+def test_tiny_images() -> None:
+    for size in [(1, 1), (1, 40), (40, 1), (7, 9), (16, 300)]:
+        for task in TASKS:
+            assert annotate(example(task, blank(*size))).shape == (*size, 3)
 
 
-@pytest.mark.parametrize("task", TASKS)
-def test_grey_becomes_bgr(task: str) -> None:
-    image = blank()
-    expected = annotate(example(task, image))
-    for grey in (image[:, :, :1], image[:, :, 0]):
-        assert np.array_equal(annotate(example(task, grey)), expected)
+def test_grey_becomes_bgr() -> None:
+    for task in TASKS:
+        image = blank()
+        expected = annotate(example(task, image))
+        for grey in (image[:, :, :1], image[:, :, 0]):
+            assert np.array_equal(annotate(example(task, grey)), expected)
 
 
 def test_strided_image() -> None:
@@ -181,19 +184,16 @@ def test_another_image_may_be_given() -> None:
     assert changed(drawn, dark).any()
 
 
-@pytest.mark.parametrize(
-    ("task", "options"),
-    [
+def test_everything_can_be_switched_off() -> None:
+    for task, options in [
         ("detect", {"boxes": False}),
         ("segment", {"boxes": False, "masks": False}),
         ("pose", {"boxes": False, "keypoints": False}),
         ("obb", {"boxes": False}),
         ("classify", {"probs": False}),
-    ],
-)
-def test_everything_can_be_switched_off(task: str, options: dict[str, bool]) -> None:
-    image = blank()
-    assert np.array_equal(annotate(example(task, image), **options), image)
+    ]:
+        image = blank()
+        assert np.array_equal(annotate(example(task, image), **options), image)
 
 
 def test_score_is_optional() -> None:
@@ -218,11 +218,11 @@ def test_box_is_where_it_should_be() -> None:
     assert (drawn[62:119, 52:149] == 90).all()
 
 
-@pytest.mark.parametrize("width", [1, 2, 5])
-def test_line_width_is_respected(width: int) -> None:
-    image = blank()
-    drawn = annotate(results(image, boxes=boxes((50, 60, 150, 120))), labels=False, line_width=width)
-    assert changed(drawn, image)[90, :100].sum() == width
+def test_line_width_is_respected() -> None:
+    for width in [1, 2, 5]:
+        image = blank()
+        drawn = annotate(results(image, boxes=boxes((50, 60, 150, 120))), labels=False, line_width=width)
+        assert changed(drawn, image)[90, :100].sum() == width
 
 
 def test_lines_and_text_grow_with_the_image() -> None:
@@ -296,20 +296,17 @@ def test_lines_of_a_small_rotated_box_are_finer() -> None:
 # Tags
 
 
-@pytest.mark.parametrize(
-    "box",
-    [
+def test_tags_stay_inside() -> None:
+    for box in [
         (0, 0, 60, 60),  # top left: no room above
         (280, 0, 320, 40),  # top right: no room above, nor to the right
         (300, 200, 320, 240),  # bottom right
         (-50, 220, 3, 300),  # beyond the left and lower border
         (0, 0, 320, 240),  # all of the image
-    ],
-)
-def test_tags_stay_inside(box: tuple[float, ...]) -> None:
-    x0, y0, x1, y1 = extent(tags_only([(120, 100, 200, 200)]))
-    left, top, right, bottom = extent(tags_only([box]))
-    assert (right - left, bottom - top) == (x1 - x0, y1 - y0)
+    ]:
+        x0, y0, x1, y1 = extent(tags_only([(120, 100, 200, 200)]))
+        left, top, right, bottom = extent(tags_only([box]))
+        assert (right - left, bottom - top) == (x1 - x0, y1 - y0)
 
 
 @pytest.mark.parametrize("box", [(120, 100, 200, 180), (0, 0, 320, 240)])
@@ -357,9 +354,8 @@ def ascii_only(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 @pytest.mark.usefixtures("ascii_only")
-@pytest.mark.parametrize(
-    ("name", "shown"),
-    [
+def test_names_beyond_ascii() -> None:
+    for name, shown in [
         ("stop sign", "stop sign"),
         ("café crème", "cafe creme"),
         ("e\u0301clair", "eclair"),  # the accent as a character of its own
@@ -371,16 +367,15 @@ def ascii_only(monkeypatch: pytest.MonkeyPatch) -> Any:
         ("two\n\tlines", "two lines"),
         ("bell\x07", "bell"),
         ("   ", "class 7"),
-    ],
-)
-def test_names_beyond_ascii(name: str, shown: str) -> None:
-    def labelled(text: str) -> np.ndarray:
-        found = results(blank(), boxes=boxes((50, 60, 151, 121), cls=(7,)))
-        found.names = {7: text}
-        return annotate(found)
+    ]:
 
-    assert np.array_equal(labelled(name), labelled(shown))
-    assert not np.array_equal(labelled(shown), labelled("????"))
+        def labelled(text: str) -> np.ndarray:
+            found = results(blank(), boxes=boxes((50, 60, 151, 121), cls=(7,)))
+            found.names = {7: text}
+            return annotate(found)
+
+        assert np.array_equal(labelled(name), labelled(shown))
+        assert not np.array_equal(labelled(shown), labelled("????"))
 
 
 @pytest.mark.skipif(not hasattr(cv2, "FontFace"), reason="OpenCV 4 writes ASCII only")

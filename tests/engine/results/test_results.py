@@ -56,13 +56,10 @@ def test_summary_and_json_hold_plain_values() -> None:
     assert json.loads(found.to_json()) == found.summary()
 
 
-@pytest.mark.parametrize(
-    ("count", "text"),
-    [(3, "1 cat, 2 foxes"), (1, "1 fox"), (0, "nothing found")],
-)
-def test_verbose(count: int, text: str) -> None:
-    assert results(boxes=XYXY[:count]).verbose() == text
-    assert text in repr(results(boxes=XYXY[:count]))
+def test_verbose() -> None:
+    for count, text in [(3, "1 cat, 2 foxes"), (1, "1 fox"), (0, "nothing found")]:
+        assert results(boxes=XYXY[:count]).verbose() == text
+        assert text in repr(results(boxes=XYXY[:count]))
 
 
 def test_empty_results_keep_their_shapes() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -24,23 +25,17 @@ def test_quota(tmp_path: Path, files: Any, quota: Any) -> None:
     assert cores.cpu_quota(tmp_path) == quota
 
 
-@pytest.mark.parametrize(
-    ("quota", "physical", "expected"),
-    [(None, 8, 8), (1.5, 8, 2), (0.2, 8, 1), (64.0, 2, 2)],  # quotas are rounded up, never to zero
-)
-def test_usable_cores_respects_the_quota(
-    monkeypatch: pytest.MonkeyPatch, quota: Any, physical: Any, expected: Any
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="Linux tells the affinity of a process")
+def test_usable_cores_are_physical_and_within_the_quota(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cores, "cpu_quota", lambda: quota)
-    monkeypatch.setattr(cores, "_physical", lambda cpus: physical)
-    assert cores.usable_cores() == expected
-
-
-def test_hyperthreads_count_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(cores, "_CPUS", tmp_path)
-    for cpu in range(4):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)))
+    for cpu in range(8):  # of four cores
         (tmp_path / f"cpu{cpu}/topology").mkdir(parents=True)
-        (tmp_path / f"cpu{cpu}/topology/thread_siblings_list").write_text(f"{cpu % 2},{cpu % 2 + 2}\n")
-    assert cores._physical({0, 1, 2, 3}) == 2
-    assert cores._physical({0, 2}) == 1
-    assert cores._physical({7, 8}) == 2  # not told: every CPU counts
+        (tmp_path / f"cpu{cpu}/topology/thread_siblings_list").write_text(f"{cpu % 4},{cpu % 4 + 4}\n")
+    for quota, expected in (("max", 4), ("150000", 2), ("20000", 1), ("6400000", 4)):  # rounded up, from 1
+        (tmp_path / "cpu.max").write_text(f"{quota} 100000")
+        assert cores.usable_cores(tmp_path, tmp_path) == expected
+    assert cores.physical_cores({0, 1, 2, 3}, tmp_path) == 4
+    assert cores.physical_cores({0, 4}, tmp_path) == 1
+    assert cores.physical_cores({7, 8}, tmp_path) == 2  # one is unknown: every logical CPU counts

@@ -13,9 +13,8 @@ from yolean.engine.runtime.devices import Device, candidates, provider_options
 EVERYTHING = list(devices.PROVIDERS.values())
 
 
-@pytest.mark.parametrize(
-    ("device", "available", "expected"),
-    [
+def test_candidates() -> None:
+    for device, available, expected in [
         ("cpu", ["CPUExecutionProvider"], ["cpu"]),
         ("auto", ["AzureExecutionProvider", "CPUExecutionProvider"], ["cpu"]),
         # TensorRT builds for minutes, and CoreML changes answers: neither is taken unasked
@@ -24,22 +23,20 @@ EVERYTHING = list(devices.PROVIDERS.values())
         ("CUDA:1", EVERYTHING, ["cuda:1"]),
         ("tensorrt:0", EVERYTHING, ["tensorrt:0"]),
         ("openvino:gpu", EVERYTHING, ["openvino:GPU"]),
-    ],
-)
-def test_candidates(device: Any, available: Any, expected: Any) -> None:
-    assert [str(d) for d in candidates(device, available)] == expected
+    ]:
+        assert [str(d) for d in candidates(device, available)] == expected
 
 
-@pytest.mark.parametrize("device", ["gpu", "", "cuda:x", "cuda:-1", "cpu:0", "mps"])
-def test_unknown_devices_are_named(device: Any) -> None:
-    with pytest.raises(InputError, match="unknown device"):
-        candidates(device, EVERYTHING)
+def test_unknown_devices_are_named() -> None:
+    for device in ["gpu", "", "cuda:x", "cuda:-1", "cpu:0", "mps"]:
+        with pytest.raises(InputError, match="unknown device"):
+            candidates(device, EVERYTHING)
 
 
-@pytest.mark.parametrize(("device", "meant"), [("gpu", "cuda"), ("0", "cuda:0"), ("MPS", "coreml")])
-def test_words_of_other_frameworks_are_understood(device: Any, meant: Any) -> None:
-    with pytest.raises(InputError, match=f"did you mean {meant}"):
-        candidates(device, EVERYTHING)
+def test_words_of_other_frameworks_are_understood() -> None:
+    for device, meant in [("gpu", "cuda"), ("0", "cuda:0"), ("MPS", "coreml")]:
+        with pytest.raises(InputError, match=f"did you mean {meant}"):
+            candidates(device, EVERYTHING)
 
 
 def test_a_device_without_its_provider_names_the_wheel() -> None:
@@ -84,10 +81,10 @@ def test_openvino_takes_bf16_where_the_cpu_has_it(
     assert config["INFERENCE_NUM_THREADS"] == 3
 
 
-@pytest.mark.parametrize(("device", "precision"), [("cpu", "fp16"), ("cuda", "bf16"), ("openvino", "int8")])
-def test_a_precision_the_device_lacks_is_refused(device: Any, precision: Any) -> None:
-    with pytest.raises(InputError, match=f"precision='{precision}' is not one of {device}'s"):
-        provider_options(Device(device), b"", 2, precision, False)
+def test_a_precision_the_device_lacks_is_refused() -> None:
+    for device, precision in [("cpu", "fp16"), ("cuda", "bf16"), ("openvino", "int8")]:
+        with pytest.raises(InputError, match=f"precision='{precision}' is not one of {device}'s"):
+            provider_options(Device(device), b"", 2, precision, False)
 
 
 def fake_runtime(folder: Any, *wheels: Any) -> Any:

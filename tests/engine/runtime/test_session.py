@@ -148,9 +148,8 @@ def test_threads_out_of_range(threads: Any) -> None:
         Session(MODEL, "cpu", threads=threads)
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
+def test_wrong_arguments_are_input_errors() -> None:
+    for options, message in [
         ({"device": 0}, "device=0: expected a name"),
         ({"device": None}, "device=None"),
         ({"threads": "2"}, "threads='2'"),
@@ -159,11 +158,9 @@ def test_threads_out_of_range(threads: Any) -> None:
         ({"providers": [("CPUExecutionProvider",)]}, "expected names, or pairs"),
         ({"providers": ["CPUExecutionProvider"], "precision": "fp32"}, "belongs to device="),
         ({"device": "cpu", "cuda_graph": True}, "only cuda replays graphs"),
-    ],
-)
-def test_wrong_arguments_are_input_errors(options: Any, message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        Session(MODEL, **options)
+    ]:
+        with pytest.raises(InputError, match=message):
+            Session(MODEL, **options)
 
 
 def raised(error: Any, *arguments: Any) -> None:

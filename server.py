@@ -28,8 +28,8 @@ from .serving.settings import Settings
 
 
 @asynccontextmanager
-async def when_loaded(state: AppState) -> AsyncIterator[None]:
-    """Start an application once its models are loaded; the default `host` of `create_app`.
+async def wait_until_loaded(state: AppState) -> AsyncIterator[None]:
+    """Let an application start once its models are loaded.
 
     Raises:
         ModelError: a model that was named by its file cannot be loaded.
@@ -40,13 +40,13 @@ async def when_loaded(state: AppState) -> AsyncIterator[None]:
 
 
 def create_app(
-    settings: Settings, host: Callable[[AppState], AbstractAsyncContextManager[None]] = when_loaded
+    settings: Settings, lifespan: Callable[[AppState], AbstractAsyncContextManager[None]] = wait_until_loaded
 ) -> Starlette:
     """Make a server with these settings; it loads its models when it starts.
 
     Args:
         settings: as from the options of `yolean serve`.
-        host: what lasts as long as the running application, entered while it starts.
+        lifespan: entered while the application starts, left when it ends.
 
     Raises:
         InputError: the keys cannot be read.
@@ -55,8 +55,8 @@ def create_app(
     api = Api(state)
 
     @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[dict[str, HeadLimits]]:
-        async with state.running(), host(state):
+    async def whole_lifespan(app: Starlette) -> AsyncIterator[dict[str, HeadLimits]]:
+        async with state.running(), lifespan(state):
             yield {HEAD_LIMITS: HeadLimits(settings.head_timeout, settings.max_head)}
 
     cors = Middleware(
@@ -85,7 +85,7 @@ def create_app(
             Middleware(Access, state.drain),
         ],
         exception_handlers={HTTPException: _pass_on},
-        lifespan=lifespan,
+        lifespan=whole_lifespan,
     )
 
 
@@ -97,11 +97,11 @@ def _pass_on(request: Request, error: Exception) -> Response:
 def serve_app() -> Starlette:
     """Make the application of one process of `yolean serve`, from the environment."""
     from .serving.logs import log_to_stderr
-    from .serving.process import process_of
+    from .serving.process import process_lifespan
 
     settings = Settings.from_environment()
     log_to_stderr(settings.log_format)
-    return create_app(settings, process_of)
+    return create_app(settings, process_lifespan)
 
 
 def __getattr__(name: str) -> Any:

@@ -24,7 +24,7 @@ log = logging.getLogger("yolean.server")
 
 
 @asynccontextmanager
-async def process_of(state: AppState) -> AsyncIterator[None]:
+async def process_lifespan(state: AppState) -> AsyncIterator[None]:
     """Let this process serve an application, for as long as the context lasts.
 
     It listens while its models are loaded: it is alive, but not ready. SIGTERM and SIGINT drain it before

@@ -238,7 +238,7 @@ _OPTIONS = (
     click.option("--drain", type=_Range(1, 3600), default=_DEFAULT.drain, metavar="SECONDS",
                  help="After SIGTERM: how long running and waiting requests may take."),
     click.option("--log-format", type=click.Choice(["text", "json"]), default=_DEFAULT.log_format,
-                 help="A line a request, on standard error."),
+                 help="One line for each request, on standard error."),
 )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ import pytest
 from yolean.engine.errors import ModelError
 from yolean.serving import shutdown
 from yolean.serving.app_state import AppState
-from yolean.serving.process import process_of
+from yolean.serving.process import process_lifespan
 from yolean.serving.shutdown import Drain
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
@@ -68,7 +68,7 @@ def hosting(test: Callable[[State], Awaitable[None]], error: Exception | None = 
         state = State(error)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, state.handle_exit)
-        async with asyncio.timeout(PATIENCE), process_of(cast(AppState, state)):
+        async with asyncio.timeout(PATIENCE), process_lifespan(cast(AppState, state)):
             await test(state)
 
     asyncio.run(run())

@@ -142,18 +142,12 @@ def optimize(options: OptimizeOptions, on_progress: OnProgress = ignore_progress
     on_progress("cutting", 0, 1)
     model = _lean(model, source, notes)
     details: dict[str, Any] = {}
-    held_out = images
     if options.int8:
         from .quantization.search import quantise_best
 
-        model, held_out, details = quantise_best(model, source, images, on_progress)
+        model, images, details = quantise_best(model, source, images, on_progress)
     else:
-        convolve_before_upsampling(model)  # not for int8: one more rounding
-        if options.precision == "fp32" and not options.dense_head:
-            model = _sparse(model, source, notes)
-    if options.half:
-        on_progress("halving", 0, 1)
-        model = _half(model)
+        model = _float(model, options, source, notes, on_progress)
     content = model.SerializeToString()
     made = load(content, "cpu", threads=options.threads)
     report = OptimizeReport(
@@ -166,7 +160,7 @@ def optimize(options: OptimizeOptions, on_progress: OnProgress = ignore_progress
         details=details,
         notes=notes,
     )
-    _compare(report, options, source, made, spread(held_out, _MAX_IMAGES), on_progress)
+    _compare(report, options, source, made, spread(images, _MAX_IMAGES), on_progress)
     if not report.problems or options.force:
         on_progress("writing", 0, 1)
         write_whole(target, content)
@@ -228,6 +222,21 @@ def _lean(model: onnx.ModelProto, source: Engine, notes: list[str]) -> onnx.Mode
         set_metadata(shorter, KEY, entry(None, "fp16" if _is_half(model) else "fp32"))
     split_convolutions(shorter)
     return shorter
+
+
+def _float(
+    model: onnx.ModelProto,
+    options: OptimizeOptions,
+    source: Engine,
+    notes: list[str],
+    on_progress: OnProgress,
+) -> onnx.ModelProto:
+    """The lean model in single or half precision, rewritten for speed."""
+    convolve_before_upsampling(model)  # not for int8: one more rounding
+    if options.half:
+        on_progress("halving", 0, 1)
+        return _half(model)
+    return model if options.dense_head else _sparse(model, source, notes)
 
 
 def _sparse(model: onnx.ModelProto, source: Engine, notes: list[str]) -> onnx.ModelProto:

@@ -1,4 +1,4 @@
-"""Finds a YOLO head in a graph by its structure, and cuts the graph at the head's last convolutions."""
+"""Recognises a YOLO head by its structure, and cuts the graph at the head's last convolutions."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _SEED = 5
 
 @dataclass(frozen=True)
 class _Tolerance:
-    """How close the decoded cut must come to the whole graph, for every anchor."""
+    """The largest differences of the decoded cut from the whole graph, for every anchor."""
 
     pixels: float
     score: float
@@ -46,11 +46,11 @@ _HALF = _Tolerance(
 
 @dataclass(frozen=True, eq=False)
 class _Trial:
-    """An input tensor, and what the graph gives for its first image: its first output, and where to cut."""
+    """An input tensor, and for its first image the graph's first output and the tensors at the cut."""
 
     tensor: Array  # (batch, channels, height, width)
-    whole: Array
-    ends: list[Array]
+    whole: Array  # (4 + nc + extra, anchors), or (rows, 6 + extra) of an end-to-end head
+    ends: list[Array]  # (channels, height, width) of each last convolution
 
     @property
     def is_half(self) -> bool:
@@ -61,9 +61,9 @@ class _Trial:
 def cut(model: onnx.ModelProto, engine: Engine) -> onnx.ModelProto | None:
     """The lean form of a model, or None where its head is not one that yolean knows.
 
-    The last convolutions of the branches are found by walking back from the outputs. What their values
-    mean is not read off names either: every reading that fits the numbers of channels is tried, until all
-    anchors, decoded in numpy, equal what the whole graph gives for drawn images and for noise.
+    The last convolutions of the branches are found by walking back from the outputs. The meaning of their
+    values is not taken from names either: every layout that fits the numbers of channels is tried, until all
+    anchors decoded in numpy equal the output of the whole graph for drawn images and for noise.
 
     Args:
         model: left as it is.
@@ -89,8 +89,8 @@ def cut(model: onnx.ModelProto, engine: Engine) -> onnx.ModelProto | None:
 def last_convolutions(graph: Graph) -> list[str]:
     """Outputs of the convolutions that the first output is computed from without another convolution between.
 
-    The convolution over the bins of DFL is part of the decoding, and the way through Shape is none: free
-    axes let a graph ask for the sizes of feature maps.
+    The convolution over the bins of DFL is part of the decoding. Paths through Shape do not count: graphs
+    with free axes read the sizes of feature maps.
     """
     found: list[str] = []
     seen: set[str] = set()
@@ -109,15 +109,15 @@ def last_convolutions(graph: Graph) -> list[str]:
 
 
 def _averages_bins(graph: Graph, node: Node) -> bool:
-    """Whether a convolution only weighs bins with 0, 1, 2, ..., as DFL does."""
+    """Whether a convolution weights bins with 0, 1, 2, ..., as DFL (Distribution Focal Loss) does."""
     weight = graph.constant(node.input[1])
     return weight is not None and bool(np.array_equal(weight.ravel(), np.arange(weight.size)))
 
 
 def _try(graph: Graph, ends: list[str], engine: Engine) -> list[_Trial]:
-    """What the outputs and the ends are in the same runs.
+    """Outputs and ends from the same runs.
 
-    Two runs of two graphs may round otherwise, and networks with attention make much of that.
+    Two graphs may round differently, and networks with attention amplify that.
     """
     wanted = list(dict.fromkeys((graph.outputs[0], *ends)))
     graph.set_outputs([onnx.ValueInfoProto(name=name) for name in wanted])
@@ -130,7 +130,7 @@ def _try(graph: Graph, ends: list[str], engine: Engine) -> list[_Trial]:
 
 
 def trial_tensors(engine: Engine) -> Iterator[Array]:
-    """Inputs to try a model on: the drawn images as the engine prepares them, and noise."""
+    """Input tensors for trials: the drawn images as the engine prepares them, and noise."""
     paths = demo_images()[: 2 if engine.spec.dynamic else 1]
     for image in read_images(paths, engine.spec.channels):
         yield engine.prepare([engine.place(image, engine.size())]).tensor.array.copy()
@@ -233,7 +233,7 @@ def _all_close(found: Array, wanted: Array, tolerance: float) -> bool:
 def _name_outputs(
     graph: Graph, names: list[str], layout: Layout, trial: _Trial, engine: Engine, order: list[int]
 ) -> None:
-    """Give the outputs speaking names and declare their shapes."""
+    """Name the outputs after branch and stride, and declare their shapes."""
     if layout.head is None:
         raise ValueError("a lean layout needs its head")
     strides = layout.head.strides

@@ -16,20 +16,20 @@ from onnx import numpy_helper
 
 from ...engine.errors import ModelError
 
-_LARGEST = 2**31 - 1  # bytes: protobuf's limit, beyond which ONNX keeps weights in files beside
+_MAX_BYTES = 2**31 - 1  # bytes: protobuf's limit, beyond which ONNX keeps weights in files beside
 
 Node: TypeAlias = onnx.NodeProto
 
 
 def read_model(path: Path) -> onnx.ModelProto:
-    """The model in a file that holds all its weights.
+    """Read a model from a file that contains all its weights.
 
     Raises:
         ModelError: not ONNX, or its weights lie outside (models over 2 GB).
     """
     outside = f"{path} keeps its weights in files beside it (external data), as models over 2 GB must: "
     outside += "only files that hold their weights can be rewritten"
-    if path.stat().st_size > _LARGEST:
+    if path.stat().st_size > _MAX_BYTES:
         raise ModelError(outside)
     try:
         model = onnx.load_model_from_string(path.read_bytes())
@@ -41,13 +41,13 @@ def read_model(path: Path) -> onnx.ModelProto:
 
 
 class Graph:
-    """A model's graph, indexed. Whoever changes nodes calls `index` before asking again.
+    """A model's graph with indexed edges; call `index` after changing nodes.
 
     Attributes:
         model: the model, which is changed in place.
         nodes: its nodes.
         producer: the node that writes a tensor, by the tensor's name.
-        consumers: the nodes that read a tensor; [] for one that nobody reads.
+        consumers: the nodes that read a tensor; [] where there is none.
         weights: initialisers by name.
     """
 
@@ -57,16 +57,16 @@ class Graph:
 
     @property
     def nodes(self) -> Any:
-        """The graph's nodes, in an order in which they can run."""
+        """The graph's nodes in topological order."""
         return self.model.graph.node
 
     @property
     def outputs(self) -> list[str]:
-        """Names of what the graph gives."""
+        """Names of the graph's outputs."""
         return [output.name for output in self.model.graph.output]
 
     def index(self) -> None:
-        """Look at the nodes anew."""
+        """Index all nodes and weights again."""
         self.producer: dict[str, Node] = {}
         self.consumers: dict[str, list[Node]] = defaultdict(list)
         for node in self.nodes:
@@ -102,12 +102,12 @@ class Graph:
         return taken
 
     def only_reader(self, name: str) -> Node | None:
-        """The one node that reads a tensor; None where several do, or the graph gives it."""
+        """The one node that reads a tensor; None where there are several, or it is an output of the graph."""
         readers = self.consumers.get(name, [])
         return readers[0] if len(readers) == 1 and name not in self.outputs else None
 
     def replace(self, old: Iterable[Node], new: Iterable[Node]) -> None:
-        """Put nodes in the place of others, wherever they stand, and drop what nobody needs any more."""
+        """Replace nodes by others, and prune the graph."""
         gone = {name for node in old for name in node.output}
         kept = [node for node in self.nodes if not gone.intersection(node.output)]
         _keep(self.model.graph.node, [*kept, *new])
@@ -124,14 +124,14 @@ class Graph:
         self.index()
 
     def set_outputs(self, outputs: Iterable[onnx.ValueInfoProto]) -> None:
-        """Let the graph give these instead, and drop whatever they do not need."""
+        """Replace the outputs, and prune the graph."""
         outputs = list(outputs)
         del self.model.graph.output[:]
         self.model.graph.output.extend(outputs)
         self.prune()
 
     def prune(self) -> None:
-        """Drop the nodes and weights that no output needs, and all noted shapes; sort the nodes."""
+        """Remove nodes and weights that no output depends on, and all recorded shapes; sort the nodes."""
         self.index()
         needed: set[str] = set()
         waiting = self.outputs
@@ -143,15 +143,15 @@ class Graph:
                     waiting.extend(_read_by(self.producer[name]))
         graph = self.model.graph
         _keep(graph.node, self._sorted([node for node in graph.node if needed.intersection(node.output)]))
-        # Old files list weights among the inputs too: those whose weight goes would be asked for.
+        # Old files list weights among the inputs too: without their weight, they would become inputs.
         _keep(graph.input, [i for i in graph.input if i.name in needed or i.name not in self.weights])
         _keep(graph.initializer, [tensor for tensor in graph.initializer if tensor.name in needed])
-        # Of no use: ONNX Runtime infers shapes itself; noted ones are a third of a small file.
+        # ONNX Runtime infers shapes itself; recorded ones are a third of a small file.
         del graph.value_info[:]
         self.index()
 
     def _sorted(self, nodes: list[Node]) -> list[Node]:
-        """Nodes after those whose outputs they read, as ONNX wants it; else in the order they had."""
+        """Nodes in topological order, as ONNX requires, otherwise in the order they had."""
         places = {name: place for place, node in enumerate(nodes) for name in node.output}
         before = {
             place: [places[name] for name in _read_by(node) if name in places]
@@ -175,12 +175,12 @@ def set_metadata(model: onnx.ModelProto, key: str, value: str) -> None:
 
 
 def _read_by(node: Node) -> list[str]:
-    """The tensors that a node reads, also within the graphs that it holds (If, Loop, Scan)."""
+    """The tensors that a node reads, those of its subgraphs (If, Loop, Scan) included."""
     return [name for one in (node, *_within(node)) for name in one.input if name]
 
 
 def _within(node: Node) -> list[Node]:
-    """The nodes of the graphs that a node holds, and of those that these hold."""
+    """The nodes of a node's subgraphs, at any depth."""
     found: list[Node] = []
     for attribute in node.attribute:
         if attribute.type == onnx.AttributeProto.GRAPH:

@@ -30,15 +30,15 @@ class _Part:
 
 
 def split_convolutions(model: onnx.ModelProto) -> int:
-    """Turn a convolution whose result is split along its channels into a convolution a part.
+    """Replace a convolution whose result is split along its channels by one convolution for each part.
 
     Conv -> SiLU -> Split becomes Conv -> SiLU for each part, with its share of the filters: the same
-    products and sums. Returns how many were turned; the model is changed in place.
+    products and sums. Returns the number of replaced convolutions; the model is changed in place.
     """
     graph, count = Graph(model), 0
     for name in [node.output[0] for node in graph.nodes if node.op_type == "Conv"]:
         conv = graph.producer.get(name)
-        if conv is None:  # nobody read it, and it went with an earlier rewrite
+        if conv is None:  # unused: it was pruned with an earlier rewrite
             continue
         weights = [graph.constant(source) for source in conv.input[1:]]
         if any(one is None for one in weights) or attributes(conv).get("group", 1) != 1:
@@ -59,8 +59,8 @@ def convolve_before_upsampling(model: onnx.ModelProto) -> int:
     """Move 1x1 convolutions of upsampled feature maps before the upsampling, where there are fewer pixels.
 
     Conv(Concat(Up(a), b)) equals Up(Conv_a(a)) + Conv_b(b) when Up repeats pixels: a quarter of the work for
-    a. Sums are added in another order, which changes the last bits. Returns how many were moved; the
-    model is changed in place.
+    a. Sums are added in another order, which changes the last bits. Returns the number of moved
+    convolutions; the model is changed in place.
     """
     graph, count = Graph(model), 0
     for name in [node.output[0] for node in graph.nodes if node.op_type == "Concat"]:
@@ -104,7 +104,7 @@ def _parts(graph: Graph, readers: list[Node], channels: int) -> list[_Part]:
         if attributes(split).get("axis", 0) != 1:
             return []
         even = [channels // len(split.output)] * len(split.output)
-        sizes: Any = attributes(split).get("split", even)  # where opsets below 13 tell them
+        sizes: Any = attributes(split).get("split", even)  # an attribute below opset 13
         if len(split.input) > 1:
             sizes = graph.constant(split.input[1])
         if sizes is None or sum(sizes) != channels:

@@ -1,4 +1,4 @@
-"""Fixes height and width of a file whose axes are all free, so that the batch alone stays free."""
+"""Fixes height and width of an export with free axes, so that only the batch stays free."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .onnx_graph import set_metadata
 
 
 def fix_sides(path: Path, size: Size) -> None:
-    """Write a file anew, with its input's height and width fixed.
+    """Rewrite a file with its input's height and width fixed.
 
     Ultralytics frees batch, height and width together, or none of them. Its entry about that is set to say
     that these are fixed, because it decides how images are padded.

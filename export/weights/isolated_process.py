@@ -1,9 +1,9 @@
-"""A call in a process of its own, whose prints, warnings and threads are none of ours.
+"""A call in a process of its own, which keeps prints, warnings, threads and memory of libraries to itself.
 
     python -P -m yolean.export.weights.isolated_process LOG
 
-reads a pickled function and its argument from standard input, and writes what it tells and returns to
-standard output, pickled too. Whatever else is printed there, or by C++ below, goes into the file LOG.
+reads a pickled function and its argument from standard input, and writes its progress and its result to
+standard output, pickled too. All other output, also of native libraries, goes into the file LOG.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ A = TypeVar("A")
 
 
 def call(function: Callable[[A, OnProgress], T], argument: A, on_progress: OnProgress, log: Path) -> T:
-    """What a function of a module returns, called in a process of its own.
+    """Call a function of a module in a process of its own.
 
     Args:
-        function: is handed the argument, and what it tells reaches `on_progress` here.
+        function: called with the argument and a callback, whose calls reach `on_progress` here.
         argument: anything that can be pickled.
         log: a file that gets what the process prints, in a folder for its temporary files.
 
     Raises:
-        YoleanError: what the function raises of the kind.
-        ModelError: anything else that it raises, in one line, or what ended the process.
+        YoleanError: as the function raises it.
+        ModelError: any other exception of the function, in one line, or what ended the process.
     """
     paths = os.pathsep.join(path or os.getcwd() for path in sys.path)
     # What libraries leave in the folder for temporary files goes where the log goes.
@@ -55,7 +55,7 @@ def call(function: Callable[[A, OnProgress], T], argument: A, on_progress: OnPro
             process.stdin.close()
             while True:
                 word, value = pickle.load(process.stdout)
-                if word == "told":
+                if word == "progress":
                     on_progress(*value)
                 elif word == "raised":
                     raise value
@@ -94,7 +94,7 @@ def _main() -> None:
 
     function, argument = pickle.load(sys.stdin.buffer)
     try:
-        send("returned", function(argument, lambda *step: send("told", step)))
+        send("returned", function(argument, lambda *step: send("progress", step)))
     except YoleanError as exc:
         send("raised", exc)
     except Exception as exc:

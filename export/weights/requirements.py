@@ -1,4 +1,4 @@
-"""What an export needs, told before anything takes time: weights, packages, an opset that runs here."""
+"""Checks before an export takes time: weights, packages, and an opset that runs here."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MAGIC = (b"PK\x03\x04", b"\x80")  # what torch.save writes today, and what it w
 
 
 def check_weights(weights: Path) -> None:
-    """Refuse what is no PyTorch file, by its first bytes.
+    """Refuse files that are no PyTorch files, by their first bytes.
 
     Raises:
         ModelError: it is missing, cannot be read, or is none.
@@ -36,7 +36,7 @@ def check_weights(weights: Path) -> None:
 
 
 def check_packages() -> None:
-    """Ask for the packages of the extra.
+    """Check that the packages of the extra `export` are installed.
 
     Raises:
         InputError: one is missing or too old.
@@ -53,7 +53,7 @@ def check_packages() -> None:
 
 
 def check_opset(opset: int) -> None:
-    """Try the smallest graph of an opset: ONNX Runtime does not tell what it takes.
+    """Run the smallest graph of an opset: ONNX Runtime has no list of those that it supports.
 
     Raises:
         InputError: it does not run.

@@ -114,6 +114,7 @@ RECIPES = (
     Recipe("yolov8n-cls", ("",), "yolov8n-cls-three", {"nc": 3}),
     Recipe("yolov8n-pose", ("", "dyn", "nms"), "yolov8n-pose-pairs", {"nc": 3, "kpt_shape": [5, 2]}),
     Recipe("yolo26n-pose", ("", "e2e"), "yolo26n-pose-pairs", {"nc": 3, "kpt_shape": [4, 2]}),
+    Recipe("yolo26n-pose", (), "yolo26n-pose-two", {"nc": 1, "kpt_shape": [2, 3]}),
 )
 
 

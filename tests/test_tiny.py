@@ -71,6 +71,7 @@ def test_image_in_results_out(task: str, tmp_path: Path) -> None:
 def test_demo_models_find_the_shapes() -> None:
     found = yolean.load(demo_model(), device="cpu")(demo_images()[0])[0]
     assert len(found) >= 4
+    assert found.boxes is not None
     assert (found.boxes.conf > 0.25).all()
     assert np.all(found.boxes.xyxy[:, 2:] > found.boxes.xyxy[:, :2])
 

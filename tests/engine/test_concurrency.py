@@ -106,7 +106,7 @@ def test_the_next_is_computed_while_the_current_is_used() -> None:
         finally:
             closed.append(True)
 
-    numbers = prefetched(watched())  # type: ignore[arg-type]  # a generator, as mypy cannot tell
+    numbers = prefetched(watched())  # type: ignore[arg-type, var-annotated]  # a generator
     assert next(numbers) == 1
     assert computed.wait(10)
     assert list(numbers) == [2]

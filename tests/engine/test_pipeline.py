@@ -27,7 +27,9 @@ class FakeSession:
     device = SimpleNamespace(is_gpu=False)
 
     def __init__(self, delay: Any = 0.0) -> None:
-        self.shapes, self.ended, self.delay = [], [], delay
+        self.shapes: list[tuple[int, ...]] = []
+        self.ended: list[float] = []
+        self.delay = delay
 
     def run(self, tensor: Any, floor: Any = 0.0) -> Any:
         self.shapes.append(tensor.shape)
@@ -42,7 +44,8 @@ class FakeSession:
 def engine(batch: Any = None, dynamic: bool = True, delay: Any = 0.0, kind: Any = "end2end") -> Any:
     names = {i: f"grey {i}" for i in range(256)}
     spec = ModelSpec(Layout("detect", kind, 256), names, Size(64, 64), 32, 3, batch, dynamic, "float32")
-    return Engine(FakeSession(delay), spec)
+    session: Any = FakeSession(delay)
+    return Engine(session, spec)
 
 
 def grey(value: Any, height: Any = 64, width: Any = 64) -> Any:
@@ -193,7 +196,8 @@ def test_bad_images_are_handed_over_and_the_rest_goes_on(tmp_path: Path) -> None
     model = engine()
     bad = tmp_path / "bad.jpg"
     bad.write_bytes(b"not an image")
-    sources, errors = [grey(1), bad, grey(2), str(tmp_path / "missing.jpg"), grey(3)], []
+    errors: list[yolean.InputError] = []
+    sources = [grey(1), bad, grey(2), str(tmp_path / "missing.jpg"), grey(3)]
     assert classes(list(model.stream(sources, on_error=errors.append))) == [1, 2, 3]
     assert ["bad.jpg" in str(errors[0]), "missing.jpg" in str(errors[1])] == [True, True]
     with pytest.raises(yolean.InputError, match=r"bad\.jpg"):
@@ -201,7 +205,7 @@ def test_bad_images_are_handed_over_and_the_rest_goes_on(tmp_path: Path) -> None
 
 
 def test_arguments_out_of_range() -> None:
-    for options, message in [
+    cases: list[tuple[dict[str, Any], str]] = [
         ({"conf": -0.1}, "conf=-0.1: expected a number from 0 to 1"),
         ({"conf": 1.01}, "conf"),
         ({"conf": float("nan")}, "conf=nan"),
@@ -220,7 +224,8 @@ def test_arguments_out_of_range() -> None:
         ({"batch": 0}, "batch=0"),
         ({"imgsz": 0}, "imgsz=0"),
         ({"source": []}, "at least one image"),
-    ]:
+    ]
+    for options, message in cases:
         options = {"source": grey(1)} | options
         with pytest.raises(yolean.InputError, match=message):
             engine()(**options)
@@ -305,10 +310,15 @@ def test_real_engine_answers_the_same_from_many_threads() -> None:
 def test_batches_answer_as_single_images_do() -> None:
     model = yolean.load(demo_model("pose"), device="cpu")
     image = cv2.imread(str(demo_images()[0]))
+    assert image is not None
     images = [image, image[:, ::-1].copy(), image[::-1].copy()]
     together = model(images, batch=3)
     for one, other in zip(images, together, strict=True):
         alone = model(one)[0]
+        assert other.boxes is not None
+        assert alone.boxes is not None
+        assert other.keypoints is not None
+        assert alone.keypoints is not None
         np.testing.assert_allclose(other.boxes.xyxy, alone.boxes.xyxy, atol=0.01)
         np.testing.assert_allclose(other.keypoints.data, alone.keypoints.data, atol=0.01)
 

@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 import cv2
 import numpy as np
 import torch
-from reference_runner import OPTIONS, answer
+from reference_runner import OPTIONS, answer  # type: ignore[import-not-found]
 from torch import nn
 from ultralytics import YOLO, __version__
 from ultralytics.nn.tasks import yaml_model_load
@@ -37,7 +37,7 @@ from ultralytics.utils import YAML
 
 SIDE = 320
 PASSING = 0.1  # of all anchors have a class above the confidence threshold
-SPREAD = 1.0  # deviation of the classes' logits
+LOGIT_DEVIATION = 1.0  # deviation of the classes' logits
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "": {},
@@ -179,7 +179,7 @@ def enliven(network: Any, images: torch.Tensor) -> None:
                 bins = torch.arange(head.reg_max).repeat(4)
                 scale, shift = (1.2, shift + 3) if head.reg_max == 1 else (2.0, -0.4 * bins)
             elif part == "cv3":
-                scale = SPREAD
+                scale = LOGIT_DEVIATION
                 best = torch.cat([standard(v, scale).amax(dim=1).flatten() for v in values])
                 wanted = math.log(OPTIONS["conf"] / (1 - OPTIONS["conf"]))
                 shift = shift + wanted - np.quantile(best.numpy(), 1 - PASSING).item()
@@ -249,9 +249,9 @@ def main() -> None:
         for target, arguments in wanted:
             yolo.model.pt_path = str(target.with_suffix(".pt"))  # the exporter names its file after it
             yolo.export(format="onnx", device="cpu", verbose=False, **arguments)
-            said = answers(target, yolo.task, arguments["imgsz"], arguments["batch"], image_paths)
-            target.with_suffix(".json").write_text(json.dumps(said) + "\n")
-            print(target, {name: len(one.get("cls", ())) for name, one in said["images"].items()}, flush=True)
+            reference = answers(target, yolo.task, arguments["imgsz"], arguments["batch"], image_paths)
+            target.with_suffix(".json").write_text(json.dumps(reference) + "\n")
+            print(target, {name: len(one.get("cls", ())) for name, one in reference["images"].items()}, flush=True)
 
 
 if __name__ == "__main__":

@@ -74,7 +74,7 @@ def same_objects(found: yolean.Results, answer: dict[str, Any]) -> None:
         return
     np.testing.assert_allclose(objects.conf, answer["conf"], atol=SCORE)
     if found.obb is not None:
-        np.testing.assert_allclose(objects.xyxyxyxy.reshape(-1, 8), answer["obb"], atol=PIXELS)
+        np.testing.assert_allclose(found.obb.xyxyxyxy.reshape(-1, 8), answer["obb"], atol=PIXELS)
         return
     np.testing.assert_allclose(objects.xyxy, answer["xyxy"], atol=PIXELS)
     if found.keypoints is not None:

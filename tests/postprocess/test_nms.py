@@ -62,7 +62,7 @@ def test_greedy_equals_a_plain_loop(rows: Any, iou: Any, max_det: Any, agnostic:
     classes = np.array([row[4] for row in rows], np.int64)
     order = list(range(len(rows)))
     random.shuffle(order)
-    scores = np.array(order, np.float32) / 100 + 0.01
+    scores = (np.array(order) / 100 + 0.01).astype(np.float32)
     kept = nms(boxes, scores, classes, Options(iou=iou, max_det=max_det, agnostic_nms=agnostic))
     assert kept.tolist() == loop_nms(boxes, scores, classes, iou, max_det, agnostic)
 

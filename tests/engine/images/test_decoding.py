@@ -292,7 +292,7 @@ def test_an_array_that_fits_is_not_copied() -> None:
 
 
 def test_arrays_that_are_refused() -> None:
-    for array, expected in [
+    cases: list[tuple[Any, ...]] = [
         (np.zeros((0, 4, 3), np.uint8), "found an empty array of shape (0, 4, 3)"),
         (np.zeros((4, 0), np.uint8), "found an empty array of shape (4, 0)"),
         (
@@ -312,7 +312,8 @@ def test_arrays_that_are_refused() -> None:
         (np.array([[0.5, np.nan, np.inf]]), "found float64 from 0.5 to 0.5 with NaN"),
         (np.full((4, 4), -3, np.int64), "found int64 from -3 to -3; convert it, for example x.clip(0, 255)"),
         (np.full((4, 4), "x", object), "expected dtype uint8 with values 0 to 255, found object"),
-    ]:
+    ]
+    for array, expected in cases:
         with pytest.raises(InputError) as caught:
             image_from_array(array, "image3")
         assert str(caught.value).startswith("image3: ")

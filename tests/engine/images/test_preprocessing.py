@@ -9,12 +9,12 @@ from PIL import Image
 from yolean.engine.errors import InputError
 from yolean.engine.images.preprocessing import InputTensor, TensorPool, check_size, place
 from yolean.engine.model.spec import ModelSpec
-from yolean.postprocess.layout import Layout
+from yolean.postprocess.layout import Layout, Task
 from yolean.postprocess.types import Size
 
 
 def spec(
-    task: str = "detect",
+    task: Task = "detect",
     dynamic: bool = False,
     imgsz: Any = (64, 64),
     channels: Any = 3,
@@ -40,9 +40,9 @@ def test_letterbox_equals_its_definition() -> None:
         image, model = noise(*shape, 3), spec()
         geometry = place(Size(*shape), model.imgsz, model)
         (height, width), (left, top) = geometry.resized, geometry.pad
-        expected = np.full((64, 64, 3), 114, np.uint8)
-        expected[top : top + height, left : left + width] = cv2.resize(image, (width, height))
-        expected = expected[..., ::-1].transpose(2, 0, 1).astype(np.float32) / np.float32(255)
+        padded = np.full((64, 64, 3), 114, np.uint8)
+        padded[top : top + height, left : left + width] = cv2.resize(image, (width, height))
+        expected = padded[..., ::-1].transpose(2, 0, 1).astype(np.float32) / np.float32(255)
         np.testing.assert_array_equal(prepared(image, model), expected)
 
 
@@ -112,7 +112,7 @@ def test_sizes() -> None:
 
 
 def test_sizes_that_are_refused() -> None:
-    for imgsz, dynamic, message in [
+    cases: list[tuple[Any, ...]] = [
         (320, False, "static export that runs at 64x64 only"),
         ((64, 32), False, "static export"),
         (0, True, "expected a whole number"),
@@ -122,6 +122,7 @@ def test_sizes_that_are_refused() -> None:
         ("640", True, "expected a whole number"),
         ((64, 64, 64), True, "height, width"),
         (True, True, "expected a whole number"),
-    ]:
+    ]
+    for imgsz, dynamic, message in cases:
         with pytest.raises(InputError, match=message):
             check_size(imgsz, spec(dynamic=dynamic))

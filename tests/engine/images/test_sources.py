@@ -456,7 +456,8 @@ def test_a_video_without_a_frame(
 
 
 def test_channels_are_checked() -> None:
-    for channels in [0, -1, 3.0, "3", True]:
+    wrong: list[Any] = [0, -1, 3.0, "3", True]
+    for channels in wrong:
         with pytest.raises(InputError, match=r"^channels: expected a number of at least 1"):
             open_source(IMAGE, channels)
 

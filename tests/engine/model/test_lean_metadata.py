@@ -37,7 +37,7 @@ def test_files_of_ultralytics_have_no_head() -> None:
 
 
 def test_entries_that_contradict_themselves_are_refused() -> None:
-    for change, message in [
+    cases: list[tuple[dict[str, Any], str]] = [
         ({"version": 3}, "newer yolean"),
         ({"version": "1"}, "has not written"),
         ({"strides": []}, "no head that yolean knows"),
@@ -48,7 +48,8 @@ def test_entries_that_contradict_themselves_are_refused() -> None:
         ({"head": "27"}, "no head that yolean knows"),
         ({"limit": -1}, "no head that yolean knows"),
         ({"agnostic": None}, "no head that yolean knows"),
-    ]:
+    ]
+    for change, message in cases:
         value = {
             "version": 1, "precision": "fp32", "strides": [8], "reg_max": 16, "head": "v8", "limit": None,
             "agnostic": False,
@@ -64,13 +65,14 @@ def test_entries_of_others_are_refused() -> None:
 
 
 def test_layouts() -> None:
-    for metadata, channels, nc, extra in [
+    cases: list[tuple[Any, ...]] = [
         ({}, [64, 64, 3, 3], 3, 0),
         ({"names": None}, [64, 64, 80, 80], 80, 0),  # no names: as many as the classes have channels
         ({"task": "segment"}, [64, 64, 3, 3, 32, 32, 32], 3, 32),
         ({"task": "pose", "kpt_shape": "[5, 2]"}, [64, 64, 3, 3, 10, 10], 3, 10),
         ({"task": "obb"}, [64, 64, 3, 3, 1, 1], 3, 1),
-    ]:
+    ]
+    for metadata, channels, nc, extra in cases:
         given = {key: value for key, value in (BASE | metadata).items() if value is not None}
         found = read_spec(given | {KEY: entry(Head((8, 16)), "fp32")}, [IMAGE], outputs(*channels))
         layout = found.layout

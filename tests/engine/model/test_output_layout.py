@@ -115,7 +115,7 @@ def test_rows_are_never_taken_for_channels() -> None:
 
 
 def test_contradictions_are_refused_in_one_line() -> None:
-    for task, metadata, shapes, message in [
+    cases: list[tuple[Task, dict[str, str], list[Shape], str]] = [
         ("detect", RAW, [(1, 84, 8400)], r"\[1, 84, 8400\].*\(batch, 7, anchors\) with 4 box \+ 3 classes"),
         ("detect", RAW, [(1, 2100, 7)], "contradict"),  # transposed
         ("detect", END2END, [(1, 7, 2100)], r"\(batch, rows, 6\)"),
@@ -129,7 +129,8 @@ def test_contradictions_are_refused_in_one_line() -> None:
         ("classify", {}, [(1, 1000)], r"\(batch, 3\) for 3 classes"),
         ("detect", RAW, [(1, 3)], "detect needs 1 output.* of 3 axes"),
         ("pose", RAW, [(1, 13, 2100)], "kpt_shape"),  # 6 values: 2x3 or 3x2
-    ]:
+    ]
+    for task, metadata, shapes, message in cases:
         names = {0: "a", 1: "b"} if message.startswith("more") else THREE
         with pytest.raises(ModelError, match=message) as caught:
             layout(task, metadata, *shapes, names=names)

@@ -49,7 +49,7 @@ def test_without_metadata_task_and_names_can_be_given() -> None:
 
 
 def test_free_outputs_are_measured_on_a_blank_image_of_the_default_size() -> None:
-    seen: list[tuple[tuple[int, ...], np.dtype[Any]]] = []
+    seen: list[Any] = []
 
     def run(tensor: Float) -> list[Float]:
         seen.append((tensor.shape, tensor.dtype))

@@ -86,7 +86,7 @@ def nothing(task: str, image: np.ndarray) -> Any:
 
 
 def changed(drawn: np.ndarray, before: np.ndarray) -> np.ndarray:
-    return np.any(drawn != before, axis=2)
+    return np.asarray(np.any(drawn != before, axis=2))
 
 
 def alike(pixels: np.ndarray, expected: Any) -> bool:
@@ -185,13 +185,14 @@ def test_another_image_may_be_given() -> None:
 
 
 def test_everything_can_be_switched_off() -> None:
-    for task, options in [
+    cases: list[tuple[Any, ...]] = [
         ("detect", {"boxes": False}),
         ("segment", {"boxes": False, "masks": False}),
         ("pose", {"boxes": False, "keypoints": False}),
         ("obb", {"boxes": False}),
         ("classify", {"probs": False}),
-    ]:
+    ]
+    for task, options in cases:
         image = blank()
         assert np.array_equal(annotate(example(task, image), **options), image)
 
@@ -199,10 +200,8 @@ def test_everything_can_be_switched_off() -> None:
 def test_score_is_optional() -> None:
     image = blank()
     found = results(image, boxes=boxes((100, 100, 110, 140)))
-    name, score, none = (
-        extent(changed(annotate(found, **options), image))
-        for options in ({"conf": False}, {}, {"labels": False})
-    )
+    without: list[dict[str, Any]] = [{"conf": False}, {}, {"labels": False}]
+    name, score, none = (extent(changed(annotate(found, **options), image)) for options in without)
     assert score[2] > name[2]  # the score makes the tag longer
     assert name[1] < none[1]  # without labels nothing stands above the box
 
@@ -531,7 +530,7 @@ def test_a_lone_point_has_the_size_of_the_image_s_lines() -> None:
 # Classification
 
 
-def classified(image: np.ndarray, conf: list[float], **options: bool) -> np.ndarray:
+def classified(image: np.ndarray, conf: list[float], **options: Any) -> np.ndarray:
     ids = list(range(len(conf)))
     return annotate(results(image, "classify", probs=probs(ids, conf)), **options)
 

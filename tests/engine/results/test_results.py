@@ -11,6 +11,7 @@ from yolean.engine.images.frames import Frame
 from yolean.engine.results.results import Results, write_image
 from yolean.postprocess.detections import Detections
 from yolean.postprocess.geometry import Geometry
+from yolean.postprocess.layout import Task
 from yolean.postprocess.masks import InstanceMasks
 from yolean.postprocess.types import Size
 
@@ -20,7 +21,7 @@ CLASSES = np.array([1, 0, 1])
 XYXY = np.array([[10, 20, 50, 40], [0, 0, 200, 100], [5, 5, 6, 7]], np.float32)
 
 
-def results(task: str = "detect", boxes: Any = XYXY, **views: Any) -> Any:
+def results(task: Task = "detect", boxes: Any = XYXY, **views: Any) -> Any:
     """Three objects (or as many as given) in an image of 200 x 100."""
     frame = Frame(np.zeros((100, 200, 3), np.uint8), "folder/film.mp4", 7, 25.0, 1.5)
     found = Detections(boxes, SCORES[: len(boxes)], CLASSES[: len(boxes)], **views)
@@ -43,7 +44,8 @@ def test_attributes_of_the_frame() -> None:
 def test_a_loop_as_ultralytics_users_write_it() -> None:
     found = results()
     seen = [(found.names[int(b.cls[0])], float(b.conf[0]), b.xyxy[0].tolist()) for b in found.boxes]
-    assert seen[1] == ("cat", pytest.approx(0.8), [0, 0, 200, 100])
+    expected: Any = ("cat", pytest.approx(0.8), [0, 0, 200, 100])
+    assert seen[1] == expected
     assert found.cpu().numpy() is found
 
 

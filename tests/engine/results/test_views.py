@@ -8,6 +8,7 @@ from yolean.engine.images.frames import Frame
 from yolean.engine.results.results import Results
 from yolean.postprocess.detections import Detections
 from yolean.postprocess.geometry import Geometry
+from yolean.postprocess.layout import Task
 from yolean.postprocess.masks import InstanceMasks
 from yolean.postprocess.types import Size
 
@@ -17,7 +18,7 @@ CLASSES = np.array([1, 0, 1])
 XYXY = np.array([[10, 20, 50, 40], [0, 0, 200, 100], [5, 5, 6, 7]], np.float32)
 
 
-def results(task: str = "detect", boxes: Any = XYXY, **views: Any) -> Any:
+def results(task: Task = "detect", boxes: Any = XYXY, **views: Any) -> Any:
     """Three objects (or as many as given) in an image of 200 x 100."""
     frame = Frame(np.zeros((100, 200, 3), np.uint8), "folder/film.mp4", 7, 25.0, 1.5)
     found = Detections(boxes, SCORES[: len(boxes)], CLASSES[: len(boxes)], **views)

@@ -16,8 +16,9 @@ import pytest
 from onnxruntime.datasets import get_example
 from yolean.engine.errors import DeviceError, InputError, ModelError
 from yolean.engine.runtime import session as module
+from yolean.engine.runtime.binding import Binding
 from yolean.engine.runtime.ort_errors import mapped
-from yolean.engine.runtime.session import Binding, Session
+from yolean.engine.runtime.session import Session
 from yolean.models import demo_model
 
 MODEL = demo_model("detect")
@@ -79,7 +80,7 @@ def test_weights_beside_a_model_whose_name_is_no_text(
     place, elsewhere = Path(os.fsdecode(folder)), Path("elsewhere")
     for path in (place, elsewhere):
         path.mkdir(exist_ok=True)
-    options = {"save_as_external_data": True, "location": "weights", "size_threshold": 1000}
+    options: dict[str, Any] = {"save_as_external_data": True, "location": "weights", "size_threshold": 1000}
     onnx.save(onnx.load(MODEL), "m.onnx", **options)
     model = place / os.fsdecode(b"m\xff.onnx")
     os.rename("m.onnx", model)
@@ -99,7 +100,7 @@ def test_weights_and_empty_bytes_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="empty"):
         Session(b"")
     with pytest.raises(InputError, match="found NoneType"):
-        Session(None)
+        Session(None)  # type: ignore[arg-type]
     with pytest.raises(ModelError, match="cannot be read"):
         Session("x" * 5000)
 
@@ -149,7 +150,7 @@ def test_threads_out_of_range(threads: Any) -> None:
 
 
 def test_wrong_arguments_are_input_errors() -> None:
-    for options, message in [
+    cases: list[tuple[dict[str, Any], str]] = [
         ({"device": 0}, "device=0: expected a name"),
         ({"device": None}, "device=None"),
         ({"threads": "2"}, "threads='2'"),
@@ -158,7 +159,8 @@ def test_wrong_arguments_are_input_errors() -> None:
         ({"providers": [("CPUExecutionProvider",)]}, "expected names, or pairs"),
         ({"providers": ["CPUExecutionProvider"], "precision": "fp32"}, "belongs to device="),
         ({"device": "cpu", "cuda_graph": True}, "only cuda replays graphs"),
-    ]:
+    ]
+    for options, message in cases:
         with pytest.raises(InputError, match=message):
             Session(MODEL, **options)
 
@@ -183,7 +185,12 @@ def test_searching_cuda_prints_nothing_and_gives_standard_output_back(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """It redirects, process-wide: two threads at once must not leave the output redirected."""
-    runtime = SimpleNamespace(preload_dlls=lambda directory: (time.sleep(0.01), print("Failed to load")))
+
+    def preload(directory: str) -> None:
+        time.sleep(0.01)
+        print("Failed to load")
+
+    runtime = SimpleNamespace(preload_dlls=preload)
     before = sys.stdout
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _: module._find_cuda(runtime), range(4)))
@@ -228,7 +235,7 @@ def test_a_gpu_session_is_owned_by_one_thread(monkeypatch: pytest.MonkeyPatch, i
     names = set()
     original = Binding.__init__
 
-    def on_the_cpu(self, ort: Any, inner: Any, tensor: Any, kind: Any, unit: Any) -> None:
+    def on_the_cpu(self: Any, ort: Any, inner: Any, tensor: Any, kind: Any, unit: Any) -> None:
         import threading
 
         names.add(threading.current_thread().name)

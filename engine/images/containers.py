@@ -145,9 +145,12 @@ def is_truncated(data: bytes) -> bool:
         scan = next((part.start for part in segments if part.kind == JPEG_SOS), None)
         return scan is None or data.find(b"\xff" + JPEG_EOI, scan) < 0
     if data.startswith(PNG_SIGNATURE):
-        # Encoders write chunks of 8 kB and more: whoever has so many is left to the decoder.
-        chunks = enumerate(png_chunks(data))
-        return all(part.kind != b"IEND" and number < 10 * _MAX_PARTS for number, part in chunks)
+        for count, part in enumerate(png_chunks(data)):
+            if part.kind == b"IEND":
+                return part.end + 4 > len(data)
+            if count == 10 * _MAX_PARTS:  # encoders write chunks of 8 kB and more: the decoder decides
+                return False
+        return True
     if data[:4] == b"RIFF":
         return riff_length(data) > len(data)
     return False

@@ -121,7 +121,8 @@ RECIPES = (
 def read(image_paths: list[Path], channels: int) -> torch.Tensor:
     """(N, channels, SIDE, SIDE) float32 from 0 to 1, squeezed: good enough to get the statistics."""
     flag = cv2.IMREAD_GRAYSCALE if channels == 1 else cv2.IMREAD_COLOR
-    planes = [cv2.resize(cv2.imread(str(p), flag), (SIDE, SIDE)).reshape(SIDE, SIDE, -1) for p in image_paths]
+    found = [image for path in image_paths if (image := cv2.imread(str(path), flag)) is not None]
+    planes = [cv2.resize(image, (SIDE, SIDE)).reshape(SIDE, SIDE, -1) for image in found]
     if channels > 3:
         planes = [np.take(np.dstack((p, p.mean(axis=2))), range(channels), axis=2) for p in planes]
     return torch.from_numpy(
@@ -220,7 +221,7 @@ def answers(model: Path, task: str, imgsz: Any, batch: int, image_paths: list[Pa
     # A list goes through PIL, which decodes grey images otherwise than the loader of files.
     found = [r for group in groups for r in yolo.predict(group if batch > 1 else group[0], **options)]
     images = {Path(result.path).name: answer(result) for result in found}
-    return {"model": model.name, "ultralytics": __version__} | OPTIONS | {"imgsz": imgsz, "images": images}
+    return {"model": model.name, "ultralytics": __version__, **OPTIONS, "imgsz": imgsz, "images": images}
 
 
 def exports(recipe: Recipe, folder: Path, only: re.Pattern[str]) -> Iterator[tuple[Path, dict[str, Any]]]:
@@ -251,7 +252,11 @@ def main() -> None:
             yolo.export(format="onnx", device="cpu", verbose=False, **arguments)
             reference = answers(target, yolo.task, arguments["imgsz"], arguments["batch"], image_paths)
             target.with_suffix(".json").write_text(json.dumps(reference) + "\n")
-            print(target, {name: len(one.get("cls", ())) for name, one in reference["images"].items()}, flush=True)
+            print(
+                target,
+                {name: len(one.get("cls", ())) for name, one in reference["images"].items()},
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

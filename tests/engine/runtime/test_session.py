@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
@@ -10,14 +9,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import onnx
 import onnxruntime
 import pytest
 from onnxruntime.datasets import get_example
 from yolean.engine.errors import DeviceError, InputError, ModelError
 from yolean.engine.runtime import session as module
 from yolean.engine.runtime.binding import Binding
-from yolean.engine.runtime.ort_errors import mapped
 from yolean.engine.runtime.session import Session
 from yolean.models import demo_model
 
@@ -35,74 +32,6 @@ def test_loads_from_path_and_bytes(model: Any, image: Any) -> None:
     assert (session.provider, str(session.device), session.threads) == ("CPUExecutionProvider", "cpu", 1)
     assert session.metadata["task"] == "detect"
     assert session.run(image)[0].shape[0] == 1
-
-
-def broken(tmp_path: Path, kind: Any) -> Any:
-    path = tmp_path / "model.onnx"
-    data = MODEL.read_bytes()
-    content = {
-        "empty": b"",
-        "text": b"<html>not a model</html>",
-        "truncated": data[: len(data) // 2],
-        "newer": b"\x08\x63" + data[2:],  # the first field of an ONNX file is its IR version: 99
-    }
-    if kind == "folder":
-        path.mkdir()
-    elif kind != "missing":
-        path.write_bytes(content[kind])
-    return path
-
-
-@pytest.mark.parametrize(
-    ("kind", "message"),
-    [
-        ("missing", "does not exist"),
-        ("folder", "is a folder"),
-        ("empty", "is empty"),
-        ("text", "not a usable ONNX model"),
-        ("truncated", "not a usable ONNX model"),
-        ("newer", f"newer than ONNX Runtime {onnxruntime.__version__}.*update ONNX Runtime"),
-    ],
-)
-def test_unusable_files_are_one_line(tmp_path: Path, kind: Any, message: str) -> None:
-    with pytest.raises(ModelError, match=message) as caught:
-        Session(broken(tmp_path, kind), "cpu")
-    assert "\n" not in str(caught.value)
-
-
-@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="such names exist on Linux only")
-@pytest.mark.parametrize("folder", [b".", b"w\xff"])
-def test_weights_beside_a_model_whose_name_is_no_text(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, image: Any, folder: Any
-) -> None:
-    """ONNX Runtime gets the bytes of such a file: weights of the working directory must not slip in."""
-    monkeypatch.chdir(tmp_path)
-    place, elsewhere = Path(os.fsdecode(folder)), Path("elsewhere")
-    for path in (place, elsewhere):
-        path.mkdir(exist_ok=True)
-    options: dict[str, Any] = {"save_as_external_data": True, "location": "weights", "size_threshold": 1000}
-    onnx.save(onnx.load(MODEL), "m.onnx", **options)
-    model = place / os.fsdecode(b"m\xff.onnx")
-    os.rename("m.onnx", model)
-    wanted = Session(MODEL, "cpu").run(image)
-    if folder == b".":
-        monkeypatch.chdir(elsewhere)
-        np.testing.assert_array_equal(Session(Path("..") / model.name, "cpu").run(image)[0], wanted[0])
-    else:  # ONNX Runtime cannot be told to look there
-        with pytest.raises(ModelError, match="a path that is valid UTF-8") as caught:
-            Session(model, "cpu")
-        assert "\n" not in str(caught.value)
-
-
-def test_weights_and_empty_bytes_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"yolean export yolov8n\.pt"):
-        Session(tmp_path / "yolov8n.pt")
-    with pytest.raises(ModelError, match="empty"):
-        Session(b"")
-    with pytest.raises(InputError, match="found NoneType"):
-        Session(None)  # type: ignore[arg-type]
-    with pytest.raises(ModelError, match="cannot be read"):
-        Session("x" * 5000)
 
 
 @pytest.mark.parametrize("device", ["cuda", "tensorrt", "directml", "cuda:3"])
@@ -165,22 +94,6 @@ def test_wrong_arguments_are_input_errors() -> None:
             Session(MODEL, **options)
 
 
-def raised(error: Any, *arguments: Any) -> None:
-    with mapped(*arguments):
-        raise error
-
-
-def test_errors_of_a_device_and_of_weights_in_a_second_file() -> None:
-    memory = RuntimeError("[ONNXRuntimeError] : 1 : FAIL : out of memory")
-    with pytest.raises(DeviceError, match="CUDAExecutionProvider failed: out of memory"):
-        raised(memory, "CUDAExecutionProvider", (1, 3, 8, 8))
-    data = RuntimeError("[ONNXRuntimeError] : 1 : FAIL : External data path does not exist")
-    with pytest.raises(ModelError, match="second file"):
-        raised(data, "CPUExecutionProvider")
-    with pytest.raises(KeyError):
-        raised(KeyError("ours"), "CPUExecutionProvider")
-
-
 def test_searching_cuda_prints_nothing_and_gives_standard_output_back(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -214,19 +127,6 @@ def test_runs_of_many_threads_equal_one(image: Any) -> None:
         together = list(pool.map(lambda x: session.run(x)[0], inputs))
     for one, other in zip(alone, together, strict=True):
         np.testing.assert_array_equal(one, other)
-
-
-def test_bound_buffers_give_the_same_and_are_not_shared_with_results(image: Any) -> None:
-    """The GPU's path through reused buffers, on the CPU's memory."""
-    inner = onnxruntime.InferenceSession(str(MODEL), providers=["CPUExecutionProvider"])
-    binding = Binding(onnxruntime, inner, image, "cpu", 0)
-    for shift in range(3):
-        tensor = np.roll(image, shift, axis=2)
-        np.testing.assert_array_equal(binding.run(tensor)[0], inner.run(None, {"images": tensor})[0])
-    first = binding.run(image)
-    kept = first[0].copy()
-    binding.run(np.zeros_like(image))
-    np.testing.assert_array_equal(first[0], kept)
 
 
 def test_a_gpu_session_is_owned_by_one_thread(monkeypatch: pytest.MonkeyPatch, image: Any) -> None:

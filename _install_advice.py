@@ -41,11 +41,11 @@ def install_command(extra: str, root: Path = _HERE) -> str:
 
 def _origin() -> dict[str, Any]:
     """Where pip installed yolean from (PEP 610); empty where it was not pip, or from an index."""
-    try:
-        text = metadata.distribution("yolean").read_text("direct_url.json")
-    except metadata.PackageNotFoundError:
-        return {}
-    return dict(json.loads(text or "{}"))
+    for found in metadata.distributions(name="yolean"):
+        # In a clone, what building left there (yolean.egg-info) may be found first: nothing installed it.
+        if found.read_text("INSTALLER"):
+            return dict(json.loads(found.read_text("direct_url.json") or "{}"))
+    return {}
 
 
 def _is_clone(folder: Path) -> bool:

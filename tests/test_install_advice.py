@@ -38,6 +38,7 @@ def site_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder in which pip seems to have installed yolean."""
     (tmp_path / "site" / "yolean-9.dist-info").mkdir(parents=True)
     (tmp_path / "site" / "yolean-9.dist-info" / "METADATA").write_text(METADATA)
+    (tmp_path / "site" / "yolean-9.dist-info" / "INSTALLER").write_text("pip\n")
     monkeypatch.syspath_prepend(tmp_path / "site")
     return tmp_path / "site"
 
@@ -58,6 +59,11 @@ def test_a_copy_installed_from_a_clone_names_the_clone(
     from_origin(site_packages, url=clone.as_uri(), dir_info={})
     assert install_command("server", site_packages) == f'pip install "{clone}[server]"'
     monkeypatch.chdir(clone)
+    assert install_command("server", site_packages) == 'pip install ".[server]"'
+    built = clone / "yolean.egg-info"  # left by building, and found first by `python -c` in the clone
+    built.mkdir()
+    (built / "PKG-INFO").write_text(METADATA)
+    monkeypatch.syspath_prepend(clone)
     assert install_command("server", site_packages) == 'pip install ".[server]"'
 
 

@@ -62,7 +62,7 @@ def test_an_interrupted_run_keeps_what_it_has(here: Path, long_video: Path, numb
     assert fps == 12.5
     assert 19 <= frames < 3000
     assert abs(len(records) - frames) <= 1  # the signal may come between the two
-    summed_up = Path("lines.txt").read_text().splitlines()[-1] == f"Saved {Path('out/long.mp4')}"
+    summed_up = f"Saved {Path('out/long.mp4')}" in Path("lines.txt").read_text().splitlines()
     assert summed_up is (number == signal.SIGINT)
 
 

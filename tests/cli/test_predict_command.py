@@ -247,7 +247,7 @@ def test_videos_are_written_at_their_rate(here: Path) -> None:
         "clip-2.mp4": (5, 12.5, (64, 96, 3)),
         "clip-3.mp4": (3, 20, (48, 64, 3)),
     }
-    assert result.stdout.splitlines()[-2].startswith("13 images ")
+    assert any(line.startswith("13 images ") for line in result.stdout.splitlines())
 
 
 def test_a_stream_is_written_as_a_video(here: Path) -> None:

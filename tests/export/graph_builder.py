@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -14,7 +16,9 @@ HEIGHT, WIDTH = 6, 10
 class Whole(Builder):
     """A builder of convolutions with whole numbers."""
 
-    def conv(self, source, inner, outer, size=1, bias=True, **attributes):
+    def conv(
+        self, source: Any, inner: Any, outer: Any, size: Any = 1, bias: Any = True, **attributes: Any
+    ) -> Any:
         shape = (outer, inner // attributes.get("group", 1), size, size)
         inputs = [source, self.constant(self.rng.integers(-3, 4, shape))]
         if bias:
@@ -23,7 +27,7 @@ class Whole(Builder):
             attributes.setdefault("pads", [size // 2] * 4)
         return self("Conv", *inputs, kernel_shape=[size, size], **attributes)
 
-    def up(self, source, scales=(1, 1, 2, 2), **attributes):
+    def up(self, source: Any, scales: Any = (1, 1, 2, 2), **attributes: Any) -> Any:
         attributes = {
             "mode": "nearest",
             "coordinate_transformation_mode": "asymmetric",
@@ -31,16 +35,16 @@ class Whole(Builder):
         } | attributes
         return self("Resize", source, "", self.constant(scales), **attributes)
 
-    def slice(self, source, first, last, axis=1, step=None):
+    def slice(self, source: Any, first: Any, last: Any, axis: Any = 1, step: Any = None) -> Any:
         values = (first, last, axis) if step is None else (first, last, axis, step)
         return self("Slice", source, *(self.constant([value], np.int64) for value in values))
 
-    def even(self, source, parts, **attributes):
+    def even(self, source: Any, parts: Any, **attributes: Any) -> Any:
         """A Split that does not tell its sizes."""
         return self("Split", source, outputs=parts, axis=1, **attributes)
 
 
-def model_of(b, outputs, opset=17, channels=4):
+def model_of(b: Any, outputs: Any, opset: Any = 17, channels: Any = 4) -> Any:
     image = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", channels, HEIGHT, WIDTH])
     infos = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [None] * 4) for name in outputs]
     graph = helper.make_graph(b.nodes, "g", [image], infos, b.weights)
@@ -48,7 +52,7 @@ def model_of(b, outputs, opset=17, channels=4):
     return onnx.shape_inference.infer_shapes(model)
 
 
-def answers(model, channels=4):
+def answers(model: Any, channels: Any = 4) -> Any:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     content = model.SerializeToString()

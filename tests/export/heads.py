@@ -6,6 +6,7 @@ No names tell anything, and channels may be as ambiguous as they can get.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import onnx
@@ -25,17 +26,26 @@ class Builder:
         self.count += 1
         return f"t{self.count}"
 
-    def constant(self, value, dtype=np.float32) -> str:
+    def constant(self, value: Any, dtype: Any = np.float32) -> str:
         name = self.name()
         self.weights.append(numpy_helper.from_array(np.asarray(value, dtype), name))
         return name
 
-    def __call__(self, op, *inputs, outputs=1, **attributes):
+    def __call__(self, op: Any, *inputs: Any, outputs: Any = 1, **attributes: Any) -> Any:
         names = [self.name() for _ in range(outputs)]
         self.nodes.append(helper.make_node(op, list(inputs), names, **attributes))
         return names[0] if outputs == 1 else names
 
-    def conv(self, source, inner, outer, size=1, stride=1, bias=True, scale=1.0):
+    def conv(
+        self,
+        source: Any,
+        inner: Any,
+        outer: Any,
+        size: Any = 1,
+        stride: Any = 1,
+        bias: Any = True,
+        scale: Any = 1.0,
+    ) -> Any:
         shape = (outer, inner, size, size)
         weight = self.rng.normal(0, scale / math.sqrt(inner * size * size), shape)
         inputs = [source, self.constant(weight)]
@@ -45,26 +55,38 @@ class Builder:
             "Conv", *inputs, strides=[stride, stride], pads=[size // 2] * 4, kernel_shape=[size, size]
         )
 
-    def silu(self, source):
+    def silu(self, source: Any) -> Any:
         return self("Mul", source, self("Sigmoid", source))
 
-    def split(self, source, sizes, axis=1):
+    def split(self, source: Any, sizes: Any, axis: Any = 1) -> Any:
         return self("Split", source, self.constant(sizes, np.int64), outputs=len(sizes), axis=axis)
 
-    def part(self, source, first, last, axis=1):
+    def part(self, source: Any, first: Any, last: Any, axis: Any = 1) -> Any:
         ends = (self.constant([value], np.int64) for value in (first, last, axis))
         return self("Slice", source, *ends)
 
-    def joined(self, maps, channels):
+    def joined(self, maps: Any, channels: Any) -> Any:
         shape = self.constant([0, channels, -1], np.int64)
         return self("Concat", *(self("Reshape", one, shape) for one in maps), axis=2)
 
 
 def build(
-    task="detect", nc=3, reg_max=16, extra=0, kpt_shape=None, kind="v8", strides=(8, 16, 32), limit=None,
-    agnostic_nms=False, seed=0, spoil=False, score_scale=0.5, deep=(), branch=None,
-    channels=3,
-):  # fmt: skip
+    task: str = "detect",
+    nc: int = 3,
+    reg_max: int = 16,
+    extra: int = 0,
+    kpt_shape: tuple[int, int] | None = None,
+    kind: str = "v8",
+    strides: tuple[int, ...] = (8, 16, 32),
+    limit: int | None = None,
+    agnostic_nms: bool = False,
+    seed: int = 0,
+    spoil: bool = False,
+    score_scale: float = 0.5,
+    deep: tuple[int, ...] = (),
+    branch: Any = None,
+    channels: int = 3,
+) -> onnx.ModelProto:
     """A model whose spec `yolean.load` reads.
 
     `spoil` puts something into the head that no YOLO has. The branches (0 boxes, 1 classes, 2 extra)
@@ -118,14 +140,14 @@ def build(
     return _model(b, outputs, task, nc, kpt_shape, max(strides), limit, channels)
 
 
-def deep_branch(b, source, inner, outer, scale):
+def deep_branch(b: Any, source: Any, inner: Any, outer: Any, scale: Any) -> Any:
     """Two 3x3 convolutions with SiLU and a 1x1 convolution, as YOLO's heads have them."""
     middle = b.silu(b.conv(source, inner, 8, 3, scale=3))
     middle = b.silu(b.conv(middle, 8, 8, 3, scale=3))
     return b.conv(middle, 8, outer, scale=scale)
 
 
-def _keypoints(b, values, shape, kind, anchors, steps):
+def _keypoints(b: Any, values: Any, shape: Any, kind: Any, anchors: Any, steps: Any) -> Any:
     points = b("Reshape", values, b.constant([0, *shape, -1], np.int64))
     places = b.part(points, 0, 2, axis=2)
     if kind == "26":
@@ -139,7 +161,7 @@ def _keypoints(b, values, shape, kind, anchors, steps):
     return b("Reshape", places, b.constant([0, shape[0] * shape[1], -1], np.int64))
 
 
-def _boxes(b, sides, anchors, steps, angle, centred):
+def _boxes(b: Any, sides: Any, anchors: Any, steps: Any, angle: Any, centred: Any) -> Any:
     near, far = b.split(sides, [2, 2])
     half = b.constant(0.5)
     if angle is not None:
@@ -154,7 +176,7 @@ def _boxes(b, sides, anchors, steps, angle, centred):
     return b("Mul", b("Concat", low, high, axis=1), steps)
 
 
-def _rows(b, parts, extra, limit, agnostic_nms, nc):
+def _rows(b: Any, parts: Any, extra: Any, limit: Any, agnostic_nms: Any, nc: Any) -> Any:
     """The end-to-end head: the best anchors, of these the best pairs of anchor and class."""
     boxes, scores, *more = (b("Transpose", part, perm=[0, 2, 1]) for part in parts)
     k = b.constant([limit], np.int64)
@@ -162,7 +184,7 @@ def _rows(b, parts, extra, limit, agnostic_nms, nc):
     best = b("ReduceMax", scores, axes=[2], keepdims=0)
     top, index = b("TopK", best, k, outputs=2, axis=1)
 
-    def gathered(source, channels, where):
+    def gathered(source: Any, channels: Any, where: Any) -> Any:
         wide = b("Expand", b("Unsqueeze", where, axis), b.constant([1, limit, channels], np.int64))
         return b("GatherElements", source, wide, axis=1)
 
@@ -180,7 +202,9 @@ def _rows(b, parts, extra, limit, agnostic_nms, nc):
     return b("Concat", *rows, axis=2)
 
 
-def _model(b, outputs, task, nc, kpt_shape, stride, limit, inputs):
+def _model(
+    b: Any, outputs: Any, task: str, nc: Any, kpt_shape: Any, stride: Any, limit: Any, inputs: Any
+) -> Any:
     image = helper.make_tensor_value_info("images", TensorProto.FLOAT, [1, inputs, HEIGHT, WIDTH])
     results = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs]
     graph = helper.make_graph(b.nodes, "g", [image], results, b.weights)

@@ -80,7 +80,7 @@ CASES = [
 
 
 @pytest.fixture(scope="module")
-def families(tmp_path_factory):
+def families(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The module that builds networks; Ultralytics keeps its settings in a temporary folder."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("YOLO_CONFIG_DIR", str(tmp_path_factory.mktemp("settings")))
@@ -96,7 +96,7 @@ def families(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def images(families, tmp_path_factory):
+def images(families: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """What files are compared on: real images, drawn ones, and noise, fine and coarse."""
     from ultralytics.utils import ASSETS
 
@@ -110,7 +110,7 @@ def images(families, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def networks(families, images, tmp_path_factory):
+def networks(families: Any, images: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Gives the .pt file of a recipe; those with variants are built once.
 
     They settle on what they are then shown, noise included: on others, random weights may give hundreds of
@@ -129,7 +129,7 @@ def networks(families, images, tmp_path_factory):
 
 
 @pytest.fixture
-def export(monkeypatch, tmp_path):
+def export(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     """Runs the command and returns its report; the plain file that it made stays as plain.onnx.
 
     torch works in this process: to start it anew takes 5 s a case.
@@ -156,7 +156,9 @@ def export(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(("name", "options"), CASES, ids=[" ".join(case).strip() for case in CASES])
-def test_every_family(networks, images, export, tmp_path, name, options):
+def test_every_family(
+    networks: Any, images: list[Path], export: Any, tmp_path: Path, name: str, options: Any
+) -> None:
     words = options.split()
     if "--imgsz" not in words:
         words += ["--imgsz", str(SIDE)]
@@ -266,7 +268,7 @@ def overlap(one: np.ndarray, other: np.ndarray) -> float:
     return float(probiou(*map(gaussian, turned))[0])
 
 
-def test_a_brink_is_told_from_an_error():
+def test_a_brink_is_told_from_an_error() -> None:
     kept, equal = [0, 0, 100, 100, 3, 0.8], [0, 20, 100, 120, 3, 0.8]
     candidates = Prediction((500, 500), boxes=Boxes(np.array([0.8, 0.8]), np.array([3, 3]), np.zeros((2, 4))))
     for change, fine in (
@@ -290,7 +292,7 @@ def test_a_brink_is_told_from_an_error():
     assert on_a_brink(shifted[0], candidates, [better])  # which is disputed itself
 
 
-def test_in_a_process_of_its_own(networks, tmp_path):
+def test_in_a_process_of_its_own(networks: Any, tmp_path: Path) -> None:
     """The command as it is typed: its report and nothing else, its file and nothing else."""
     home, scratch, work = (tmp_path / name for name in ("home", "scratch", "work"))
     for folder in (home, scratch, work):
@@ -316,7 +318,7 @@ def test_in_a_process_of_its_own(networks, tmp_path):
     assert {"yolean", "names", "task", "stride", "version"} <= set(entries)
 
 
-def test_plain_files_are_ultralytics_own(networks, export, tmp_path):
+def test_plain_files_are_ultralytics_own(networks: Any, export: Any, tmp_path: Path) -> None:
     report = export(networks("yolov8n"), "--plain", "--static", "--batch", "dynamic", "--imgsz", str(SIDE))
     assert report["optimized"] is None
     model = onnx.load(tmp_path / "lean.onnx")
@@ -349,7 +351,7 @@ def refused(arguments: list[Any], status: int = 2) -> str:
         ("cut", "truncated or corrupted"),
     ],
 )
-def test_what_holds_no_network_is_refused(networks, tmp_path, content, message):
+def test_what_holds_no_network_is_refused(networks: Any, tmp_path: Path, content: Any, message: str) -> None:
     import torch
 
     path = tmp_path / "best.pt"
@@ -367,17 +369,17 @@ def test_what_holds_no_network_is_refused(networks, tmp_path, content, message):
     assert [one.name for one in tmp_path.iterdir()] == ["best.pt"]
 
 
-def test_networks_that_yolean_does_not_run_are_refused(networks, tmp_path):
+def test_networks_that_yolean_does_not_run_are_refused(networks: Any, tmp_path: Path) -> None:
     assert "has no end-to-end head" in refused([networks("yolov8n"), "--end2end", "-o", tmp_path / "a.onnx"])
 
 
-def test_heads_are_named_as_ultralytics_names_them(families):
+def test_heads_are_named_as_ultralytics_names_them(families: Any) -> None:
     from ultralytics.nn.modules import head
 
     assert [name for name in (*pytorch.RUNNABLE_HEADS, *pytorch.OTHER_HEADS) if not hasattr(head, name)] == []
 
 
-def test_the_reason_of_a_failed_export_is_told(networks, tmp_path):
+def test_the_reason_of_a_failed_export_is_told(networks: Any, tmp_path: Path) -> None:
     line = refused([networks("yolov8n"), "-o", tmp_path / "a.onnx", "--imgsz", "64", "--opset", "25"])
     assert "cannot be exported: " in line
     assert "25" in line

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -14,11 +15,11 @@ pytestmark = pytest.mark.export
 GOLDEN = Path(__file__).parents[1] / "golden"
 
 
-def run(*arguments):
+def run(*arguments: Any) -> Any:
     return CliRunner().invoke(parity.main, ["--make", *map(str, arguments)])
 
 
-def test_the_demo_models_equal_it(tmp_path):
+def test_the_demo_models_equal_it(tmp_path: Path) -> None:
     done = run("--models", GOLDEN / "plain", "--reference", tmp_path)
     assert done.exit_code == 0, done.output
     assert "all 20 images agree" in done.output
@@ -30,7 +31,7 @@ def test_the_demo_models_equal_it(tmp_path):
         assert {key: list(answer) for key, answer in made["images"].items()} == images
 
 
-def test_it_is_not_run_on_lean_files(tmp_path):
+def test_it_is_not_run_on_lean_files(tmp_path: Path) -> None:
     done = run("--models", demo_model().parent, "--reference", tmp_path)
     assert done.exit_code == 0, done.output
     assert "shapes.onnx: no answers of Ultralytics: a lean file" in done.output

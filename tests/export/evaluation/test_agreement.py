@@ -4,6 +4,7 @@ import json
 from dataclasses import fields
 from functools import reduce
 from types import SimpleNamespace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -28,42 +29,42 @@ TURNED = np.array([[50, 50, 60, 20, 0.3], [150, 50, 30, 30, 1.2], [100, 20, 40, 
 class Stack:
     """N masks and their outlines, cut out as Ultralytics' and yolean's are."""
 
-    def __init__(self, data, xy=None):
+    def __init__(self, data: Any, xy: Any = None) -> None:
         self.data, self.xy = data, xy
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: Any) -> Any:
         return Stack(self.data[index])
 
 
-def answer(**views):
+def answer(**views: Any) -> Any:
     empty = dict.fromkeys(("boxes", "obb", "masks", "keypoints", "probs"))
     return SimpleNamespace(**(empty | {"orig_shape": SHAPE} | views))
 
 
 class Scored(SimpleNamespace):
-    def __len__(self):
+    def __len__(self) -> Any:
         return len(self.conf)
 
 
-def detected(boxes=BOXES, scores=SCORES, classes=CLASSES, **views):
+def detected(boxes: Any = BOXES, scores: Any = SCORES, classes: Any = CLASSES, **views: Any) -> Any:
     n = len(boxes)
     return answer(boxes=Scored(xyxy=boxes, conf=scores[:n], cls=classes[:n]), **views)
 
 
-def oriented(corners, scores=SCORES, classes=CLASSES):
+def oriented(corners: Any, scores: Any = SCORES, classes: Any = CLASSES) -> Any:
     n = len(corners)
     return answer(obb=Scored(xyxyxyxy=corners, conf=scores[:n], cls=classes[:n]))
 
 
-def posed(points, **options):
+def posed(points: Any, **options: Any) -> Any:
     return detected(keypoints=SimpleNamespace(data=points), **options)
 
 
-def classified(*probs):
+def classified(*probs: Any) -> Any:
     return answer(probs=SimpleNamespace(data=np.array(probs, np.float32)))
 
 
-def squares(*lefts, size=20, shape=(64, 64), dtype=np.uint8):
+def squares(*lefts: Any, size: Any = 20, shape: Any = (64, 64), dtype: Any = np.uint8) -> Any:
     """A mask for each left side: `size` squared, from row 10 on."""
     masks = np.zeros((len(lefts), *shape), dtype)
     for mask, left in zip(masks, lefts, strict=True):
@@ -71,7 +72,7 @@ def squares(*lefts, size=20, shape=(64, 64), dtype=np.uint8):
     return masks
 
 
-def permuted(result, order):
+def permuted(result: Any, order: Any) -> Any:
     """The same answer with its objects in another order."""
     views = {}
     for name in ("boxes", "obb", "keypoints"):
@@ -82,7 +83,7 @@ def permuted(result, order):
 
 
 @st.composite
-def pairs_of_answers(draw, most=8):
+def pairs_of_answers(draw: Any, most: Any = 8) -> Any:
     """Two answers with the same objects elsewhere; some have no area and some come twice."""
     count, moved = draw(st.integers(0, most)), draw(st.sampled_from([0, 0.1, 3, 20]))
     random, rotated = np.random.default_rng(draw(st.integers(0, 2**32))), draw(st.booleans())
@@ -101,19 +102,19 @@ def pairs_of_answers(draw, most=8):
     return made
 
 
-def size(result):
+def size(result: Any) -> Any:
     return len(result.boxes if result.obb is None else result.obb)
 
 
 @pytest.fixture(scope="module")
-def demo():
+def demo() -> Any:
     """Answers of the demo models to the demo images, by task."""
     models = {task: yolean.load(demo_model(task), device="cpu") for task in DEMO_MODELS}
     return {task: [model(image)[0] for image in demo_images()] for task, model in models.items()}
 
 
 @for_each("task", DEMO_MODELS)
-def test_identical_answers_of_the_demo_models(demo, task):
+def test_identical_answers_of_the_demo_models(demo: Any, task: str) -> None:
     results = demo[task]
     whole = agreement(zip(results, results, strict=True))
     assert (whole.task, whole.images, whole.score, whole.empty) == (task, 4, 1, False)
@@ -139,7 +140,7 @@ def test_identical_answers_of_the_demo_models(demo, task):
         ("classify", {"top1"}, {"probs"}),
     ],
 )
-def test_fields_of_other_tasks_are_none(demo, task, means, largest):
+def test_fields_of_other_tasks_are_none(demo: Any, task: str, means: Any, largest: Any) -> None:
     results = demo[task][:2]
     counts = {"objects", "found", "recall", "precision", "mean_iou"} if task != "classify" else set()
     always = {"task", "images", "confidence_change", "confidence_error"}
@@ -147,11 +148,11 @@ def test_fields_of_other_tasks_are_none(demo, task, means, largest):
     assert told(differences(*results[:1] * 2)) == {"images", "matched", "missing", "extra"} | largest
 
 
-def told(report):
+def told(report: Any) -> Any:
     return {field.name for field in fields(report) if getattr(report, field.name) is not None}
 
 
-def test_a_worse_model_is_told_from_a_good_one(demo):
+def test_a_worse_model_is_told_from_a_good_one(demo: Any) -> None:
     """Another image size is what changes an answer a little: thresholds and masks differ."""
     for task in ("segment", "pose", "obb"):
         model = yolean.load(demo_model(task), device="cpu")
@@ -176,7 +177,7 @@ def test_a_worse_model_is_told_from_a_good_one(demo):
         (np.full_like(BOXES, np.inf), SCORES, CLASSES, (3, 0, 0)),  # another one
     ],
 )
-def test_recall_and_precision(boxes, scores, classes, expected):
+def test_recall_and_precision(boxes: Any, scores: Any, classes: Any, expected: Any) -> None:
     found = agreement([(detected(), detected(boxes, scores, classes))])
     assert (found.objects, found.found, found.recall, found.precision) == pytest.approx((3, *expected))
     assert found.score == min(found.recall, found.precision)
@@ -190,12 +191,12 @@ def test_recall_and_precision(boxes, scores, classes, expected):
         (10, 1),
     ],
 )
-def test_partners_overlap_by_half(width, matched):
+def test_partners_overlap_by_half(width: Any, matched: Any) -> None:
     pair = detected(np.array([[0, 0, 10, 10]])), detected(np.array([[0, 0, width, 10]]))
     assert differences(*pair).matched == matched
 
 
-def test_partners_are_found_by_overlap_and_not_by_score():
+def test_partners_are_found_by_overlap_and_not_by_score() -> None:
     # The nearer one fits exactly but has become the less certain.
     near = detected(BOXES[[0, 0]] + np.array([[0], [4]]), np.array([0.3, 0.95]), CLASSES[[0, 0]])
     found = differences(detected(BOXES[:1]), near)
@@ -204,7 +205,7 @@ def test_partners_are_found_by_overlap_and_not_by_score():
     assert found.extra == (0.95,)
 
 
-def test_changes_of_boxes_and_scores():
+def test_changes_of_boxes_and_scores() -> None:
     shifts = np.array([[1, 0, 1, 0], [0, -3, 0, -3], [0, 0, 0, 0]])
     other = detected(BOXES + shifts, SCORES + np.array([0.05, -0.2, 0]))
     found, mean = differences(detected(), other), agreement([(detected(), other)])
@@ -216,7 +217,7 @@ def test_changes_of_boxes_and_scores():
     assert mean.mean_iou == pytest.approx((39 / 41 + 77 / 83 + 1) / 3)
 
 
-def test_unmatched_keep_their_scores_and_merge():
+def test_unmatched_keep_their_scores_and_merge() -> None:
     one = differences(detected(), detected(classes=np.array([1, 2, 2])))
     assert one.missing == one.extra == pytest.approx((0.8, 0.7))
     two = differences(detected(), detected(BOXES[1:] + 1, SCORES[1:], CLASSES[1:]))
@@ -236,8 +237,8 @@ def test_unmatched_keep_their_scores_and_merge():
     ],
 )
 @for_each("task", ["detect", "obb", "segment", "pose"])
-def test_empty(task, one, other, expected):
-    def made(n):
+def test_empty(task: str, one: Any, other: Any, expected: Any) -> Any:
+    def made(n: Any) -> Any:
         if task == "obb":
             return oriented(xywhr_to_corners(TURNED[:n]))
         masks = Stack(squares(*range(n))) if task == "segment" else None
@@ -251,7 +252,7 @@ def test_empty(task, one, other, expected):
 
 @for_each("first", range(4))
 @for_each("step", [1, -1])
-def test_corners_in_any_order_are_the_same_rectangle(first, step):
+def test_corners_in_any_order_are_the_same_rectangle(first: Any, step: Any) -> None:
     corners = xywhr_to_corners(TURNED)
     turned = corners[:, [(first + step * n) % 4 for n in range(4)]]
     mean, found = (
@@ -275,7 +276,7 @@ def test_corners_in_any_order_are_the_same_rectangle(first, step):
         ((150, 50, 40, 20, 0), 0),  # elsewhere
     ],
 )
-def test_iou_of_oriented_boxes(box, iou):
+def test_iou_of_oriented_boxes(box: Any, iou: Any) -> None:
     boxes = xywhr_to_corners(np.array([[50, 50, 40, 20, 0], box]))
     # Rotating both changes nothing.
     turn = np.array([[np.cos(0.7), np.sin(0.7)], [-np.sin(0.7), np.cos(0.7)]])
@@ -286,7 +287,7 @@ def test_iou_of_oriented_boxes(box, iou):
 
 
 @for_each("seed", range(10))
-def test_iou_of_oriented_boxes_is_that_of_their_pixels(seed):
+def test_iou_of_oriented_boxes_is_that_of_their_pixels(seed: int) -> None:
     random = np.random.default_rng(seed)
     box = np.hstack((random.uniform(450, 550, 2), random.uniform(200, 400, 2), random.uniform(0, 3)))
     corners = xywhr_to_corners(np.array([box, box + random.normal(0, 1, 5) * (10, 10, 10, 10, 0.05)]))
@@ -307,7 +308,7 @@ def test_iou_of_oriented_boxes_is_that_of_their_pixels(seed):
     ],
 )
 @for_each("dtype", [np.uint8, np.float32, np.bool_])
-def test_masks_of_one_size(shift, expected, dtype):
+def test_masks_of_one_size(shift: Any, expected: Any, dtype: Any) -> None:
     one = detected(BOXES[:2], masks=Stack(squares(2, 2)))
     other = detected(BOXES[:2], masks=Stack(squares(2, 2 + shift, dtype=dtype)))
     found = agreement([(one, other)])
@@ -329,7 +330,7 @@ OUTLINE = np.array([[10, 10], [29, 10], [29, 29], [10, 29]], np.float32)  # 20 x
         (OUTLINE[:0], 0),  # Ultralytics' outline of an empty mask
     ],
 )
-def test_masks_of_two_sizes_are_compared_in_the_image(outline, expected):
+def test_masks_of_two_sizes_are_compared_in_the_image(outline: Any, expected: Any) -> None:
     one = detected(BOXES[:1], masks=Stack(squares(2), [OUTLINE]))
     other = detected(BOXES[:1], masks=Stack(squares(2, shape=(32, 64)), [outline]))
     for pair in ((one, other), (other, one)):
@@ -338,14 +339,14 @@ def test_masks_of_two_sizes_are_compared_in_the_image(outline, expected):
 
 
 @for_each("shape", [(64, 64), (32, 32)])
-def test_empty_masks_agree(shape):
+def test_empty_masks_agree(shape: Any) -> None:
     one, other = (
         detected(BOXES[:1], masks=Stack(np.zeros((1, *size)), [OUTLINE[:0]])) for size in (shape, (64, 64))
     )
     assert agreement([(one, other)]).mask_iou == 1
 
 
-def test_keypoints_that_the_reference_sees_are_averaged():
+def test_keypoints_that_the_reference_sees_are_averaged() -> None:
     points = np.zeros((3, 4, 3))
     points[..., 2] = 0.9
     points[0, 0, 2] = 0.4  # not visible
@@ -366,13 +367,13 @@ def test_keypoints_that_the_reference_sees_are_averaged():
         (np.zeros((3, 4, 3)), None, 0),  # a model that saw none
     ],
 )
-def test_keypoints_without_visible_ones(points, distance, visibility):
+def test_keypoints_without_visible_ones(points: Any, distance: Any, visibility: Any) -> None:
     other = points + np.array([3, 4, 0][: points.shape[2]])
     mean, found = agreement([(posed(points), posed(other))]), differences(posed(points), posed(other))
     assert (mean.keypoint_distance, found.keypoints, found.visibility) == (distance, 4, visibility)
 
 
-def test_classification():
+def test_classification() -> None:
     pairs = [
         (classified(0.7, 0.2, 0.1), classified(0.5, 0.3, 0.2)),  # less certain
         (classified(0.6, 0.4, 0), classified(0.3, 0.7, 0)),  # another one
@@ -392,7 +393,7 @@ def test_classification():
 
 @given(pairs_of_answers(), st.integers(0, 2**32))
 @settings(max_examples=60, deadline=None)
-def test_order_of_objects_does_not_matter(pair, seed):
+def test_order_of_objects_does_not_matter(pair: Any, seed: int) -> None:
     random = np.random.default_rng(seed)
     shuffled = [permuted(result, random.permutation(size(result))) for result in pair]
     assert differences(*shuffled).as_dict() == differences(*pair).as_dict()
@@ -401,7 +402,7 @@ def test_order_of_objects_does_not_matter(pair, seed):
 
 @given(pairs_of_answers())
 @settings(max_examples=60, deadline=None)
-def test_exchanged_models_exchange_the_two_shares(pair):
+def test_exchanged_models_exchange_the_two_shares(pair: Any) -> None:
     there, back = agreement([pair]), agreement([pair[::-1]])
     assert (there.recall, there.precision, there.score) == (back.precision, back.recall, back.score)
     assert there.confidence_error == (back.confidence_error and pytest.approx(back.confidence_error))
@@ -411,7 +412,7 @@ def test_exchanged_models_exchange_the_two_shares(pair):
 
 @given(pairs_of_answers(), st.data())
 @settings(max_examples=60, deadline=None)
-def test_dropped_objects_lower_the_recall_alone(pair, data):
+def test_dropped_objects_lower_the_recall_alone(pair: Any, data: Any) -> None:
     whole, count = pair[0], size(pair[0])
     kept = data.draw(st.sets(st.sampled_from(range(count)))) if count else set()
     part = permuted(whole, np.array(sorted(kept), np.intp))
@@ -425,7 +426,7 @@ def test_dropped_objects_lower_the_recall_alone(pair, data):
 
 @given(st.lists(pairs_of_answers().filter(lambda pair: pair[0].boxes), min_size=1, max_size=3))
 @settings(max_examples=20, deadline=None)
-def test_images_add_up(pairs):
+def test_images_add_up(pairs: Any) -> None:
     single, found = [agreement([pair]) for pair in pairs], agreement(iter(pairs))
     assert found.objects == sum(one.objects for one in single)
     assert found.found == sum(one.found for one in single)
@@ -435,20 +436,20 @@ def test_images_add_up(pairs):
     assert found.recall == (merged.matched / found.objects if found.objects else 1)
 
 
-def test_no_answer_is_kept():
+def test_no_answer_is_kept() -> Any:
     alive = 0
 
     class Counted(SimpleNamespace):
-        def __init__(self):
+        def __init__(self) -> None:
             nonlocal alive
             alive += 1
             super().__init__(**vars(detected()))
 
-        def __del__(self):
+        def __del__(self) -> None:
             nonlocal alive
             alive -= 1
 
-    def pairs():
+    def pairs() -> Any:
         for _ in range(4):
             yield Counted(), Counted()
             assert alive <= 2
@@ -468,7 +469,7 @@ NOTHING = detected(BOXES[:0])
         ([(NOTHING, detected())], "detect"),
     ],
 )
-def test_task_is_told_by_the_views(pairs, task):
+def test_task_is_told_by_the_views(pairs: Any, task: str) -> None:
     assert agreement(pairs).task == task
 
 
@@ -488,12 +489,12 @@ def test_task_is_told_by_the_views(pairs, task):
         ([(posed(np.zeros((3, 4, 3))), posed(np.zeros((3, 5, 3))))], r"keypoints \(4, 3\) and \(5, 3\)"),
     ],
 )
-def test_what_cannot_be_compared(pairs, message):
+def test_what_cannot_be_compared(pairs: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
         agreement(pairs)
 
 
-def test_json_holds_finite_rounded_numbers():
+def test_json_holds_finite_rounded_numbers() -> None:
     points = np.full((3, 4, 3), 0.9)
     broken = posed(np.where(np.arange(4)[:, None] == 1, np.nan, points), scores=SCORES - np.float32(0.1 / 3))
     mean, found = agreement([(posed(points), broken)]), differences(posed(points), broken)
@@ -506,7 +507,7 @@ def test_json_holds_finite_rounded_numbers():
     assert (lost["missing"], lost["missing_score"], lost["extra"], lost["extra_score"]) == (2, 0.8, 0, None)
 
 
-def test_three_hundred_objects_twice_in_a_image():
+def test_three_hundred_objects_twice_in_a_image() -> None:
     random = np.random.default_rng(1)
     places = random.uniform(0, 2000, (300, 2))
     boxes = np.hstack((places, random.uniform(10, 200, (300, 2)), random.uniform(0, 3, (300, 1))))

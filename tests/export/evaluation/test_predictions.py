@@ -6,7 +6,7 @@ import numpy as np
 from yolean.export.evaluation.predictions import PackedMasks
 
 
-def test_masks_are_packed():
+def test_masks_are_packed() -> None:
     masks = np.random.default_rng(0).integers(0, 2, (3, 5, 13), np.uint8)
     packed = PackedMasks(masks)
     np.testing.assert_array_equal(packed.data, masks)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -47,14 +48,14 @@ KINDS = {
 
 
 @cache
-def images():
+def images() -> Any:
     """Two of the drawn images, and noise of odd sizes."""
     rng = np.random.default_rng(3)
     noise = [rng.integers(0, 256, (*size, 3), np.uint8) for size in ((50, 70), (333, 111))]
     return [cv2.imread(str(path)) for path in demo_images()[:2]] + noise
 
 
-def largest(plain, lean, conf=0.1):
+def largest(plain: Any, lean: Any, conf: Any = 0.1) -> Any:
     """The largest differences, with NMS off.
 
     It is the same code for both, and of two overlapping boxes whose scores are equal but for the last bit, it
@@ -66,7 +67,7 @@ def largest(plain, lean, conf=0.1):
     return found
 
 
-def same(found):
+def same(found: Any) -> Any:
     return (
         found.matched > 0
         and not found.missing
@@ -79,7 +80,7 @@ def same(found):
 
 
 @for_each("settings", KINDS.values())
-def test_heads_of_every_kind_are_found_and_decoded(settings):
+def test_heads_of_every_kind_are_found_and_decoded(settings: Any) -> None:
     model = build(**settings)
     plain = yolean.load(model.SerializeToString())
     made = cut(model, plain)
@@ -100,13 +101,13 @@ def test_an_end_to_end_head_is_found_although_all_scores_are_nearly_equal(score_
 
 
 @for_each("settings", [{}, {"limit": 20}, {"task": "obb", "extra": 1}])
-def test_a_head_that_computes_something_else_is_not_recognised(settings):
+def test_a_head_that_computes_something_else_is_not_recognised(settings: Any) -> None:
     model = build(**settings, spoil=True)
     assert cut(model, yolean.load(model.SerializeToString())) is None
 
 
 @pytest.mark.parametrize("stem", ["shapes-pose", *slow("shapes", "shapes-seg", "shapes-obb")])
-def test_demo_models(stem, demo):
+def test_demo_models(stem: str, demo: Any) -> None:
     plain, made = demo(stem)
     lean = yolean.load(made.SerializeToString())
     assert (lean.spec.dynamic, lean.spec.batch, lean.names) == (True, None, plain.names)
@@ -114,7 +115,7 @@ def test_demo_models(stem, demo):
     assert same(largest(plain, lean))
 
 
-def test_batches_are_answered_as_single_images(demo):
+def test_batches_are_answered_as_single_images(demo: Any) -> None:
     lean = yolean.load(demo("shapes-seg")[1].SerializeToString())
     image = demo_images()[0]
     alone, together = lean(image)[0], lean([image] * 3, batch=3)
@@ -125,7 +126,7 @@ def test_batches_are_answered_as_single_images(demo):
 
 
 @pytest.mark.slow
-def test_names_tell_nothing():
+def test_names_tell_nothing() -> None:
     path = PLAIN / "shapes-seg.onnx"
     model = read_model(path)
     graph = Graph(model)
@@ -144,26 +145,26 @@ def test_names_tell_nothing():
     assert same(largest(plain, yolean.load(made.SerializeToString())))
 
 
-def test_the_way_through_shape_is_not_taken():
+def test_the_way_through_shape_is_not_taken() -> None:
     ends = last_convolutions(Graph(read_model(PLAIN / "shapes.onnx")))
     assert len(ends) == 6  # a dynamic graph also asks three feature maps for their sizes
 
 
-def test_the_source_is_left_as_it_was():
+def test_the_source_is_left_as_it_was() -> None:
     model = build()
     before = model.SerializeToString()
     cut(model, yolean.load(before))
     assert model.SerializeToString() == before
 
 
-def test_weights_that_lie_outside_are_refused(tmp_path):
+def test_weights_that_lie_outside_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "big.onnx"
     onnx.save(build(), path, save_as_external_data=True, size_threshold=0)
     with pytest.raises(ModelError, match="external data"):
         read_model(path)
 
 
-def test_shape_of_the_built_models():
+def test_shape_of_the_built_models() -> None:
     plain = yolean.load(build().SerializeToString())
     assert plain.spec.imgsz == (HEIGHT, WIDTH)
     assert len(plain(images()[0], conf=0.3)[0]) > 0

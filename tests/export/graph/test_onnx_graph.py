@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import onnx
 import pytest
@@ -13,7 +16,7 @@ from yolean.export.graph.onnx_graph import Graph, read_model
 from yolean.export.graph.rewrites import split_convolutions
 
 
-def chosen_by_if():
+def chosen_by_if() -> Any:
     """A graph that gives `x + w` or `x * y` within an If, of which `w` and `y` are read nowhere else."""
     b = Builder(0)
     b.weights += [numpy_helper.from_array(np.full((1, 4, 1, 1), 2, np.float32), "w")]
@@ -28,7 +31,7 @@ def chosen_by_if():
     return model_of(b, [result]), y, unused
 
 
-def test_graphs_within_nodes_keep_what_they_read():
+def test_graphs_within_nodes_keep_what_they_read() -> None:
     model, y, unused = chosen_by_if()
     before = answers(model)
     graph = Graph(model)
@@ -39,7 +42,7 @@ def test_graphs_within_nodes_keep_what_they_read():
     np.testing.assert_array_equal(answers(model), before)
 
 
-def test_nodes_come_after_what_graphs_within_them_read():
+def test_nodes_come_after_what_graphs_within_them_read() -> None:
     model, _, _ = chosen_by_if()
     before = answers(model)
     nodes = [onnx.NodeProto.FromString(node.SerializeToString()) for node in model.graph.node][::-1]
@@ -51,7 +54,7 @@ def test_nodes_come_after_what_graphs_within_them_read():
     np.testing.assert_array_equal(answers(model), before)
 
 
-def test_names_are_changed_within_graphs_as_well():
+def test_names_are_changed_within_graphs_as_well() -> None:
     model, y, _ = chosen_by_if()
     before = answers(model)
     graph = Graph(model)
@@ -61,7 +64,7 @@ def test_names_are_changed_within_graphs_as_well():
     np.testing.assert_array_equal(answers(model), before)
 
 
-def test_free_names():
+def test_free_names() -> None:
     model, y, _ = chosen_by_if()
     graph = Graph(model)
     for taken in ("x", "w", y, "a", model.graph.output[0].name):
@@ -71,7 +74,7 @@ def test_free_names():
 
 
 @pytest.mark.parametrize("value", [np.float32(0.5), np.zeros((0, 3), np.int64), np.arange(6).reshape(2, 3).T])
-def test_weights_keep_their_shape(value):
+def test_weights_keep_their_shape(value: Any) -> None:
     graph = Graph(build())
     found = graph.constant(graph.add_weight("new", value))
     assert found is not None
@@ -79,7 +82,7 @@ def test_weights_keep_their_shape(value):
     assert (found.shape, found.dtype) == (np.shape(value), np.asarray(value).dtype)
 
 
-def test_what_nobody_needs_goes():
+def test_what_nobody_needs_goes() -> None:
     model = build()
     graph = Graph(model)
     first = next(node for node in graph.nodes if node.op_type == "Conv").output[0]
@@ -90,7 +93,7 @@ def test_what_nobody_needs_goes():
     assert graph.only_reader(first) is None
 
 
-def test_constants_are_weights_and_nodes_but_nothing_computed():
+def test_constants_are_weights_and_nodes_but_nothing_computed() -> None:
     b = Builder(0)
     weight = b.constant([1, 2])
     node, whole = b("Constant", value=numpy_helper.from_array(np.array([3.0]))), b("Constant", value_int=3)
@@ -102,7 +105,7 @@ def test_constants_are_weights_and_nodes_but_nothing_computed():
 
 
 @pytest.mark.parametrize("ir", [3, 8])
-def test_weights_that_are_inputs_as_well_leave_no_input_behind(ir):
+def test_weights_that_are_inputs_as_well_leave_no_input_behind(ir: Any) -> None:
     """Files of before 2019 list weights among the inputs: one that is asked for would be no image."""
     b = Whole(0)
     outputs = b.split(b.conv("x", 4, 16), [8, 8])
@@ -120,13 +123,13 @@ def test_weights_that_are_inputs_as_well_leave_no_input_behind(ir):
 
 
 @pytest.mark.parametrize("content", [b"no model at all", b"\xff\xff no model"])
-def test_a_file_that_holds_something_else_is_refused_by_name(tmp_path, content):
+def test_a_file_that_holds_something_else_is_refused_by_name(tmp_path: Path, content: Any) -> None:
     (tmp_path / "a.onnx").write_bytes(content)
     with pytest.raises(yolean.ModelError, match="no ONNX file"):
         read_model(tmp_path / "a.onnx")
 
 
-def test_more_than_two_gigabytes_are_refused_before_they_are_read(tmp_path):
+def test_more_than_two_gigabytes_are_refused_before_they_are_read(tmp_path: Path) -> None:
     path = tmp_path / "huge.onnx"
     with path.open("wb") as file:
         file.truncate(2**31)  # takes no space

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -24,11 +25,11 @@ PLAIN = Path(__file__).parents[2] / "golden" / "plain"
 DEMO = sorted(path.stem for path in PLAIN.glob("*.onnx"))
 
 
-def count(model, *kinds):
+def count(model: Any, *kinds: Any) -> Any:
     return sum(node.op_type in kinds for node in model.graph.node)
 
 
-def check(rewrite, make, expected, **options):
+def check(rewrite: Any, make: Any, expected: Any, **options: Any) -> Any:
     """Rewrite what `make` builds, and compare; returns the model as it was and as it is."""
     b = Whole(0)
     outputs = make(b)
@@ -45,68 +46,68 @@ def check(rewrite, make, expected, **options):
     return before, model
 
 
-def computed(b, name):
+def computed(b: Any, name: str) -> Any:
     """A tensor that has this constant's value and is none."""
     return b("Identity", name)
 
 
-def run_time_weights(b):
+def run_time_weights(b: Any) -> Any:
     bias, weight = b.constant(np.ones(16)), computed(b, b.constant(np.ones((16, 4, 1, 1))))
     return b.split(b("Conv", "x", weight, bias), [8, 8])
 
 
-def run_time_bias(b):
+def run_time_bias(b: Any) -> Any:
     weight, bias = b.constant(np.ones((16, 4, 1, 1))), computed(b, b.constant(np.arange(16)))
     return b.split(b("Conv", "x", weight, bias), [8, 8])
 
 
-def left_out_bias(b):
+def left_out_bias(b: Any) -> Any:
     return b.split(b("Conv", "x", b.constant(np.ones((16, 4, 1, 1))), ""), [8, 8])
 
 
-def weights_of_nodes(b):
+def weights_of_nodes(b: Any) -> Any:
     value = numpy_helper.from_array(np.ones((16, 4, 1, 1), np.float32))
     weight = b("Constant", value=value)
     return b.split(b("Conv", "x", weight), [8, 8])
 
 
-def gate_that_is_given(b):
+def gate_that_is_given(b: Any) -> Any:
     source = b.conv("x", 4, 16)
     gate = b("Sigmoid", source)
     return [*b.split(b("Mul", source, gate), [8, 8]), gate]
 
 
-def read_before_its_activation(b):
+def read_before_its_activation(b: Any) -> Any:
     source = b.conv("x", 4, 16)
     return [*b.split(b.silu(source), [8, 8]), b("Relu", source)]
 
 
-def split_that_is_read_elsewhere(b):
+def split_that_is_read_elsewhere(b: Any) -> Any:
     one, other = b.split(b.silu(b.conv("x", 4, 16)), [8, 8])
     return [one, b("Relu", one), b("Add", one, other)]
 
 
-def whole_that_is_read_elsewhere(b):
+def whole_that_is_read_elsewhere(b: Any) -> Any:
     source = b.silu(b.conv("x", 4, 16))
     return [*b.split(source, [8, 8]), b("Relu", source)]
 
 
-def whole_that_is_given(b):
+def whole_that_is_given(b: Any) -> Any:
     source = b.silu(b.conv("x", 4, 16))
     return [*b.split(source, [8, 8]), source]
 
 
-def sizes_at_run_time(b):
+def sizes_at_run_time(b: Any) -> Any:
     sizes = computed(b, b.constant([8, 24], np.int64))
     return b("Split", b.conv("x", 4, 32), sizes, outputs=2, axis=1)
 
 
-def two_in_a_row(b):
+def two_in_a_row(b: Any) -> Any:
     one, other = b.split(b.silu(b.conv("x", 4, 16)), [8, 8])
     return [one, *b.split(b.silu(b.conv(other, 8, 24, 3)), [16, 8])]
 
 
-def one_that_nobody_reads(b):
+def one_that_nobody_reads(b: Any) -> Any:
     """Beside what is split there is a network that gives nothing: it may go, and must not be missed."""
     b("Relu", b.conv(b.conv("x", 4, 8), 8, 8))
     outputs = b.split(b.conv("x", 4, 16), [8, 8])
@@ -114,15 +115,15 @@ def one_that_nobody_reads(b):
     return outputs
 
 
-def slices(*bounds, axis=1, step=None, channels=16):
-    def make(b):
+def slices(*bounds: Any, axis: Any = 1, step: Any = None, channels: Any = 16) -> Any:
+    def make(b: Any) -> Any:
         source = b.silu(b.conv("x", 4, channels))
         return [b.slice(source, *pair, axis, step) for pair in bounds]
 
     return make
 
 
-def without_axes(b):
+def without_axes(b: Any) -> Any:
     source = b.conv("x", 4, 16)
     first, last = ([b.constant([n] * 4, np.int64) for n in pair] for pair in ((0, 99), (0, 99)))
     return [b("Slice", source, first[0], first[1]), b("Slice", source, last[0], last[1])]
@@ -179,7 +180,7 @@ SPLITS = {
 
 
 @for_each("make, expected", SPLITS.values())
-def test_convolutions_are_split(make, expected):
+def test_convolutions_are_split(make: Any, expected: Any) -> None:
     before, after = check(split_convolutions, make, expected)
     assert count(after, "Split", "Slice") == (0 if expected else count(before, "Split", "Slice"))
 
@@ -197,7 +198,9 @@ def test_convolutions_are_split(make, expected):
         (11, 2, 32, {"split": [20, 12]}, 0),
     ],
 )
-def test_splits_that_have_no_input_of_sizes(opset, parts, channels, attributes, expected):
+def test_splits_that_have_no_input_of_sizes(
+    opset: Any, parts: Any, channels: Any, attributes: Any, expected: Any
+) -> None:
     check(
         split_convolutions,
         lambda b: b.even(b.silu(b.conv("x", 4, channels)), parts, **attributes),
@@ -214,8 +217,10 @@ def test_splits_that_have_no_input_of_sizes(opset, parts, channels, attributes, 
     by_slices=st.booleans(),
     kernel=st.sampled_from([1, 3]),
 )
-def test_any_parts_of_any_convolution(sizes, activated, bias, by_slices, kernel):
-    def make(b):
+def test_any_parts_of_any_convolution(
+    sizes: Any, activated: Any, bias: Any, by_slices: Any, kernel: Any
+) -> Any:
+    def make(b: Any) -> Any:
         source = b.conv("x", 4, sum(sizes), kernel, bias=bias)
         source = b.silu(source) if activated else source
         if not by_slices:
@@ -226,74 +231,74 @@ def test_any_parts_of_any_convolution(sizes, activated, bias, by_slices, kernel)
     check(split_convolutions, make, int(all(size % 8 == 0 for size in sizes)))
 
 
-def two_features(b):
+def two_features(b: Any) -> Any:
     """A coarse feature map of 5 channels, and a fine one of 7."""
     return b("Relu", b.conv("x", 4, 5, 3, strides=[2, 2])), b("Relu", b.conv("x", 4, 7))
 
 
-def joined(b, *parts, readers=1, size=1, axis=1, **attributes):
+def joined(b: Any, *parts: Any, readers: Any = 1, size: Any = 1, axis: Any = 1, **attributes: Any) -> Any:
     both = b("Concat", *parts, axis=axis)
     return [b.conv(both, 12, 6 + n, size, bias=n != 1, **attributes) for n in range(readers)]
 
 
-def top_down(readers=1, up=None, **attributes):
-    def make(b):
+def top_down(readers: Any = 1, up: Any = None, **attributes: Any) -> Any:
+    def make(b: Any) -> Any:
         coarse, fine = two_features(b)
         return joined(b, b.up(coarse, **(up or {})), fine, readers=readers, **attributes)
 
     return make
 
 
-def fine_first(b):
+def fine_first(b: Any) -> Any:
     coarse, fine = two_features(b)
     return joined(b, fine, b.up(coarse))
 
 
-def of_three(b):
+def of_three(b: Any) -> Any:
     coarse, fine = two_features(b)
     return b.conv(b("Concat", fine, b.up(coarse), fine, axis=1), 19, 6)
 
 
-def two_upsampled(b):
+def two_upsampled(b: Any) -> Any:
     coarse, fine = two_features(b)
     other = b("Relu", b.conv(coarse, 5, 3))
     return b.conv(b("Concat", b.up(coarse), fine, b.up(other), axis=1), 15, 6)
 
 
-def upsampled_only(b):
+def upsampled_only(b: Any) -> Any:
     coarse, _ = two_features(b)
     return b.conv(b("Concat", b.up(coarse), b.up(b.conv(coarse, 5, 3)), axis=1), 8, 6)
 
 
-def one_upsampled_only(b):
+def one_upsampled_only(b: Any) -> Any:
     return b.conv(b("Concat", b.up(two_features(b)[0]), axis=1), 5, 6)
 
 
-def upsampled_twice(b):
+def upsampled_twice(b: Any) -> Any:
     coarse, fine = two_features(b)
     up = b.up(coarse)
     return b.conv(b("Concat", up, up, fine, axis=1), 17, 6)
 
 
-def upsampled_and_read_elsewhere(b):
+def upsampled_and_read_elsewhere(b: Any) -> Any:
     coarse, fine = two_features(b)
     up = b.up(coarse)
     return [*joined(b, up, fine), b("Relu", up)]
 
 
-def upsampled_and_given(b):
+def upsampled_and_given(b: Any) -> Any:
     coarse, fine = two_features(b)
     up = b.up(coarse)
     return [*joined(b, up, fine), up]
 
 
-def concat_that_is_given(b):
+def concat_that_is_given(b: Any) -> Any:
     coarse, fine = two_features(b)
     both = b("Concat", b.up(coarse), fine, axis=1)
     return [b.conv(both, 12, 6), both]
 
 
-def concat_that_nobody_reads(b):
+def concat_that_nobody_reads(b: Any) -> Any:
     coarse, fine = two_features(b)
     b("Concat", b.up(coarse), fine, axis=1)
     result = joined(b, b.up(coarse), fine)
@@ -301,51 +306,51 @@ def concat_that_nobody_reads(b):
     return result
 
 
-def another_reader(b):
+def another_reader(b: Any) -> Any:
     coarse, fine = two_features(b)
     both = b("Concat", b.up(coarse), fine, axis=1)
     return [b.conv(both, 12, 6), b("Relu", both)]
 
 
-def a_reader_of_3x3(b):
+def a_reader_of_3x3(b: Any) -> Any:
     coarse, fine = two_features(b)
     both = b("Concat", b.up(coarse), fine, axis=1)
     return [b.conv(both, 12, 6), b.conv(both, 12, 6, 3)]
 
 
-def channels_through(way):
-    def make(b):
+def channels_through(way: Any) -> Any:
+    def make(b: Any) -> Any:
         coarse, fine = two_features(b)
         return b.conv(b("Concat", b.up(coarse), way(b, fine), axis=1), 12, 6)
 
     return make
 
 
-def through_shapes(b, source):
+def through_shapes(b: Any, source: Any) -> Any:
     shape = b.constant([0, 7, HEIGHT, WIDTH], np.int64)
     return b("Reshape", source, shape)
 
 
-def through_a_split(b, source):
+def through_a_split(b: Any, source: Any) -> Any:
     return b.split(b.conv(source, 7, 10), [3, 7])[1]
 
 
-def through_a_pool(b, source):
+def through_a_pool(b: Any, source: Any) -> Any:
     pooled = b("MaxPool", source, kernel_shape=[3, 3], pads=[1, 1, 1, 1], strides=[1, 1])
     return b("Add", pooled, b("Relu", source))
 
 
-def through_a_concat(b, source):
+def through_a_concat(b: Any, source: Any) -> Any:
     return b("Concat", b.conv(source, 7, 3), b.conv(source, 7, 4), axis=1)
 
 
-def weight_of_a_reader(b):
+def weight_of_a_reader(b: Any) -> Any:
     coarse, fine = two_features(b)
     weight = computed(b, b.constant(np.ones((6, 12, 1, 1))))
     return b("Conv", b("Concat", b.up(coarse), fine, axis=1), weight)
 
 
-def weight_of_a_node(b):
+def weight_of_a_node(b: Any) -> Any:
     coarse, fine = two_features(b)
     weight = b("Constant", value=numpy_helper.from_array(np.ones((6, 12, 1, 1), np.float32)))
     return b("Conv", b("Concat", b.up(coarse), fine, axis=1), weight)
@@ -399,8 +404,8 @@ UPSAMPLINGS = {
 
 
 @for_each("make, expected", UPSAMPLINGS.values())
-def test_convolutions_are_moved_before_upsampling(make, expected):
-    def grouped(b):
+def test_convolutions_are_moved_before_upsampling(make: Any, expected: Any) -> Any:
+    def grouped(b: Any) -> Any:
         outputs = make(b)
         return outputs if isinstance(outputs, list) else [outputs]
 
@@ -415,16 +420,16 @@ def test_convolutions_are_moved_before_upsampling(make, expected):
             assert all(graph.producer[name].op_type != "Resize" for name in node.input)
 
 
-def test_upsampling_along_the_height_of_a_concatenation_along_the_height():
-    def make(b):
+def test_upsampling_along_the_height_of_a_concatenation_along_the_height() -> Any:
+    def make(b: Any) -> Any:
         coarse = b.conv("x", 4, 5, 3, strides=[2, 2])
         return b.conv(b("Concat", b.up(coarse), b.conv("x", 4, 5), axis=2), 5, 6)
 
     check(convolve_before_upsampling, make, 0)
 
 
-def test_scales_that_are_no_whole_numbers():
-    def make(b):
+def test_scales_that_are_no_whole_numbers() -> Any:
+    def make(b: Any) -> Any:
         small = b("AveragePool", b.conv("x", 4, 5), kernel_shape=[1, 4], strides=[3, 3])
         return b.conv(b("Concat", b.up(small, (1, 1, 1.5, 2)), b.up(small, (1, 1, 1.5, 2)), axis=1), 10, 6)
 
@@ -432,12 +437,12 @@ def test_scales_that_are_no_whole_numbers():
 
 
 @pytest.mark.parametrize("stem", ["shapes", *slow(*(stem for stem in DEMO if stem != "shapes"))])
-def test_splits_and_concatenations_disappear_from_the_demo_models(stem, demo):
+def test_splits_and_concatenations_disappear_from_the_demo_models(stem: str, demo: Any) -> Any:
     plain, model = demo(stem)
     size = (2, 3, 96, 160)
     image = np.random.default_rng(0).random(size, np.float32)
 
-    def outputs():
+    def outputs() -> Any:
         content = model.SerializeToString()
         session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
         return session.run(None, {session.get_inputs()[0].name: image})
@@ -460,7 +465,7 @@ def test_splits_and_concatenations_disappear_from_the_demo_models(stem, demo):
     assert split_convolutions(model) == convolve_before_upsampling(model) == 0
 
 
-def test_built_networks_have_nothing_to_rewrite():
+def test_built_networks_have_nothing_to_rewrite() -> None:
     model = build()
     before = model.SerializeToString()
     assert split_convolutions(model) == convolve_before_upsampling(model) == 0

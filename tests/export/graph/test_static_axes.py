@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
+from typing import Any
 
 import onnx
 import pytest
@@ -18,7 +20,7 @@ pytestmark = pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "size"), [("shapes-seg", (320, 320)), ("shapes-pose", (192, 320)), ("shapes-cls", (128, 128))]
 )
-def test_sides_are_fixed_and_the_batch_stays_free(tmp_path, name, size):
+def test_sides_are_fixed_and_the_batch_stays_free(tmp_path: Path, name: str, size: Any) -> None:
     path = tmp_path / "fixed.onnx"
     shutil.copy(PLAIN / f"{name}.onnx", path)
     fix_sides(path, size)

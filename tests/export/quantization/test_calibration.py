@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from heads import build
@@ -11,12 +13,12 @@ from yolean.export.quantization.calibration import METHODS, Histogram, least_err
 SHAPE = (1, 3, 64, 96)
 
 
-def histogram(values, bins=4096):
+def histogram(values: Any, bins: Any = 4096) -> Any:
     low, high = min(0.0, values.min()), max(0.0, values.max())
     return Histogram(low, high, np.histogram(values, bins, (low, high))[0])
 
 
-def test_what_is_observed_is_what_the_graph_computes():
+def test_what_is_observed_is_what_the_graph_computes() -> None:
     model = build()
     tensors = [node.output[0] for node in model.graph.node if node.op_type in ("Conv", "Sigmoid")][:6]
     rng = np.random.default_rng(0)
@@ -37,21 +39,23 @@ def test_what_is_observed_is_what_the_graph_computes():
 
 @settings(max_examples=50, deadline=None)
 @given(st.integers(0, 1000), st.sampled_from(sorted(METHODS)), st.floats(0.1, 100), st.floats(-5, 5))
-def test_ranges_hold_zero_and_lie_within_what_was_seen(seed, method, scale, shift):
+def test_ranges_hold_zero_and_lie_within_what_was_seen(
+    seed: int, method: Any, scale: Any, shift: Any
+) -> None:
     values = np.random.default_rng(seed).normal(shift, scale, 2000)
     seen = histogram(values)
     low, high = METHODS[method](seen)
     assert seen.low - 1e-9 <= low <= 0 <= high <= seen.high + 1e-9
 
 
-def test_percentiles_leave_out_so_much_on_each_side():
+def test_percentiles_leave_out_so_much_on_each_side() -> None:
     values = np.linspace(-1, 3, 100_001)
     low, high = percentile(histogram(values), 0.01)
     assert low == pytest.approx(-0.96, abs=0.01)
     assert high == pytest.approx(2.96, abs=0.01)
 
 
-def test_one_outlier_is_clipped_and_a_full_range_is_not():
+def test_one_outlier_is_clipped_and_a_full_range_is_not() -> None:
     rng = np.random.default_rng(1)
     smooth = rng.random(100_000)
     assert least_error(histogram(smooth))[1] == pytest.approx(1, abs=0.02)
@@ -60,5 +64,5 @@ def test_one_outlier_is_clipped_and_a_full_range_is_not():
 
 
 @for_each("method", METHODS.values())
-def test_a_tensor_that_is_always_zero(method):
+def test_a_tensor_that_is_always_zero(method: Any) -> None:
     assert method(Histogram(0.0, 0.0, np.zeros(4096, np.int64))) == (0.0, 0.0)

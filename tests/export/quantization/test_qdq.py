@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -30,20 +32,20 @@ NEAREST = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "n
 class Network(Builder):
     """A builder that gives what its networks compute."""
 
-    def up(self, source):
+    def up(self, source: Any) -> Any:
         return self("Resize", source, "", self.constant([1, 1, 2, 2]), **NEAREST)
 
-    def pool(self, source, size=3):
+    def pool(self, source: Any, size: Any = 3) -> Any:
         return self("MaxPool", source, kernel_shape=[size] * 2, pads=[size // 2] * 4, strides=[1, 1])
 
-    def model(self, *outputs, batch="n"):
+    def model(self, *outputs: Any, batch: Any = "n") -> Any:
         image = helper.make_tensor_value_info("x", TensorProto.FLOAT, [batch, *SHAPE[1:]])
         infos = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [None] * 4) for name in outputs]
         graph = helper.make_graph(self.nodes, "g", [image], infos, self.weights)
         return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
 
-def session_of(model):
+def session_of(model: Any) -> Any:
     options = onnxruntime.SessionOptions()
     options.add_session_config_entry("session.x64quantprecision", "1")
     options.log_severity_level = 4
@@ -52,12 +54,12 @@ def session_of(model):
     )
 
 
-def image(shape=SHAPE, seed=1):
+def image(shape: Any = SHAPE, seed: int = 1) -> Any:
     """An image of bytes."""
     return np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
 
 
-def answers(model, pixels):
+def answers(model: Any, pixels: Any) -> Any:
     """What a model of bytes, or of floats, gives for an image of bytes."""
     session = session_of(model)
     given = session.get_inputs()[0]
@@ -65,7 +67,7 @@ def answers(model, pixels):
     return session.run(None, {given.name: tensor})
 
 
-def ranges_of(model, pixels=None):
+def ranges_of(model: Any, pixels: Any = None) -> Any:
     """The range of every tensor, for one image."""
     model = onnx.ModelProto.FromString(model.SerializeToString())
     names = [name for node in model.graph.node for name in node.output]
@@ -82,7 +84,7 @@ def ranges_of(model, pixels=None):
 # ---- in numpy ---------------------------------------------------------------------------------------------
 
 
-def windows(values, settings, fill):
+def windows(values: Any, settings: Any, fill: Any) -> Any:
     """(n, c, h, w, kernel, kernel) windows of (n, c, H, W)."""
     top, left, bottom, right = settings["pads"]
     padded = np.pad(values, ((0, 0), (0, 0), (top, bottom), (left, right)), constant_values=fill)
@@ -91,17 +93,17 @@ def windows(values, settings, fill):
     return found[:, :, ::rows, ::columns]
 
 
-def in_bytes(weight, axis=0):
+def in_bytes(weight: Any, axis: Any = 0) -> Any:
     """Filters in whole steps of a 127th of their largest weight."""
     largest = np.abs(weight).max(axis=tuple(range(1, weight.ndim)), keepdims=True)
     scale = largest / 127
     return np.rint(weight / scale) * scale
 
 
-def evaluated(graph, pixels, table):
+def evaluated(graph: Any, pixels: Any, table: Any) -> Any:
     """All tensors of a float graph, each rounded to its step as soon as it is there."""
 
-    def rounded(name, values):
+    def rounded(name: str, values: Any) -> Any:
         step = table.get(name)
         if step is None:
             return values
@@ -136,40 +138,40 @@ def evaluated(graph, pixels, table):
     return values
 
 
-def convolution(b):
+def convolution(b: Any) -> Any:
     return b.conv("x", 3, 8, 3)
 
 
-def convolution_without_bias(b):
+def convolution_without_bias(b: Any) -> Any:
     return b.conv("x", 3, 8, 3, bias=False)
 
 
-def silu(b):
+def silu(b: Any) -> Any:
     return b.silu(b.conv("x", 3, 8, 3))
 
 
-def silu_the_other_way_round(b):
+def silu_the_other_way_round(b: Any) -> Any:
     source = b.conv("x", 3, 8, 3)
     return b("Mul", b("Sigmoid", source), source)
 
 
-def shortcut(b):
+def shortcut(b: Any) -> Any:
     first = b.silu(b.conv("x", 3, 8, 3))
     return b("Add", first, b.silu(b.conv(first, 8, 8, 3)))
 
 
-def concatenation(b):
+def concatenation(b: Any) -> Any:
     first = b.silu(b.conv("x", 3, 8, 3))
     second = b.silu(b.conv("x", 3, 8, 3, scale=9))  # of quite another range
     return b.conv(b("Concat", first, second, axis=1), 16, 6)
 
 
-def split(b):
+def split(b: Any) -> Any:
     first, second = b.split(b.silu(b.conv("x", 3, 12, 3)), [4, 8])
     return b("Concat", b.conv(first, 4, 4), second, axis=1)
 
 
-def pooling(b):
+def pooling(b: Any) -> Any:
     first = b.silu(b.conv("x", 3, 8))
     pools = [first]
     for _ in range(3):
@@ -177,7 +179,7 @@ def pooling(b):
     return b.conv(b("Concat", *pools, axis=1), 32, 8)
 
 
-def upsampling(b):
+def upsampling(b: Any) -> Any:
     fine = b.silu(b.conv("x", 3, 8, 3))
     coarse = b.silu(b.conv(fine, 8, 6, 3, stride=2))
     return b.silu(b.conv(b("Concat", b.up(coarse), fine, axis=1), 14, 8))
@@ -197,7 +199,7 @@ NETWORKS = [
 
 
 @for_each("make, convolutions", NETWORKS)
-def test_networks_in_bytes_compute_what_their_formulas_say(make, convolutions):
+def test_networks_in_bytes_compute_what_their_formulas_say(make: Any, convolutions: Any) -> None:
     b = Network(3)
     output = make(b)
     model = b.model(output)
@@ -220,7 +222,7 @@ def test_networks_in_bytes_compute_what_their_formulas_say(make, convolutions):
 # ---- what stands in the file ------------------------------------------------------------------------------
 
 
-def made_of(make, keep=()):
+def made_of(make: Any, keep: Any = ()) -> Any:
     b = Network(3)
     outputs = make(b)
     model = b.model(*(outputs if isinstance(outputs, list) else [outputs]))
@@ -230,7 +232,7 @@ def made_of(make, keep=()):
     )
 
 
-def test_all_of_it_runs_on_bytes(tmp_path):
+def test_all_of_it_runs_on_bytes(tmp_path: Path) -> None:
     """ONNX Runtime finds a kernel of bytes for every operator: the form is the one that it knows."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
@@ -243,7 +245,7 @@ def test_all_of_it_runs_on_bytes(tmp_path):
     assert not kinds.keys() & {"Conv", "Sigmoid", "Mul", "QuantizeLinear"}
 
 
-def test_scales_of_tensors_are_scalars_and_those_of_weights_one_a_filter():
+def test_scales_of_tensors_are_scalars_and_those_of_weights_one_a_filter() -> None:
     model, made = made_of(upsampling)
     onnx.checker.check_model(made)
     graph = Graph(made)
@@ -277,7 +279,7 @@ def test_scales_of_tensors_are_scalars_and_those_of_weights_one_a_filter():
     )
 
 
-def test_what_only_moves_values_stands_on_bytes():
+def test_what_only_moves_values_stands_on_bytes() -> None:
     for make in (concatenation, split, pooling, upsampling):
         graph = Graph(made_of(make)[1])
         moved = [n for n in graph.nodes if n.op_type in ("Concat", "Split", "MaxPool", "Resize")]
@@ -288,7 +290,7 @@ def test_what_only_moves_values_stands_on_bytes():
                 assert kind in ("QuantizeLinear", "Concat", "Split", "MaxPool", "Resize")
 
 
-def test_the_source_is_left_as_it_was_and_the_result_is_always_the_same():
+def test_the_source_is_left_as_it_was_and_the_result_is_always_the_same() -> None:
     model, made = made_of(upsampling)
     before = model.SerializeToString()
     assert quantise(model, ranges_of(model)).SerializeToString() == made.SerializeToString()
@@ -301,7 +303,7 @@ def test_the_source_is_left_as_it_was_and_the_result_is_always_the_same():
 # ---- steps ------------------------------------------------------------------------------------------------
 
 
-def test_every_byte_of_the_image_is_what_it_is():
+def test_every_byte_of_the_image_is_what_it_is() -> None:
     """A network that hands the image on gives every byte back, and none beside it."""
     b = Network(0)
     weight = np.eye(3, dtype=np.float32)[:, :, None, None]
@@ -314,7 +316,7 @@ def test_every_byte_of_the_image_is_what_it_is():
     np.testing.assert_array_equal(found, pixels * (np.float32(1) / np.float32(255)))
 
 
-def table_of(make, ranges=None):
+def table_of(make: Any, ranges: Any = None) -> Any:
     b = Network(3)
     outputs = make(b)
     model = b.model(*(outputs if isinstance(outputs, list) else [outputs]))
@@ -323,7 +325,7 @@ def table_of(make, ranges=None):
     return planned, found, quantisation_parameters(planned, found)
 
 
-def test_image_and_sigmoids_have_steps_of_their_own():
+def test_image_and_sigmoids_have_steps_of_their_own() -> None:
     planned, _, table = table_of(silu)
     assert table["x"] == QuantisationParameters(float(np.float32(1) / np.float32(255)), 0)
     (gate,) = planned.gates.values()
@@ -332,7 +334,7 @@ def test_image_and_sigmoids_have_steps_of_their_own():
 
 
 @for_each("make", [concatenation, split, pooling, upsampling])
-def test_what_is_joined_shares_a_step_that_covers_all(make):
+def test_what_is_joined_shares_a_step_that_covers_all(make: Any) -> None:
     planned, found, table = table_of(make)
     for node in planned.data_movement:
         names = [*(node.input if node.op_type == "Concat" else node.input[:1]), *node.output]
@@ -348,7 +350,7 @@ def test_what_is_joined_shares_a_step_that_covers_all(make):
     st.floats(-1e4, 1e4, width=32) | st.just(0.0),
     st.floats(-1e4, 1e4, width=32) | st.just(0.0),
 )
-def test_steps_hold_zero_and_cover_the_range(one, other):
+def test_steps_hold_zero_and_cover_the_range(one: Any, other: Any) -> None:
     b = Network(0)
     model = b.model(b.conv("x", 3, 2))
     planned = plan_quantisation(Graph(model))
@@ -363,7 +365,7 @@ def test_steps_hold_zero_and_cover_the_range(one, other):
     assert 255 * step.scale <= (max(high, 0) - min(low, 0)) * 1.001 + 1e-5  # and hardly more
 
 
-def test_before_a_silu_the_low_end_is_cut_where_the_result_is_next_to_nothing():
+def test_before_a_silu_the_low_end_is_cut_where_the_result_is_next_to_nothing() -> None:
     planned, _, _ = table_of(silu)
     ((source, product),) = planned.products.items()
     for top in (1.0, 5.0, 30.0):
@@ -374,8 +376,8 @@ def test_before_a_silu_the_low_end_is_cut_where_the_result_is_next_to_nothing():
         assert abs(low / (1 + np.exp(-low))) <= half * 1.1  # beyond it, what is lost is half a step
 
 
-def silu_beside(other):
-    def make(b):
+def silu_beside(other: Any) -> Any:
+    def make(b: Any) -> Any:
         source = b.conv("x", 3, 8, 3)
         return [b.silu(source), other(b, source)]
 
@@ -391,7 +393,7 @@ def silu_beside(other):
         lambda b, source: source,  # the caller
     ],
 )
-def test_the_low_end_is_kept_where_others_read_it(other):
+def test_the_low_end_is_kept_where_others_read_it(other: Any) -> None:
     b = Network(3)
     outputs = silu_beside(other)(b)
     model = b.model(*outputs)
@@ -406,7 +408,7 @@ def test_the_low_end_is_kept_where_others_read_it(other):
 
 
 @for_each("largest", [0.0, 1e-30, 1e-9, 1e-7, 1e-5, 1e-3])
-def test_filters_of_next_to_nothing_keep_their_bias(largest):
+def test_filters_of_next_to_nothing_keep_their_bias(largest: Any) -> None:
     """Training leaves dead filters behind whose bias is all that they give."""
     b = Network(0)
     weight = b.rng.uniform(-1, 1, (4, 3, 1, 1)) * np.array([1, largest, largest, 1])[:, None, None, None]
@@ -418,7 +420,7 @@ def test_filters_of_next_to_nothing_keep_their_bias(largest):
     assert np.abs(found - wanted).max() <= 2 * (high - low) / 255
 
 
-def test_filters_of_very_different_size_do_not_disturb_each_other():
+def test_filters_of_very_different_size_do_not_disturb_each_other() -> None:
     b = Network(0)
     weight = b.rng.uniform(-1, 1, (3, 3, 3, 3)) * np.array([1e-3, 1, 1e3])[:, None, None, None]
     first = b("Conv", "x", b.constant(weight), kernel_shape=[3, 3], pads=[1] * 4)
@@ -432,7 +434,7 @@ def test_filters_of_very_different_size_do_not_disturb_each_other():
     assert scale.max() / scale.min() > 1e5
 
 
-def test_weights_that_two_convolutions_share():
+def test_weights_that_two_convolutions_share() -> None:
     b = Network(0)
     weight = b.constant(b.rng.normal(0, 1, (3, 3, 1, 1)))
     first = b("Conv", "x", weight, kernel_shape=[1, 1])
@@ -445,13 +447,13 @@ def test_weights_that_two_convolutions_share():
 # ---- what stays in float ----------------------------------------------------------------------------------
 
 
-def close(model, made, most=0.03):
+def close(model: Any, made: Any, most: Any = 0.03) -> None:
     for one, other in zip(answers(model, image()), answers(made, image()), strict=True):
         assert one.shape == other.shape
         assert np.abs(one - other).max() <= most * np.ptp(one)
 
 
-def test_convolutions_to_keep_stay_in_float():
+def test_convolutions_to_keep_stay_in_float() -> None:
     model, _ = made_of(upsampling)
     outputs = [node.output[0] for node in model.graph.node if node.op_type == "Conv"]
     for number in range(len(outputs) + 1):
@@ -469,7 +471,7 @@ def test_convolutions_to_keep_stay_in_float():
     np.testing.assert_allclose(answers(model, image())[0], answers(made, image())[0], atol=1e-4)
 
 
-def attention(b):
+def attention(b: Any) -> Any:
     source = b.silu(b.conv("x", 3, 8, 3))
     rows = b("Reshape", source, b.constant([0, 8, HEIGHT * WIDTH], np.int64))
     weights = b("Softmax", b("MatMul", rows, b("Transpose", rows, perm=[0, 2, 1])), axis=2)
@@ -477,59 +479,59 @@ def attention(b):
     return b.conv(b("Add", source, mixed), 8, 4)
 
 
-def constant_sum(b):
+def constant_sum(b: Any) -> Any:
     return b.conv(b("Add", b.conv("x", 3, 8), b.constant(np.ones((1, 8, 1, 1)))), 8, 4)
 
 
-def other_activation(b):
+def other_activation(b: Any) -> Any:
     return b.conv(b("Relu", b.conv("x", 3, 8)), 8, 4)
 
 
-def product_that_is_no_silu(b):
+def product_that_is_no_silu(b: Any) -> Any:
     return b.conv(b("Mul", b.conv("x", 3, 8), b("Sigmoid", b.conv("x", 3, 8))), 8, 4)
 
 
-def gate_with_two_readers(b):
+def gate_with_two_readers(b: Any) -> Any:
     source = b.conv("x", 3, 8)
     gate = b("Sigmoid", source)
     return [b.conv(b("Mul", source, gate), 8, 4), b("Neg", gate)]
 
 
-def smooth_upsampling(b):
+def smooth_upsampling(b: Any) -> Any:
     small = b.conv("x", 3, 8, stride=2)
     return b.conv(b("Resize", small, "", b.constant([1, 1, 2, 2]), mode="linear"), 8, 4)
 
 
-def split_along_the_height(b):
+def split_along_the_height(b: Any) -> Any:
     return b("Add", *(b.conv(part, 8, 4) for part in b.split(b.conv("x", 3, 8), [4, 4], axis=2)))
 
 
-def activation_before_the_first_convolution(b):
+def activation_before_the_first_convolution(b: Any) -> Any:
     """A float tensor enters a SiLU before a convolution asks for it in bytes."""
     source = b("Sub", "x", b.constant(0.5))
     return b.conv(b("Add", b.silu(source), b.conv(source, 3, 3)), 3, 4)
 
 
-def image_that_is_read_in_float(b):
+def image_that_is_read_in_float(b: Any) -> Any:
     return b("Add", b("Relu", "x"), b.conv("x", 3, 3))
 
 
-def image_cut_up(b):
+def image_cut_up(b: Any) -> Any:
     """The first layer of YOLOv5 before it was a convolution."""
     return b.conv(b("Concat", b.part("x", 0, 4, axis=2), b.part("x", 4, 8, axis=2), axis=1), 6, 4)
 
 
-def weight_at_run_time(b):
+def weight_at_run_time(b: Any) -> Any:
     weight = b("Abs", b.constant(b.rng.normal(0, 1, (8, 3, 1, 1))))
     return b.conv(b("Conv", "x", weight, kernel_shape=[1, 1]), 8, 4)
 
 
-def bias_at_run_time(b):
+def bias_at_run_time(b: Any) -> Any:
     weight, bias = b.constant(b.rng.normal(0, 1, (8, 3, 1, 1))), b("Abs", b.constant(b.rng.normal(0, 1, 8)))
     return b.conv(b("Conv", "x", weight, bias, kernel_shape=[1, 1]), 8, 4)
 
 
-def groups(b):
+def groups(b: Any) -> Any:
     weight = b.constant(b.rng.normal(0, 1, (8, 1, 3, 3)))
     return b("Conv", b.conv("x", 3, 8), weight, group=8, kernel_shape=[3, 3], pads=[1] * 4)
 
@@ -552,7 +554,7 @@ def groups(b):
         (groups, set()),
     ],
 )
-def test_what_has_no_kernel_of_bytes_stays_in_float(make, in_float):
+def test_what_has_no_kernel_of_bytes_stays_in_float(make: Any, in_float: Any) -> None:
     model, made = made_of(make)
     planned = plan_quantisation(Graph(model))
     planned_kinds = [n.op_type for n in (*planned.convolutions, *planned.arithmetic, *planned.data_movement)]
@@ -565,23 +567,23 @@ def test_what_has_no_kernel_of_bytes_stays_in_float(make, in_float):
 # ---- outputs ----------------------------------------------------------------------------------------------
 
 
-def output_that_is_read_inside(b):
+def output_that_is_read_inside(b: Any) -> Any:
     first = b.silu(b.conv("x", 3, 8))
     return [first, b.conv(first, 8, 4)]
 
 
-def output_that_is_moved(b):
+def output_that_is_moved(b: Any) -> Any:
     first, second = b.split(b.conv("x", 3, 8), [4, 4])
     both = b("Concat", second, b.pool(first), axis=1)
     return [both, first, b.conv(both, 8, 4)]
 
 
-def output_before_its_activation(b):
+def output_before_its_activation(b: Any) -> Any:
     first = b.conv("x", 3, 8)
     return [first, b.silu(first)]
 
 
-def output_in_float(b):
+def output_in_float(b: Any) -> Any:
     first = b.conv("x", 3, 8)
     return [b("Relu", first), b.conv(b("Relu", first), 8, 3)]
 
@@ -589,7 +591,7 @@ def output_in_float(b):
 @for_each(
     "make", [output_that_is_read_inside, output_that_is_moved, output_before_its_activation, output_in_float]
 )
-def test_outputs_are_floats_whoever_else_reads_them(make):
+def test_outputs_are_floats_whoever_else_reads_them(make: Any) -> None:
     model, made = made_of(make)
     onnx.checker.check_model(made)
     assert [output.name for output in made.graph.output] == [output.name for output in model.graph.output]
@@ -597,7 +599,7 @@ def test_outputs_are_floats_whoever_else_reads_them(make):
     close(model, made)
 
 
-def test_graphs_within_nodes_find_what_they_read():
+def test_graphs_within_nodes_find_what_they_read() -> None:
     b = Network(0)
     first, second = b.split(b.conv("x", 3, 8), [4, 4])
     arithmetic = b("Add", first, second)
@@ -612,7 +614,7 @@ def test_graphs_within_nodes_find_what_they_read():
 
 
 @for_each("make", [upsampling, pooling, attention])
-def test_images_of_a_batch_do_not_know_each_other(make):
+def test_images_of_a_batch_do_not_know_each_other(make: Any) -> None:
     _, made = made_of(make)
     pixels = image((3, *SHAPE[1:]), seed=5)
     (together,) = answers(made, pixels)
@@ -621,7 +623,7 @@ def test_images_of_a_batch_do_not_know_each_other(make):
         np.testing.assert_array_equal(together[number], alone[0])
 
 
-def test_names_that_are_taken_are_not_taken_twice():
+def test_names_that_are_taken_are_not_taken_twice() -> None:
     """A network whose tensors are called what this package would call its own."""
     b = Network(3)
     output = upsampling(b)
@@ -642,7 +644,7 @@ def test_names_that_are_taken_are_not_taken_twice():
     close(model, made)
 
 
-def test_weights_of_nodes_are_quantised_too():
+def test_weights_of_nodes_are_quantised_too() -> None:
     b = Network(0)
     weight = b("Constant", value=numpy_helper.from_array(b.rng.normal(0, 1, (4, 3, 1, 1)).astype(np.float32)))
     model = b.model(b("Conv", "x", weight, kernel_shape=[1, 1]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -31,16 +32,16 @@ PLAIN = Path(__file__).parents[2] / "golden" / "plain"
 SPEED = Speed(2.0, 1.0, 0.5, 0.5, 0.5, 7, 1, "CPUExecutionProvider")
 
 
-def silent(stage, done, total):
+def silent(stage: Any, done: Any, total: Any) -> None:
     """Nobody wants to know."""
 
 
-def load(model):
+def load(model: Any) -> Any:
     return yolean.load(model.SerializeToString(), device="cpu")
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Six small images of different sizes: the drawn ones, and some of them turned."""
     path = tmp_path_factory.mktemp("images")
     for number, photo in enumerate(demo_images()[:3]):
@@ -52,12 +53,12 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def images(folder):
+def images(folder: Any) -> Any:
     return sorted(folder.iterdir())
 
 
 @pytest.fixture(scope="module")
-def work(images):
+def work(images: list[Path]) -> Any:
     """A quantiser of a built network."""
     source = load(build())
     model = cut(build(), source)
@@ -65,11 +66,11 @@ def work(images):
 
 
 @pytest.fixture
-def same_speed(monkeypatch):
+def same_speed(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Both files are equally fast; returns what was timed."""
     timed = []
 
-    def measure(reference, candidate, image, seconds=5.0):
+    def measure(reference: Any, candidate: Any, image: Any, seconds: Any = 5.0) -> Any:
         timed.append((reference, candidate))
         return replace(SPEED, ratio=1.0)
 
@@ -87,7 +88,7 @@ def same_speed(monkeypatch):
         *slow(("shapes-seg", 0.9), ("shapes-pose", 0.9), ("shapes-obb", 0.9), ("shapes-cls", 1.0)),
     ],
 )
-def test_demo_models_answer_nearly_the_same_in_bytes(stem, least, demo):
+def test_demo_models_answer_nearly_the_same_in_bytes(stem: str, least: float, demo: Any) -> None:
     source, model = demo(stem)
     images = demo_images()[:2]
     made = Quantiser(model, source, images, silent).make("min-max")
@@ -105,7 +106,7 @@ def test_demo_models_answer_nearly_the_same_in_bytes(stem, least, demo):
     assert found.keypoint_relative is None or found.keypoint_relative < 0.02
 
 
-def test_sizes_and_batches_of_a_file_in_bytes(demo):
+def test_sizes_and_batches_of_a_file_in_bytes(demo: Any) -> None:
     source, model = demo("shapes")
     engine = load(Quantiser(model, source, demo_images()[:1], silent).make("min-max"))
     photo = cv2.imread(str(demo_images()[0]))
@@ -116,7 +117,7 @@ def test_sizes_and_batches_of_a_file_in_bytes(demo):
         np.testing.assert_array_equal(one.boxes.data, alone.boxes.data)
 
 
-def fixed_at(model, batch=None, channels=None):
+def fixed_at(model: Any, batch: Any = None, channels: Any = None) -> Any:
     """The same network for another number of images a run, or of channels."""
     graph = model.graph
     axes = graph.input[0].type.tensor_type.shape.dim
@@ -136,7 +137,7 @@ def fixed_at(model, batch=None, channels=None):
 
 
 @pytest.mark.parametrize("change", [{"batch": 2}, {"channels": 1}, {"batch": 3, "channels": 1}])
-def test_files_of_a_fixed_batch_and_of_grey(change, images):
+def test_files_of_a_fixed_batch_and_of_grey(change: Any, images: list[Path]) -> None:
     model = fixed_at(build(), **change)
     source = load(model)
     assert source.spec.batch == change.get("batch", 1)
@@ -150,7 +151,7 @@ def test_files_of_a_fixed_batch_and_of_grey(change, images):
     assert found.mean_iou > 0.8
 
 
-def test_what_a_batch_has_no_image_for_is_not_calibrated_on(images):
+def test_what_a_batch_has_no_image_for_is_not_calibrated_on(images: list[Path]) -> None:
     """Rows of zeros would count as black images."""
     alone, filled = (
         Quantiser(cut(model, load(model)), load(model), images[:2], silent)
@@ -162,7 +163,7 @@ def test_what_a_batch_has_no_image_for_is_not_calibrated_on(images):
         assert other.counts.sum() == 2 * one.counts.sum(), name
 
 
-def test_bytes_of_others_are_refused():
+def test_bytes_of_others_are_refused() -> None:
     """What 0 to 255 means in a file that is not ours, nobody knows."""
     model = build()
     graph = model.graph
@@ -183,7 +184,7 @@ def test_bytes_of_others_are_refused():
 @for_each("task", ["detect", "classify"])
 @for_each("channels", [1, 3])
 @for_each("shape", [(64, 96), (30, 200), (333, 111), (1, 1)])
-def test_bytes_are_255_times_the_floats(task, channels, shape):
+def test_bytes_are_255_times_the_floats(task: str, channels: Any, shape: Any) -> None:
     image = np.random.default_rng(sum(shape)).integers(0, 256, (*shape, channels), np.uint8)
     prepared = {}
     for dtype in ("float32", "uint8"):
@@ -200,7 +201,7 @@ def test_bytes_are_255_times_the_floats(task, channels, shape):
 # ---- what is observed -------------------------------------------------------------------------------------
 
 
-def test_calibration_sees_what_the_engine_sees(work, images):
+def test_calibration_sees_what_the_engine_sees(work: Any, images: list[Path]) -> None:
     tensors = list(work._tensors(images))
     assert len(tensors) == len(images)
     engine = work._float
@@ -212,13 +213,13 @@ def test_calibration_sees_what_the_engine_sees(work, images):
         np.testing.assert_array_equal(tensor, wanted.array)
 
 
-def test_images_that_cannot_be_read_are_left_out(work, images, tmp_path):
+def test_images_that_cannot_be_read_are_left_out(work: Any, images: list[Path], tmp_path: Path) -> None:
     broken = tmp_path / "broken.jpg"
     broken.write_text("no image")
     assert len(list(work._tensors([images[0], broken, tmp_path / "missing.png"]))) == 1
 
 
-def test_at_most_a_hundred_images_calibrate(monkeypatch, images):
+def test_at_most_a_hundred_images_calibrate(monkeypatch: pytest.MonkeyPatch, images: list[Path]) -> None:
     monkeypatch.setattr(int8, "MAX_CALIBRATION_IMAGES", 2)
     monkeypatch.setattr(int8, "VALIDATION_IMAGES", 3)
     told = []
@@ -230,7 +231,7 @@ def test_at_most_a_hundred_images_calibrate(monkeypatch, images):
     assert len(quantiser.validation) == 3
 
 
-def test_scores_that_nobody_asks_for_get_no_bytes(work):
+def test_scores_that_nobody_asks_for_get_no_bytes(work: Any) -> None:
     ranges = work.ranges("min-max")
     names = [output.name for output in work.model.graph.output]
     classes = [name for name in names if name.startswith("classes_")]
@@ -262,11 +263,11 @@ def test_scores_that_nobody_asks_for_get_no_bytes(work):
         (Agreement("detect", 1, 5, 0, 0.0, 0.0), 1),  # nothing found any more
     ],
 )
-def test_loss(found, expected):
+def test_loss(found: Any, expected: Any) -> None:
     assert loss(found) == pytest.approx(expected)
 
 
-def test_the_method_with_the_least_loss_is_taken(monkeypatch, work):
+def test_the_method_with_the_least_loss_is_taken(monkeypatch: pytest.MonkeyPatch, work: Any) -> None:
     losses = dict(zip(int8.METHODS, (0.3, 0.2, 0.1, 0.4), strict=True))
     monkeypatch.setattr(Quantiser, "make", lambda self, method, keep=(): method)
     monkeypatch.setattr(Quantiser, "loss", lambda self, made, validation=None: losses[made])
@@ -275,10 +276,10 @@ def test_the_method_with_the_least_loss_is_taken(monkeypatch, work):
     assert work.best_method()[0] == "min-max"  # of equals the first
 
 
-def test_sensitivity_quantises_one_layer_at_a_time(monkeypatch, work):
+def test_sensitivity_quantises_one_layer_at_a_time(monkeypatch: pytest.MonkeyPatch, work: Any) -> Any:
     seen = []
 
-    def one(self, made, validation=None):
+    def one(self, made: Any, validation: Any = None) -> Any:
         kept = {*made}
         (alone,) = [name for name in self.convolutions if name not in kept]
         seen.append((alone, len(validation)))
@@ -305,7 +306,9 @@ def test_sensitivity_quantises_one_layer_at_a_time(monkeypatch, work):
         ({8: 0.1}, {8: 1.1}, 8),  # just fast enough
     ],
 )
-def test_layers_stay_in_float_where_that_pays(monkeypatch, work, losses, times, expected):
+def test_layers_stay_in_float_where_that_pays(
+    monkeypatch: pytest.MonkeyPatch, work: Any, losses: Any, times: Any, expected: Any
+) -> None:
     order = work.convolutions[::-1]
     monkeypatch.setattr(Quantiser, "sensitivity", lambda self, method: dict.fromkeys(order, 1.0))
     monkeypatch.setattr(Quantiser, "make", lambda self, method, keep=(): list(keep))
@@ -317,7 +320,7 @@ def test_layers_stay_in_float_where_that_pays(monkeypatch, work, losses, times, 
     assert work.worth_keeping_in_float("min-max", 1.0) == order[:expected]
 
 
-def test_where_nothing_is_lost_nothing_stays_in_float(monkeypatch, work):
+def test_where_nothing_is_lost_nothing_stays_in_float(monkeypatch: pytest.MonkeyPatch, work: Any) -> None:
     monkeypatch.setattr(Quantiser, "sensitivity", lambda self, method: dict.fromkeys(self.convolutions, 0.0))
     monkeypatch.setattr(Quantiser, "loss", lambda self, made, validation=None: 0.0)
     monkeypatch.setattr(int8, "compare_speed", lambda *_: SPEED)
@@ -330,14 +333,16 @@ def test_where_nothing_is_lost_nothing_stays_in_float(monkeypatch, work):
 @pytest.mark.parametrize(
     "settings", [{}, {"task": "pose", "extra": 15, "kpt_shape": (5, 3)}, {"limit": 20, "reg_max": 1}]
 )
-def test_a_network_is_quantised_from_end_to_end(monkeypatch, settings, images, same_speed):
+def test_a_network_is_quantised_from_end_to_end(
+    monkeypatch: pytest.MonkeyPatch, settings: Any, images: list[Path], same_speed: Any
+) -> None:
     source = load(build(**settings))
     model = cut(build(**settings), source)
     monkeypatch.setattr(int8, "VALIDATION_IMAGES", 2)
     before = model.SerializeToString()
     stages = []
 
-    def tell(stage, done, total):
+    def tell(stage: Any, done: Any, total: Any) -> None:
         assert 0 <= done < total
         if stage not in stages:
             stages.append(stage)
@@ -364,11 +369,13 @@ def test_a_network_is_quantised_from_end_to_end(monkeypatch, settings, images, s
     assert read_entry(engine.session.metadata)["precision"] == "int8"
 
 
-def test_images_held_out_are_used_for_no_choice(monkeypatch, images, same_speed):
+def test_images_held_out_are_used_for_no_choice(
+    monkeypatch: pytest.MonkeyPatch, images: list[Path], same_speed: Any
+) -> None:
     used = set()
     genuine = Quantiser.__init__
 
-    def spy(self, model, source, calibration, tell):
+    def spy(self, model: Any, source: Any, calibration: Any, tell: Any) -> None:
         used.update(calibration)
         genuine(self, model, source, calibration, tell)
 
@@ -380,7 +387,9 @@ def test_images_held_out_are_used_for_no_choice(monkeypatch, images, same_speed)
     assert used | set(held_out) == set(images)
 
 
-def test_the_result_is_always_the_same(monkeypatch, images, same_speed):
+def test_the_result_is_always_the_same(
+    monkeypatch: pytest.MonkeyPatch, images: list[Path], same_speed: Any
+) -> None:
     monkeypatch.setattr(int8, "METHODS", {"min-max": whole})
     monkeypatch.setattr(int8, "FLOAT_LAYERS_TRIED", (2,))
     monkeypatch.setattr(Quantiser, "sensitivity", lambda self, method: dict.fromkeys(self.convolutions, 0.1))
@@ -389,7 +398,9 @@ def test_the_result_is_always_the_same(monkeypatch, images, same_speed):
     assert one.SerializeToString() == other.SerializeToString()
 
 
-def test_images_that_cannot_be_read_do_not_count(monkeypatch, images, same_speed, tmp_path):
+def test_images_that_cannot_be_read_do_not_count(
+    monkeypatch: pytest.MonkeyPatch, images: list[Path], same_speed: Any, tmp_path: Path
+) -> None:
     """Every second one is broken: those held out and those calibrated on are others."""
     monkeypatch.setattr(Quantiser, "sensitivity", lambda self, method: {})
     mixed = []
@@ -404,7 +415,7 @@ def test_images_that_cannot_be_read_do_not_count(monkeypatch, images, same_speed
 
 
 @for_each("good, broken", [(0, 1), (0, 3), (1, 0), (1, 4)])
-def test_two_images_are_needed(good, broken, images, tmp_path):
+def test_two_images_are_needed(good: Any, broken: Any, images: list[Path], tmp_path: Path) -> None:
     paths = images[:good]
     for number in range(broken):
         paths.append(tmp_path / f"{number}.jpg")
@@ -414,7 +425,7 @@ def test_two_images_are_needed(good, broken, images, tmp_path):
         quantise_best(build(), source, paths, silent)
 
 
-def test_a_folder_in_which_nothing_is_found(tmp_path):
+def test_a_folder_in_which_nothing_is_found(tmp_path: Path) -> None:
     paths = [tmp_path / f"{number}.png" for number in range(4)]
     for path in paths:
         cv2.imwrite(str(path), np.full((40, 40, 3), 114, np.uint8))
@@ -425,7 +436,7 @@ def test_a_folder_in_which_nothing_is_found(tmp_path):
 
 
 @pytest.mark.parametrize("opset", [11, 12])
-def test_old_opsets_are_refused(opset, images):
+def test_old_opsets_are_refused(opset: Any, images: list[Path]) -> None:
     model = build()
     source = load(model)
     model.opset_import[0].version = opset
@@ -433,7 +444,7 @@ def test_old_opsets_are_refused(opset, images):
         quantise_best(model, source, images, silent)
 
 
-def test_other_domains_are_no_opset(images):
+def test_other_domains_are_no_opset(images: list[Path]) -> None:
     """Only the operators of ONNX itself count."""
     model = build()
     source = load(model)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from yolean.export.weights.exporting import ExportOptions, export
 
 
 @pytest.fixture
-def weights_file(tmp_path):
+def weights_file(tmp_path: Path) -> Any:
     """What begins as weights do."""
     path = tmp_path / "best.pt"
     path.write_bytes(ZIP)
@@ -20,7 +21,7 @@ def weights_file(tmp_path):
 
 
 @pytest.fixture
-def installed(monkeypatch):
+def installed(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if the packages of the extra were here."""
     monkeypatch.setattr(checks.util, "find_spec", lambda name: name)
     monkeypatch.setattr(checks.metadata, "version", lambda name: "8.4.190")
@@ -28,7 +29,7 @@ def installed(monkeypatch):
 
 
 @pytest.fixture
-def make(weights_file, installed):
+def make(weights_file: Path, installed: None) -> Any:
     """Runs a job with a stand-in for torch."""
 
     def made(work: Any, on_progress: Any = lambda *step: None, **options: Any) -> Any:

@@ -42,28 +42,30 @@ pytestmark = pytest.mark.slow
         (["--opset", "500"], "--opset 500: onnxruntime"),
     ],
 )
-def test_arguments_are_checked_first(weights_file, installed, monkeypatch, options, message):
+def test_arguments_are_checked_first(
+    weights_file: Path, installed: None, monkeypatch: pytest.MonkeyPatch, options: Any, message: str
+) -> None:
     monkeypatch.chdir(weights_file.parent)
     assert message in refusal("best.pt", *options)
     assert [path.name for path in weights_file.parent.iterdir()] == ["best.pt"]
     assert weights_file.read_bytes() == ZIP
 
 
-def test_what_exists_is_kept(weights_file, installed):
+def test_what_exists_is_kept(weights_file: Path, installed: None) -> None:
     target = weights_file.with_suffix(".onnx")
     target.write_text("mine")
     assert "add --overwrite to replace it" in refusal(weights_file)
     assert target.read_text() == "mine"
 
 
-def test_weights_are_not_their_own_target(tmp_path, installed):
+def test_weights_are_not_their_own_target(tmp_path: Path, installed: None) -> None:
     path = tmp_path / "best.PT"
     path.write_bytes(ZIP)
     (tmp_path / "link.onnx").symlink_to(path)
     assert "names weights" in refusal(path, "-o", tmp_path / "link.onnx", "--overwrite")
 
 
-def test_help_warns_of_foreign_weights():
+def test_help_warns_of_foreign_weights() -> None:
     text = " ".join(run("--help").output.split())
     assert "export only weights that you trust" in text
     assert 'pip install ".[export]"' in text
@@ -78,7 +80,7 @@ def test_help_warns_of_foreign_weights():
         *slow(("shapes-seg", False), ("shapes-obb", False)),
     ],
 )
-def test_answers_that_agree(make, weights_file, name, plain):
+def test_answers_that_agree(make: Any, weights_file: Path, name: str, plain: Any) -> None:
     stages: list[str] = []
     report = make(stand_in(name), lambda stage, *steps: stages.append(stage), plain=plain)
     target = weights_file.with_suffix(".onnx")
@@ -99,7 +101,7 @@ def test_answers_that_agree(make, weights_file, name, plain):
     assert ("comparing" in stages) != plain
 
 
-def test_exit_status_and_lines(weights_file, installed, monkeypatch):
+def test_exit_status_and_lines(weights_file: Path, installed: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(weights, "run_in_child", stand_in("shapes", shifted))
     found = run(weights_file, "--report", weights_file.with_suffix(".json"))
     assert found.exit_code == 3
@@ -120,12 +122,14 @@ def test_exit_status_and_lines(weights_file, installed, monkeypatch):
     assert "recall 1.000, precision 1.000" in lines[3]
 
 
-def test_rounded_sizes_are_said(make):
+def test_rounded_sizes_are_said(make: Any) -> None:
     report = make(stand_in("shapes"), imgsz=(300, 320))
     assert "--imgsz 300x320 was rounded up to 320x320, a multiple of the stride 32" in report.notes
 
 
-def test_the_optimisations_errors_name_the_weights(make, weights_file, monkeypatch):
+def test_the_optimisations_errors_name_the_weights(
+    make: Any, weights_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fails(job: Any, on_progress: Any) -> Any:
         raise ModelError(f"{job.source} is quantised already: start from the float export")
 
@@ -138,11 +142,11 @@ def test_the_optimisations_errors_name_the_weights(make, weights_file, monkeypat
     "options, name",
     [({}, "yolov8n.onnx"), ({"half": True}, "yolov8n-half.onnx"), ({"int8": True}, "yolov8n-int8.onnx")],
 )
-def test_default_targets(options, name):
+def test_default_targets(options: Any, name: str) -> None:
     assert default_target(ExportOptions(Path("here/yolov8n.pt"), **options)) == Path("here") / name
 
 
-def test_a_free_batch_of_fixed_sides_is_made(make, weights_file):
+def test_a_free_batch_of_fixed_sides_is_made(make: Any, weights_file: Path) -> None:
     report = make(stand_in("shapes"), static=True)
     assert (report.dynamic, report.batch, report.imgsz) == (False, None, (320, 320))
     assert report.verified.batches == (1, 2, 3)

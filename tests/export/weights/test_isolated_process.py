@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def elsewhere(tmp_path, monkeypatch):
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A module that the other process can import."""
     (tmp_path / "elsewhere.py").write_text(
         """
@@ -45,7 +45,7 @@ def litters(argument, on_progress): return tempfile.mkdtemp()
     del sys.modules["elsewhere"]
 
 
-def test_a_call_in_another_process(elsewhere, tmp_path, capfd):
+def test_a_call_in_another_process(elsewhere: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     told: list[Any] = []
     log = tmp_path / "log.txt"
     assert call(elsewhere.adds, [1, 2, 3], lambda *step: told.append(step), log) == 6
@@ -65,7 +65,9 @@ def test_a_call_in_another_process(elsewhere, tmp_path, capfd):
         ("dies", "SIGSEGV", ModelError, "killed by SIGSEGV$"),
     ],
 )
-def test_calls_that_fail(elsewhere, tmp_path, function, argument, error, message):
+def test_calls_that_fail(
+    elsewhere: Any, tmp_path: Path, function: Any, argument: Any, error: Any, message: str
+) -> None:
     with pytest.raises(error, match=message):
         call(
             getattr(elsewhere, function),
@@ -75,7 +77,7 @@ def test_calls_that_fail(elsewhere, tmp_path, function, argument, error, message
         )
 
 
-def test_temporary_files_of_the_other_process_go_with_the_log(elsewhere, tmp_path):
+def test_temporary_files_of_the_other_process_go_with_the_log(elsewhere: Any, tmp_path: Path) -> None:
     folder = tmp_path / "scratch"
     folder.mkdir()
     assert Path(call(elsewhere.litters, None, lambda *step: None, folder / "log.txt")).parent == folder

@@ -18,7 +18,7 @@ def network(head: str, task: str = "detect", channels: int = 3, **attributes: An
 
 
 @for_each("head", pytorch.RUNNABLE_HEADS)
-def test_known_heads_are_taken(head):
+def test_known_heads_are_taken(head: str) -> None:
     pytorch.check_network(network(head), request())
     pytorch.check_network(network(head, channels=4, one2one_cv2=[]), request(end2end=True))
 
@@ -40,12 +40,12 @@ def test_known_heads_are_taken(head):
         (network("Detect", one2one_cv2=None), {"end2end": True}, "leave --end2end out"),
     ],
 )
-def test_unknown_networks_are_refused(yolo, options, message):
+def test_unknown_networks_are_refused(yolo: Any, options: Any, message: str) -> None:
     with pytest.raises(YoleanError, match=message):
         pytorch.check_network(yolo, request(**options))
 
 
-def test_advice_is_left_out():
+def test_advice_is_left_out() -> None:
     assert (
         pytorch.first_sentence("the file is cut (zip: no end. Really). Get another.\nOr not")
         == "the file is cut (zip: no end)"
@@ -62,5 +62,5 @@ def test_advice_is_left_out():
         ("", "ValueError"),
     ],
 )
-def test_ornaments_are_left_out(text, told):
+def test_ornaments_are_left_out(text: str, told: Any) -> None:
     assert pytorch.message_of(ValueError(text)) == told

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 from export_runs import refusal
@@ -27,7 +29,7 @@ from yolean.export.weights import requirements as checks
         ("yolov8n", None, "is no .pt file"),
     ],
 )
-def test_what_is_no_weights_is_refused(tmp_path, name, content, message):
+def test_what_is_no_weights_is_refused(tmp_path: Path, name: str, content: Any, message: str) -> None:
     path = tmp_path / name
     if content is not None:
         path.write_bytes(content)
@@ -36,25 +38,29 @@ def test_what_is_no_weights_is_refused(tmp_path, name, content, message):
     assert str(path) in line
 
 
-def test_a_folder_is_no_weights(tmp_path):
+def test_a_folder_is_no_weights(tmp_path: Path) -> None:
     (tmp_path / "best.pt").mkdir()
     assert "cannot be read: " in refusal(tmp_path / "best.pt")
 
 
-def test_missing_packages_are_named_with_the_command(weights_file, monkeypatch):
+def test_missing_packages_are_named_with_the_command(
+    weights_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(checks.util, "find_spec", lambda name: name == "onnx" or None)
     line = refusal(weights_file)
     assert line == f"Error: this needs ultralytics and torch and onnxslim: {install_command('export')}"
 
 
-def test_an_old_ultralytics_is_refused(weights_file, installed, monkeypatch):
+def test_an_old_ultralytics_is_refused(
+    weights_file: Path, installed: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(checks.metadata, "version", lambda name: "8.4.99")
     line = refusal(weights_file)
     assert f"ultralytics 8.4.99 is too old: {install_command('export')} brings 8.4.142 or newer" in line
 
 
 @pytest.mark.parametrize("module", ["yolean"])
-def test_without_onnx(weights_file, module):
+def test_without_onnx(weights_file: Path, module: Any) -> None:
     code = f"""import runpy, sys
 sys.modules["onnx"] = None
 sys.argv[1:] = {["export"] if module == "yolean" else []} + [{str(weights_file)!r}]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -58,7 +59,9 @@ def moved_points(asked: ReferencePrediction) -> ReferencePrediction:
         ("shapes-pose", moved_points, "its answers differ from PyTorch's: keypoints by 3 px"),
     ],
 )
-def test_answers_that_differ_are_not_written(make, weights_file, name, change, message):
+def test_answers_that_differ_are_not_written(
+    make: Any, weights_file: Path, name: str, change: Any, message: str
+) -> None:
     report = make(stand_in(name, change))
     assert any(message in problem for problem in report.problems), report.problems
     assert not report.written
@@ -69,7 +72,7 @@ def test_answers_that_differ_are_not_written(make, weights_file, name, change, m
     assert weights_file.with_suffix(".onnx").exists()
 
 
-def test_boxes_of_equal_scores_may_change_places(make):
+def test_boxes_of_equal_scores_may_change_places(make: Any) -> Any:
     """After suppression another box is left, and before it all are the same."""
 
     def swapped(asked: ReferencePrediction) -> ReferencePrediction:
@@ -83,7 +86,7 @@ def test_boxes_of_equal_scores_may_change_places(make):
     assert report.verified.differences.box < 0.01
 
 
-def test_objects_on_the_threshold_may_be_found_by_one_only(make):
+def test_objects_on_the_threshold_may_be_found_by_one_only(make: Any) -> Any:
     def more(asked: ReferencePrediction) -> ReferencePrediction:
         def added(one: Prediction) -> Prediction:
             boxes = one.boxes
@@ -103,7 +106,7 @@ def test_objects_on_the_threshold_may_be_found_by_one_only(make):
     assert len(report.verified.differences.missing) == 2
 
 
-def test_what_finds_nothing_is_said(make):
+def test_what_finds_nothing_is_said(make: Any) -> Any:
     def nothing(asked: ReferencePrediction) -> ReferencePrediction:
         empty = Boxes(np.zeros(0, np.float32), np.zeros(0), np.zeros((0, 4), np.float32))
         return replace(asked, kept=replace(asked.kept, boxes=empty))
@@ -112,13 +115,13 @@ def test_what_finds_nothing_is_said(make):
     assert "nothing in the 2 images scores above 1: no box was compared with PyTorch's" in report.notes
 
 
-def test_a_lower_score_is_said(make):
+def test_a_lower_score_is_said(make: Any) -> None:
     report = make(stand_in("shapes", conf=0.1))
     assert report.problems == []
     assert "PyTorch finds little in these images: compared is what scores above 0.1" in report.notes
 
 
-def test_int8_is_held_to_the_agreement(make, monkeypatch):
+def test_int8_is_held_to_the_agreement(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Quantising is tested elsewhere: here the report calls a float file INT8."""
     genuine = weights.optimizing.optimize
     monkeypatch.setattr(
@@ -141,7 +144,7 @@ def test_int8_is_held_to_the_agreement(make, monkeypatch):
 @pytest.mark.parametrize(
     ("change", "message"), [(shifted, "overlap"), (rescored, "score"), (without_the_first, "found by")]
 )
-def test_half_precision_is_held_to_looser_numbers(make, change, message):
+def test_half_precision_is_held_to_looser_numbers(make: Any, change: Any, message: str) -> None:
     assert make(stand_in("shapes"), half=True).problems == []
     far = {shifted: lambda asked: shifted(asked, 12), rescored: lambda asked: _times(asked, rescored, 7)}
     report = make(stand_in("shapes", far.get(change, change)), half=True, overwrite=True)

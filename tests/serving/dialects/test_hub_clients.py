@@ -124,8 +124,8 @@ CLIENTS = pytest.mark.parametrize(
 
 @CLIENTS
 def test_hub_v1(hub: Any, engines: Mapping[str, Engine], run: Callable[[str], Any], program: str) -> None:
-    for task, model in DEMO_MODELS.items():
-        answer = run(adapted(program, hub, model))
+    for task in DEMO_MODELS if run is run_python else ["detect"]:
+        answer = run(adapted(program, hub, DEMO_MODELS[task]))
         assert set(answer) == {"success", "message", "data"}
         assert (answer["success"], answer["message"]) == (True, "Inference complete.")
         (results,) = engines[task](IMAGE, conf=0.25, iou=0.45, imgsz=640)
@@ -148,7 +148,7 @@ def test_hub_v1(hub: Any, engines: Mapping[str, Engine], run: Callable[[str], An
 
 @CLIENTS
 def test_hub_v2(hub: Any, engines: Mapping[str, Engine], run: Callable[[str], Any], program: str) -> None:
-    ways = [(task, (V2,)) for task in DEMO_MODELS]
+    ways = [(task, (V2,)) for task in (DEMO_MODELS if run is run_python else ["detect"])]
     for task, changes in (*ways, ("detect", (V2, BY_FIELD))):
         answer = run(adapted(program, hub, DEMO_MODELS[task], *changes))
         assert set(answer) == {"images", "metadata"}

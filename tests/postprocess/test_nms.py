@@ -56,7 +56,7 @@ def loop_probiou(a: Any, b: Any) -> Any:
 
 
 @given(boxes_strategy, thresholds, st.integers(1, 40), st.booleans(), st.randoms())
-@settings(max_examples=150)
+@settings(max_examples=60)
 def test_greedy_equals_a_plain_loop(rows: Any, iou: Any, max_det: Any, agnostic: bool, random: Any) -> None:
     boxes = np.array([(x, y, x + w, y + h) for x, y, w, h, _ in rows], np.float32).reshape(-1, 4)
     classes = np.array([row[4] for row in rows], np.int64)
@@ -67,7 +67,7 @@ def test_greedy_equals_a_plain_loop(rows: Any, iou: Any, max_det: Any, agnostic:
     assert kept.tolist() == loop_nms(boxes, scores, classes, iou, max_det, agnostic)
 
 
-@pytest.mark.parametrize("spread", [20, 100, 1000])  # crowded to sparse
+@pytest.mark.parametrize("spread", [20, 1000])  # crowded to sparse
 @pytest.mark.parametrize("agnostic", [False, True])
 def test_greedy_equals_a_plain_loop_over_many_blocks(
     monkeypatch: pytest.MonkeyPatch, spread: Any, agnostic: bool

@@ -15,9 +15,9 @@ from ..engine.errors import ServerBusy, YoleanError
 HEAD_LIMITS = "head_limits"
 """Where the state of an application's lifespan holds its `HeadLimits`."""
 
-SPREAD = 1.2
-"""Times until a client is cut off are longer by a random factor of up to this. Hundreds of clients that begin
-together would else be answered in one moment, and everybody else would wait."""
+HEAD_SPREAD, BODY_SPREAD = 1.2, 2.0
+"""Times until a client is cut off are longer by a random factor of up to this; those of a body at its
+beginning. Hundreds of clients that begin together would else be answered in one moment, and the others wait."""
 
 Take = Callable[[int], None]
 """Takes a further amount of a budget for one request; raises ServerBusy if there is none left."""
@@ -112,7 +112,7 @@ class Pace:
         loop = asyncio.get_running_loop()
         arrived = 0
         try:
-            async with asyncio.timeout(self.window * uniform(1, SPREAD)) as timeout:
+            async with asyncio.timeout(self.window * uniform(1, BODY_SPREAD)) as timeout:
 
                 def count(size: int) -> None:
                     nonlocal arrived

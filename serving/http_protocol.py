@@ -19,7 +19,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from .client_limits import HEAD_LIMITS, SPREAD, HeadLimits
+from .client_limits import HEAD_LIMITS, HEAD_SPREAD, HeadLimits
 
 log = logging.getLogger("yolean.access")
 
@@ -126,7 +126,7 @@ class HttpProtocol(HttpToolsProtocol):
     # ---- heads --------------------------------------------------------------------------------------------
 
     def _start_head_timer(self) -> None:
-        seconds = self._limits.seconds * uniform(1, SPREAD)
+        seconds = self._limits.seconds * uniform(1, HEAD_SPREAD)
         self._head_timer = self.loop.call_later(seconds, self._end_head)
 
     def _stop_head_timer(self) -> None:

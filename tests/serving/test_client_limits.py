@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from yolean.engine.errors import ServerBusy
 from yolean.models import demo_images, demo_model
-from yolean.serving.client_limits import SPREAD, Pace, SharedBudget, SlowUpload
+from yolean.serving.client_limits import BODY_SPREAD, Pace, SharedBudget, SlowUpload
 from yolean.serving.settings import ModelSource, Settings
 
 WINDOW = 0.1
@@ -57,7 +57,7 @@ def test_a_body_that_comes_too_slowly_is_given_up_in_time(parts: list[tuple[floa
     started = perf_counter()
     with pytest.raises(SlowUpload, match="expected 1,000 bytes a second"):
         arriving(*parts)
-    assert WINDOW <= perf_counter() - started < SPREAD * WINDOW + 2
+    assert WINDOW <= perf_counter() - started < BODY_SPREAD * WINDOW + 2
 
 
 def test_one_client_cannot_take_everything() -> None:

@@ -17,7 +17,7 @@ HEAD_LIMITS = "head_limits"
 
 HEAD_SPREAD, BODY_SPREAD = 1.2, 2.0
 """Times until a client is cut off are longer by a random factor of up to this; those of a body at its
-beginning. Hundreds of clients that begin together would else be answered in one moment, and the others wait."""
+beginning. Hundreds of clients that begin together would else be answered in one moment, and delay others."""
 
 Take = Callable[[int], None]
 """Takes a further amount of a budget for one request; raises ServerBusy if there is none left."""

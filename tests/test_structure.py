@@ -83,7 +83,6 @@ def imports_of(file: Path) -> Iterator[tuple[str, ...]]:
             yield tuple(node.module.split(".")[1:]) or ("__init__",)  # type: ignore[union-attr]
 
 
-@pytest.mark.xfail(strict=False, reason="the move is not complete")
 @pytest.mark.parametrize("room", MAY_IMPORT)
 def test_arrows_point_one_way(room: str) -> None:
     against = [
@@ -96,7 +95,6 @@ def test_arrows_point_one_way(room: str) -> None:
     assert not against
 
 
-@pytest.mark.xfail(strict=False, reason="the move is not complete")
 def test_no_module_imports_itself_by_way_of_others() -> None:
     """No cycle among modules, imports within functions and for type checkers included."""
     modules = {name_of(file): file for file in sources()}
@@ -113,7 +111,6 @@ def test_no_module_imports_itself_by_way_of_others() -> None:
     assert not arrows
 
 
-@pytest.mark.xfail(strict=False, reason="the move is not complete")
 def test_no_two_modules_share_a_name() -> None:
     names = Counter(name_of(file)[-1] for file in sources())
     assert [name for name, count in names.items() if count > 1] == ["__init__", "__main__"]

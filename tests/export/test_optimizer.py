@@ -268,6 +268,7 @@ def test_a_file_in_bytes_is_made_and_answers_images() -> None:
     assert report["images"] == report["agreement"]["images"] == 1
 
 
+@pytest.mark.slow
 def test_a_classifier_in_bytes() -> None:
     text = made(PLAIN / "shapes-cls.onnx", *INT8, "-o", "o.onnx", "--min-agreement", 1)
     assert "same best class 1.000" in text
@@ -516,6 +517,7 @@ def test_images_that_are_refused(make: Any, arguments: list[Any], message: str) 
     assert message in refused("m.onnx", *arguments)
 
 
+@pytest.mark.slow
 def test_images_of_all_sorts() -> None:
     """Folders in folders, many sizes, broken ones among good ones, and names that nobody expects."""
     deep = Path("images/a b/ä日本")

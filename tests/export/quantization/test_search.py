@@ -84,8 +84,13 @@ def same_speed(monkeypatch: pytest.MonkeyPatch) -> Any:
 @pytest.mark.parametrize(
     ("stem", "least"),
     [
-        ("shapes", 0.9),
-        *slow(("shapes-seg", 0.9), ("shapes-pose", 0.9), ("shapes-obb", 0.9), ("shapes-cls", 1.0)),
+        *slow(
+            ("shapes", 0.9),
+            ("shapes-seg", 0.9),
+            ("shapes-pose", 0.9),
+            ("shapes-obb", 0.9),
+            ("shapes-cls", 1.0),
+        ),
     ],
 )
 def test_demo_models_answer_nearly_the_same_in_bytes(stem: str, least: float, demo: Any) -> None:
@@ -331,7 +336,8 @@ def test_where_nothing_is_lost_nothing_stays_in_float(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize(
-    "settings", [{}, {"task": "pose", "extra": 15, "kpt_shape": (5, 3)}, {"limit": 20, "reg_max": 1}]
+    "settings",
+    [{}, *slow({"task": "pose", "extra": 15, "kpt_shape": (5, 3)}, {"limit": 20, "reg_max": 1})],
 )
 def test_a_network_is_quantised_from_end_to_end(
     monkeypatch: pytest.MonkeyPatch, settings: Any, images: list[Path], same_speed: Any
@@ -387,6 +393,7 @@ def test_images_held_out_are_used_for_no_choice(
     assert used | set(held_out) == set(images)
 
 
+@pytest.mark.slow
 def test_the_result_is_always_the_same(
     monkeypatch: pytest.MonkeyPatch, images: list[Path], same_speed: Any
 ) -> None:
@@ -398,6 +405,7 @@ def test_the_result_is_always_the_same(
     assert one.SerializeToString() == other.SerializeToString()
 
 
+@pytest.mark.slow
 def test_images_that_cannot_be_read_do_not_count(
     monkeypatch: pytest.MonkeyPatch, images: list[Path], same_speed: Any, tmp_path: Path
 ) -> None:

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from ..export.evaluation.agreement import Agreement
+from ..export.evaluation.average_precision import FAINT_SCORE, Quality
 from ..export.evaluation.differences import Differences
 from ..export.evaluation.speed import Speed
 from ..export.optimizer import OptimizeReport
@@ -70,6 +71,7 @@ def lines(report: OptimizeReport) -> Iterator[str]:
     yield f"  {'made':<9}  {report.task}, {layout} layout, {report.precision}, {before} -> {after}"
     yield from _details(report)
     yield from _comparison("answers", report.images, report.differences, report.agreement)
+    yield from _quality(report.quality)
     if report.speed is not None:
         yield f"  {'speed':<9}  {speed(report.speed)}"
     yield from _verdict(report)
@@ -96,6 +98,7 @@ def weights_lines(report: ExportReport) -> Iterator[str]:
     if optimized is not None:
         yield from _details(optimized)
         yield from _comparison("plain", optimized.images, optimized.differences, optimized.agreement)
+        yield from _quality(optimized.quality)
         if optimized.speed is not None:
             yield f"  {'speed':<9}  {speed(optimized.speed, 'the plain export')}"
     yield from _verdict(report)
@@ -114,6 +117,24 @@ def _comparison(
         yield f"  {name:<9}  on {images}: {', '.join(_largest(differences))}"
     if means is not None:
         yield f"  {name:<9}  on {images}: {', '.join(_means(means))}"
+
+
+def _quality(found: Quality | None) -> Iterator[str]:
+    """Average precision and change of scores, with their intervals."""
+    if found is None:
+        return
+    (low, high), (strict_low, strict_high) = found.ap50_interval, found.ap_interval
+    yield (
+        f"  {'precision':<9}  average {found.ap50:.3f} ({low:.3f} to {high:.3f}) at IoU 0.5, {found.ap:.3f} "
+        f"({strict_low:.3f} to {strict_high:.3f}) at 0.5 to 0.95, of {counted(found.objects, 'object')}"
+    )
+    if found.score_mean is not None and found.deviation_interval is not None:
+        low, high = found.deviation_interval
+        yield (
+            f"  {'scores':<9}  {found.score_mean:+.3f} on average, standard deviation "
+            f"{found.score_deviation:.3f} ({low:.3f} to {high:.3f}), of {counted(found.scored, 'object')} "
+            f"above {FAINT_SCORE:g}"
+        )
 
 
 def _verdict(report: OptimizeReport | ExportReport) -> Iterator[str]:

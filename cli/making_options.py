@@ -24,7 +24,7 @@ def options_of_making(command: Callable[..., None]) -> Callable[..., None]:
                      help="Compute boxes for every anchor, also where few survive: for GPUs and OpenVINO."),
         click.option("--calibrate", type=PATH, metavar="DIR", help="Images such as the model will see."),
         click.option("--min-agreement", type=click.FloatRange(0, 1), metavar="0-1", default=0.95,
-                     show_default=True, help="Least recall and precision, for --half and --int8."),
+                     show_default=True, help="Least average precision, for --half and --int8."),
         click.option("--report", "report_to", type=PATH, metavar="FILE",
                      help="Write the report as JSON as well."),
         click.option("--threads", type=click.IntRange(1), metavar="N", help="Threads of one run."),

@@ -16,13 +16,15 @@ from ..engine.loading import load
 from ..engine.model.lean_metadata import KEY, entry
 from ..engine.pipeline import Engine
 from ..engine.results.results import Results
-from .evaluation.agreement import Agreement, agreement
+from .evaluation.agreement import Agreement
+from .evaluation.average_precision import MIN_SCORE, Quality
 from .evaluation.differences import Differences
 from .evaluation.equality import TIES, EqualityCheck, Limits, candidates_of, object_limit
 from .evaluation.paired_results import CONF, MAX_DET, paired_results
 from .evaluation.predictions import Result
 from .evaluation.speed import Speed, compare_speed
 from .evaluation.tolerance import Tolerance
+from .evaluation.verdict import compare
 from .files import check_target, write_whole
 from .graph.head import cut
 from .graph.onnx_graph import read_model, set_metadata
@@ -50,7 +52,8 @@ class OptimizeOptions:
             `int8`. Else the drawn ones of the demo serve.
         dense_head: compute the head's branches for every anchor, also where few survive: for GPUs and
             OpenVINO, which gain nothing from the choice. Half precision and INT8 files are made so.
-        min_agreement: with less recall or precision the file is refused, 0 to 1.
+        min_agreement: with less average precision against the source (of classifiers: fewer equal best
+            classes) the file is refused, 0 to 1.
         force: write it all the same.
         overwrite: replace a target that exists.
         threads: of one run, for the speed; default: the cores that this process may use.
@@ -87,6 +90,7 @@ class OptimizeReport:
         differences: the largest ones, for fp32.
         agreement: recall, precision and so on, for fp16 and int8: half precision rounds coordinates to
             half a pixel, and the source's own are no better.
+        quality: average precision and change of scores, for fp16 and int8 of other tasks than classify.
         speed: time from image to results, relative to the source.
         details: further decisions, such as the method of calibration.
         notes: what a reader should know and is no fault.
@@ -103,6 +107,7 @@ class OptimizeReport:
     images: int = 0
     differences: Differences | None = None
     agreement: Agreement | None = None
+    quality: Quality | None = None
     speed: Speed | None = None
     details: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -115,6 +120,7 @@ class OptimizeReport:
         return vars(self) | {
             "differences": self.differences and self.differences.as_dict(),
             "agreement": self.agreement and self.agreement.as_dict(),
+            "quality": self.quality and self.quality.as_dict(),
             "speed": self.speed and asdict(self.speed),
             "versions": versions,
         }
@@ -267,7 +273,8 @@ def _compare(
     on_progress: OnProgress,
 ) -> None:
     """Fill in how the two agree, how fast they are, and the problems that follow."""
-    pairs = _counted(paired_results(source, made, images), len(images), on_progress)
+    conf = CONF if report.precision == "fp32" else MIN_SCORE
+    pairs = _counted(paired_results(source, made, images, conf), len(images), on_progress)
     first = next(pairs, None)
     if first is None:
         raise InputError("no images to compare: none of them can be read")
@@ -281,9 +288,14 @@ def _compare(
         if check.used_candidates:
             report.notes.append(TIES)
     else:
-        report.agreement = agreement(pairs)
-        report.images = report.agreement.images
-        report.problems += _disagrees(report.agreement, options)
+        found = compare(pairs, options.min_agreement)
+        report.agreement, report.quality, report.images = (
+            found.agreement,
+            found.quality,
+            found.agreement.images,
+        )
+        report.problems += found.problems
+        report.notes += found.notes
     on_progress("timing", 0, 1)
     report.speed = compare_speed(source, made, first[0].orig_img)
     if options.int8 and report.speed.ratio >= 1:
@@ -308,11 +320,3 @@ def _check_equality(
 
     limits = object_limit(source, MAX_DET), object_limit(made, MAX_DET)
     check.add(pair, limits, source.spec.imgsz, candidates if source.task != "classify" else None)
-
-
-def _disagrees(found: Agreement, options: OptimizeOptions) -> Iterator[str]:
-    if found.empty:
-        yield "neither file finds an object in the images, so nothing tells how they agree"
-    elif found.score < options.min_agreement:
-        name = "top-1" if found.task == "classify" else "recall or precision"
-        yield f"{name} against the source is {found.score:.3f}, less than {options.min_agreement}"

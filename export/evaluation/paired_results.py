@@ -14,8 +14,8 @@ CONF, MAX_DET = 0.25, 300
 
 
 def paired_results(
-    reference: Engine, candidate: Engine, images: Iterable[Path]
+    reference: Engine, candidate: Engine, images: Iterable[Path], conf: float = CONF
 ) -> Iterator[tuple[Results, Results]]:
     """Run two models on the same images; images that cannot be read are left out."""
     for frame in read_images(images, reference.spec.channels):
-        yield reference(frame.image, conf=CONF)[0], candidate(frame.image, conf=CONF)[0]
+        yield reference(frame.image, conf=conf)[0], candidate(frame.image, conf=conf)[0]

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ from yolean.export.evaluation.agreement import Agreement, agreement
 from yolean.export.evaluation.differences import Differences, differences
 from yolean.export.evaluation.paired_results import paired_results
 from yolean.export.evaluation.speed import Speed
+from yolean.export.evaluation.verdict import Comparison
 from yolean.export.optimizer import OptimizeOptions, default_target
 from yolean.export.trial_images import find_images
 
@@ -310,10 +312,15 @@ def test_a_file_that_is_not_faster_is_refused(monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_file_that_disagrees_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     poor = Agreement("detect", 1, 10, 9, 0.8, 0.9, 0.9, 0.0, 0.0)
-    monkeypatch.setattr(optimize, "agreement", lambda pairs: [*pairs] and poor)
+
+    def compared(pairs: Iterable[object], least: float) -> Comparison:
+        assert len(list(pairs)) == 1
+        return Comparison(poor, None, ["too far off"] if least > 0.8 else [], ["few objects"])
+
+    monkeypatch.setattr(optimize, "compare", compared)
     before = everything()
     text = made("m.onnx", *INT8, "--min-agreement", 0.81, "--report", "../r.json", status=3)
-    assert "recall or precision against the source is 0.800, less than 0.81" in text
+    assert "  note       few objects\n  PROBLEM    too far off\n" in text
     assert everything() == before
     report = json.loads(Path("../r.json").read_text())
     assert (report["written"], len(report["problems"])) == (False, 1)

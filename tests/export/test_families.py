@@ -90,7 +90,7 @@ def families(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
         patch.setattr(families, "SIDE", SIDE)
         # Of several classes with a score of nearly 1, rounding decides which is the best.
-        patch.setattr(families, "SPREAD", 0.25)
+        patch.setattr(families, "LOGIT_DEVIATION", 0.25)
         patch.setattr(families, "PASSING", 0.3)
         yield families
 

@@ -115,6 +115,12 @@ class QualityMeasurement:
             changes=changes,
         ))  # fmt: skip
 
+    def loss(self) -> float:
+        """Lost average precision plus the root mean square change of scores; 0 is best."""
+        changes = _changes(self._images)
+        change = float(np.sqrt(np.square(changes).mean())) if changes.size else 0.0
+        return 1 - float(_average_precisions(self._images).mean()) + change
+
     def result(self) -> Quality:
         """The quality over all images added, at least one."""
         images = self._images

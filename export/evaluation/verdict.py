@@ -45,7 +45,7 @@ def compare(pairs: Iterable[tuple[Result, Result]], least: float) -> Comparison:
         for pair in pairs:
             if pair[0].probs is None:
                 measurement.add(*pair)
-            yield _above(pair[0]), _above(pair[1])
+            yield above_threshold(pair[0]), above_threshold(pair[1])
 
     means = agreement(at_threshold())
     if means.task == "classify":
@@ -107,7 +107,7 @@ class _Part:
     probs: Any = None
 
 
-def _above(result: Result) -> Result:
+def above_threshold(result: Result) -> Result:
     """The objects above the usual threshold."""
     boxes = result.obb if result.boxes is None else result.boxes
     if boxes is None:

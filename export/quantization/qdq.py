@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -21,8 +22,8 @@ from onnx import TensorProto, helper
 
 from ..graph.onnx_graph import Graph, Node, attributes
 from .calibration import Range
+from .rounding import RoundedWeights, min_step, nearest_steps
 
-_MAX_BIAS = 2**30  # of a bias: half of what int32 holds, the rest is for the sum of products
 _SILU_MINIMUM = -0.2785  # the smallest value of x * sigmoid(x)
 
 
@@ -32,6 +33,10 @@ class QuantisationParameters:
 
     scale: float
     zero_point: int
+
+    def dequantised(self, values: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """The numbers that bytes stand for."""
+        return (values.astype(np.float32) - np.float32(self.zero_point)) * np.float32(self.scale)
 
 
 @dataclass(eq=False)
@@ -133,7 +138,10 @@ def quantisation_parameters(
 
 
 def quantise(
-    model: onnx.ModelProto, ranges: Mapping[str, Range], keep: Collection[str] = ()
+    model: onnx.ModelProto,
+    ranges: Mapping[str, Range],
+    keep: Collection[str] = (),
+    rounded: Mapping[str, RoundedWeights] = MappingProxyType({}),
 ) -> onnx.ModelProto:
     """Quantise a model. The input of the result is uint8, 0 to 255; its outputs stay float.
 
@@ -141,6 +149,8 @@ def quantise(
         model: float, with an input from 0 to 1; left as it is.
         ranges: of the tensors in `QuantisationPlan.measured`.
         keep: outputs of convolutions to leave in float.
+        rounded: weights and biases of convolutions by the name of their output; the weights of others are
+            rounded to the nearest step.
     """
     made = onnx.ModelProto()
     made.CopyFrom(model)
@@ -149,11 +159,16 @@ def quantise(
     table = quantisation_parameters(planned, ranges)
     writer = _Writer(graph, planned, table)
     for node in planned.convolutions:
-        writer.quantise_weights(node)
+        writer.quantise_weights(node, rounded.get(node.output[0]))
     writer.connect()
     made.graph.input[0].type.tensor_type.elem_type = TensorProto.UINT8
     graph.prune()
     return made
+
+
+def bytes_of(tensor: str) -> str:
+    """The name under which the quantised model holds the bytes of a tensor, if it was free."""
+    return f"{tensor}_bytes"
 
 
 class _Writer:
@@ -166,7 +181,7 @@ class _Writer:
         self.new: list[Node] = []
         self.parameters: dict[QuantisationParameters, list[str]] = {}
         image = planned.tensors[0]
-        self.bytes = {name: graph.unique(f"{name}_bytes") for name in planned.tensors} | {image: image}
+        self.bytes = {name: graph.unique(bytes_of(name)) for name in planned.tensors} | {image: image}
         self.floats = {name: graph.unique(f"{name}_float") for name in planned.tensors}
 
     def weights_of(self, values: QuantisationParameters) -> list[str]:
@@ -178,21 +193,19 @@ class _Writer:
             ]
         return self.parameters[values]
 
-    def quantise_weights(self, conv: Node) -> None:
+    def quantise_weights(self, conv: Node, rounded: RoundedWeights | None) -> None:
         """Quantise weights to -127 to 127, and the bias to int32 with the scale of input times weight."""
-        weight = self._constant(conv.input[1])
-        source = self.table[conv.input[0]]
-        rows = weight.reshape(len(weight), -1)
-        scale = np.maximum(np.abs(rows).max(axis=1), 1e-8) / 127
-        if len(conv.input) > 2:  # next to a filter of almost nothing, a bias of some size is too many steps
-            bias = self._constant(conv.input[2])
-            scale = np.maximum(scale, np.abs(bias) / (source.scale * _MAX_BIAS))
-        scale = scale.astype(np.float32)
-        values = np.rint(rows / scale[:, None]).reshape(weight.shape)
-        conv.input[1] = self._dequantised(values, np.int8, scale)
-        if len(conv.input) > 2:
+        source, weight = self.table[conv.input[0]], self._constant(conv.input[1])
+        if rounded is None:
+            bias = self._constant(conv.input[2]) if len(conv.input) > 2 else np.zeros(len(weight))
+            rounded = nearest_steps(weight.reshape(len(weight), -1), bias, min_step(source.scale))
+        scale = rounded.scale
+        conv.input[1] = self._dequantised(rounded.steps.reshape(weight.shape), np.int8, scale)
+        if len(conv.input) > 2 or rounded.bias.any():
             fine = (scale * np.float32(source.scale)).astype(np.float32)
-            conv.input[2] = self._dequantised(np.rint(bias.astype(np.float64) / fine), np.int32, fine)
+            bias_name = self._dequantised(np.rint(rounded.bias / fine), np.int32, fine)
+            del conv.input[2:]
+            conv.input.append(bias_name)
 
     def connect(self) -> None:
         """Connect all nodes to bytes or floats as planned, and add the conversions between them."""

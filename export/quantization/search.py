@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,19 @@ from ...engine.pipeline import Engine
 from ...engine.results.results import Results
 from ...postprocess.layout import Head
 from ..evaluation.agreement import Agreement, agreement
+from ..evaluation.average_precision import MIN_SCORE, QualityMeasurement
 from ..evaluation.paired_results import CONF
+from ..evaluation.predictions import Result
 from ..evaluation.speed import compare_speed
+from ..evaluation.verdict import above_threshold
 from ..graph.onnx_graph import Graph, set_metadata
 from ..progress import OnProgress
 from ..trial_images import read_images, spread
 from .calibration import METHODS, Range, observe
-from .qdq import plan_quantisation, quantise
+from .layer_inputs import round_convolutions, second_moments
+from .outliers import channel_maxima, split_outliers, unlimited_name, without_limits
+from .qdq import plan_quantisation, quantisation_parameters, quantise
+from .score_shift import score_shifts
 
 _MAX_READ = 300
 MAX_CALIBRATION_IMAGES = 100
@@ -38,7 +45,7 @@ class Quantiser:
     """One float model on its way to eight bits.
 
     Attributes:
-        model: the float model, cut and rewritten.
+        model: the float model, cut and rewritten, with outlying channels split.
         head: of a lean model, else None.
         source: the engine that the results are compared with.
         validation: the source's results for some of the calibration images, on which methods are compared.
@@ -49,23 +56,31 @@ class Quantiser:
         self, model: onnx.ModelProto, source: Engine, calibration: list[Path], on_progress: OnProgress
     ) -> None:
         """Observe the model on the calibration images."""
-        self.model, self.source, self._on_progress = model, source, on_progress
+        self.source, self._on_progress = source, on_progress
         frames = read_images(spread(calibration, VALIDATION_IMAGES), source.spec.channels)
-        self.validation = [source(frame.image, conf=CONF)[0] for frame in frames]
+        self.validation = [source(frame.image, conf=MIN_SCORE)[0] for frame in frames]
         self._float = load(model.SerializeToString(), "cpu", threads=source.session.threads)
         self.head: Head | None = self._float.spec.layout.head
-        graph = Graph(model)
-        planned = plan_quantisation(graph)
-        self.convolutions = [node.output[0] for node in planned.convolutions]
-        chosen = spread(calibration, MAX_CALIBRATION_IMAGES)
+        chosen, threads = spread(calibration, MAX_CALIBRATION_IMAGES), source.session.threads
 
         def inputs() -> Iterator[NDArray[Any]]:
             for done, path in enumerate(chosen):
                 on_progress("calibrating", done, len(chosen))
                 yield from self._tensors([path])
 
-        self._seen = observe(model, planned.measured, inputs, source.session.threads)
+        self.model, self._split = split_outliers(model, channel_maxima(model, inputs(), threads))
+        quantised_form = without_limits(self.model, self._split)
+        graph = Graph(quantised_form)
+        planned = plan_quantisation(graph)
+        self.convolutions = [node.output[0] for node in planned.convolutions]
+        self._seen = observe(self.model, planned.measured, inputs, threads)
+        self._few = spread(calibration, VALIDATION_IMAGES)
+        on_progress("rounding weights", 0, 1)
+        moments = second_moments(self.model, quantised_form, self._tensors(self._few), threads)
         self._classes = [name for name in graph.outputs if name.startswith("classes_")] if self.head else []
+        tables = [quantisation_parameters(planned, self.ranges(method)) for method in METHODS]
+        finest = {name: min(table[name].scale for table in tables) for name in tables[0]}
+        self.rounded = round_convolutions(graph, planned.convolutions, moments, finest)
 
     def _tensors(self, images: Iterable[Path]) -> Iterator[NDArray[Any]]:
         """Input tensors of images; images that cannot be read are left out."""
@@ -83,7 +98,10 @@ class Quantiser:
 
     def make(self, method: str, keep: Iterable[str] = ()) -> onnx.ModelProto:
         """The quantised model, without the convolutions to keep in float."""
-        made = quantise(self.model, self.ranges(method), frozenset(keep))
+        kept = frozenset(keep)
+        form = without_limits(self.model, [name for name in self._split if name not in kept])
+        unlimited = {unlimited_name(name) for name in self._split if name in kept}
+        made = quantise(form, self.ranges(method), kept | unlimited, self.rounded)
         set_metadata(made, KEY, entry(self.head, "int8"))
         return made
 
@@ -93,9 +111,17 @@ class Quantiser:
 
     def loss(self, made: onnx.ModelProto, validation: list[Results] | None = None) -> float:
         """The loss of a model that `make` gave, see the function `loss`."""
-        engine = self.engine(made)
-        pairs = ((one, engine(one.orig_img, conf=CONF)[0]) for one in validation or self.validation)
-        return loss(agreement(pairs))
+        engine, measurement = self.engine(made), QualityMeasurement()
+
+        def pairs() -> Iterator[tuple[Result, Result]]:
+            for one in validation or self.validation:
+                other = engine(one.orig_img, conf=MIN_SCORE)[0]
+                if one.probs is None:
+                    measurement.add(one, other)
+                yield above_threshold(one), above_threshold(other)
+
+        found = agreement(pairs())
+        return loss(found, None if found.task == "classify" else measurement.loss())
 
     def best_method(self) -> tuple[str, dict[str, float]]:
         """The method with the least loss, and the losses of all."""
@@ -138,10 +164,34 @@ class Quantiser:
                 best, least = costly[:number], after
         return best
 
+    def is_faster(self, method: str) -> bool:
+        """Whether the quantised model takes less time than the source."""
+        image = self.validation[0].orig_img
+        return compare_speed(self.source, self.engine(self.make(method)), image, 2.0).ratio < 1
 
-def loss(found: Agreement) -> float:
-    """One number for the loss of accuracy: unmatched objects, overlaps, scores, keypoints; 0 is best."""
-    parts = [1 - found.score, found.confidence_error or 0.0]
+    def correct_scores(self, method: str, keep: list[str]) -> bool:
+        """Shift the class logits by their mean error, if that is better; returns whether it is."""
+        made = self.make(method, keep)
+        before, rounded = self.loss(made), self.rounded
+        names = [name for name in self._classes if name in rounded and name not in keep]
+        shifts = score_shifts(self.model, made, names, self._tensors(self._few), self.source.session.threads)
+        shifted = {name: replace(rounded[name], bias=rounded[name].bias + by) for name, by in shifts.items()}
+        self.rounded = {**rounded, **shifted}
+        if shifted and self.loss(self.make(method, keep)) < before:
+            return True
+        self.rounded = rounded
+        return False
+
+
+def loss(found: Agreement, of_objects: float | None = None) -> float:
+    """One number for how far an answer is off, 0 is best.
+
+    Args:
+        found: means, of which overlaps, masks and keypoints are taken.
+        of_objects: `QualityMeasurement.loss`; without it, missed and invented objects and the error of scores
+            above the threshold, which for a classifier is all there is.
+    """
+    parts = [1 - found.score + (found.confidence_error or 0.0) if of_objects is None else of_objects]
     parts += [1 - share for share in (found.mean_iou, found.mask_iou) if share is not None]
     parts += [found.keypoint_relative or 0.0]
     return float(np.sum(parts))
@@ -181,9 +231,13 @@ def quantise_best(
         raise InputError("the model finds nothing in the images held out to check on: take others")
     work = Quantiser(model, source, calibration, on_progress)
     method, losses = work.best_method()
-    kept = work.worth_keeping_in_float(method, losses[method])
+    # A classifier gains little: where it gains nothing, no minute is spent on the search for float layers.
+    gains = source.task != "classify" or work.is_faster(method)
+    kept = work.worth_keeping_in_float(method, losses[method]) if gains else []
+    corrected = work.correct_scores(method, kept)
     details = {
         "ranges": f"{method}, the best of {len(losses)} methods on {len(work.validation)} images",
+        "scores": "corrected" if corrected else "not corrected",
         "in float": f"{len(kept)} of {len(work.convolutions)} convolutions",
         "held out": f"{len(held_out)} of {len(readable)} images, for the figures below",
     }

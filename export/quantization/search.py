@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +29,6 @@ from .calibration import METHODS, Range, observe
 from .layer_inputs import round_convolutions, second_moments
 from .outliers import channel_maxima, split_outliers, unlimited_name, without_limits
 from .qdq import plan_quantisation, quantisation_parameters, quantise
-from .score_shift import score_shifts
 
 _MAX_READ = 300
 MAX_CALIBRATION_IMAGES = 100
@@ -74,9 +72,9 @@ class Quantiser:
         planned = plan_quantisation(graph)
         self.convolutions = [node.output[0] for node in planned.convolutions]
         self._seen = observe(self.model, planned.measured, inputs, threads)
-        self._few = spread(calibration, VALIDATION_IMAGES)
         on_progress("rounding weights", 0, 1)
-        moments = second_moments(self.model, quantised_form, self._tensors(self._few), threads)
+        few = self._tensors(spread(calibration, VALIDATION_IMAGES))
+        moments = second_moments(self.model, quantised_form, few, threads)
         self._classes = [name for name in graph.outputs if name.startswith("classes_")] if self.head else []
         tables = [quantisation_parameters(planned, self.ranges(method)) for method in METHODS]
         finest = {name: min(table[name].scale for table in tables) for name in tables[0]}
@@ -169,19 +167,6 @@ class Quantiser:
         image = self.validation[0].orig_img
         return compare_speed(self.source, self.engine(self.make(method)), image, 2.0).ratio < 1
 
-    def correct_scores(self, method: str, keep: list[str]) -> bool:
-        """Shift the class logits by their mean error, if that is better; returns whether it is."""
-        made = self.make(method, keep)
-        before, rounded = self.loss(made), self.rounded
-        names = [name for name in self._classes if name in rounded and name not in keep]
-        shifts = score_shifts(self.model, made, names, self._tensors(self._few), self.source.session.threads)
-        shifted = {name: replace(rounded[name], bias=rounded[name].bias + by) for name, by in shifts.items()}
-        self.rounded = {**rounded, **shifted}
-        if shifted and self.loss(self.make(method, keep)) < before:
-            return True
-        self.rounded = rounded
-        return False
-
 
 def loss(found: Agreement, of_objects: float | None = None) -> float:
     """One number for how far an answer is off, 0 is best.
@@ -234,10 +219,8 @@ def quantise_best(
     # A classifier gains little: where it gains nothing, no minute is spent on the search for float layers.
     gains = source.task != "classify" or work.is_faster(method)
     kept = work.worth_keeping_in_float(method, losses[method]) if gains else []
-    corrected = work.correct_scores(method, kept)
     details = {
         "ranges": f"{method}, the best of {len(losses)} methods on {len(work.validation)} images",
-        "scores": "corrected" if corrected else "not corrected",
         "in float": f"{len(kept)} of {len(work.convolutions)} convolutions",
         "held out": f"{len(held_out)} of {len(readable)} images, for the figures below",
     }

@@ -79,6 +79,14 @@ def test_images_without_objects() -> None:
     assert measured((found((0, 0.9)), found())).ap50 == 0
 
 
+def test_loss_is_lost_precision_and_change_of_scores() -> None:
+    measurement = QualityMeasurement()
+    measurement.add(found((0, 0.9), (1, 0.5)), found((0, 0.6), (1, 0.1)))
+    assert measurement.loss() == pytest.approx(np.sqrt((0.3**2 + 0.4**2) / 2), abs=1e-6)
+    measurement.add(found((0, 0.9), (1, 0.5)), found())
+    assert measurement.loss() == pytest.approx(0.5 + np.sqrt((0.3**2 + 0.4**2) / 2), abs=1e-6)
+
+
 def test_objects_that_a_verdict_needs() -> None:
     assert [objects_needed(least) for least in (0, 0.9, 0.95, 0.99, 1)] == [3, 30, 60, 300, 300]
 

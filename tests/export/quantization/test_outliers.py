@@ -19,7 +19,6 @@ from yolean.export.quantization.outliers import (
     without_limits,
 )
 from yolean.export.quantization.qdq import plan_quantisation, quantisation_parameters, quantise
-from yolean.export.quantization.score_shift import score_shifts
 
 RNG = np.random.default_rng(5)
 IMAGES = [RNG.random((1, 3, 8, 8), np.float32) for _ in range(4)]
@@ -127,16 +126,3 @@ def test_second_moments_are_those_of_all_places() -> None:
     assert found["y"][0].shape == (CHANNELS, CHANNELS)
     grouped = network(groups=2)
     assert [one.shape for one in second_moments(grouped, grouped, IMAGES)["y"]] == [(20, 20)] * 2
-
-
-def test_shift_of_the_scores() -> None:
-    model = network()
-    seen = observe(model, ["a", "p", "y"], lambda: IMAGES)
-    ranges = {name: whole(values) for name, values in seen.items()}
-    made = quantise(model, ranges)
-    moved = network()
-    moved.CopyFrom(model)
-    moved.graph.initializer[3].CopyFrom(numpy_helper.from_array(np.full(4, 0.25, np.float32), "b2"))
-    shifts = score_shifts(moved, made, ["y"], IMAGES)
-    assert shifts["y"] == pytest.approx(0.25, abs=0.05)
-    assert score_shifts(moved, made, [], IMAGES) == {}

@@ -23,11 +23,13 @@ class BatchItem:
 
     Attributes:
         placed: the frame and its geometry in the input tensor.
+        conf: its score threshold; files with a sparse head do less work for a higher one.
         is_wanted: checked just before the run; an image that is not wanted any more is left out.
         on_outputs: receives the outcome, once; not called for an image that was left out.
     """
 
     placed: Placed
+    conf: float
     is_wanted: Callable[[], bool]
     on_outputs: OnOutputs
 
@@ -110,7 +112,8 @@ class Batcher:
 
     def _run(self, batch: list[BatchItem]) -> None:
         try:
-            outputs = self._engine.infer(self._engine.prepare([item.placed for item in batch]))
+            ready = self._engine.prepare([item.placed for item in batch])
+            outputs = self._engine.infer(ready, min(item.conf for item in batch))
         except Exception as exc:
             if len(batch) > 1 and isinstance(exc, YoleanError):
                 for item in batch:  # one image caused it, and must not fail the others

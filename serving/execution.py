@@ -199,7 +199,7 @@ class BatchExecution(Execution):
 
         on_cpu = not work.model.engine.session.device.is_gpu
         batcher.add(
-            BatchItem(placed, lambda: self._is_wanted(ticket), on_outputs),
+            BatchItem(placed, work.options.conf, lambda: self._is_wanted(ticket), on_outputs),
             self._metrics.batches.labels(work.model.id).observe,
             partial(self._budget.reserve, self._cores) if on_cpu else nullcontext,
         )

@@ -25,6 +25,7 @@ class FakeEngine:
     def __init__(self, fails: Callable[[list[str]], Exception | None] = lambda images: None) -> None:
         self.fails = fails
         self.runs: list[list[str]] = []
+        self.confs: list[float] = []
         self.at_work, self.overlapped = threading.Lock(), False
         self.started, self.may_run = threading.Semaphore(0), threading.Event()
         self.may_run.set()
@@ -33,13 +34,14 @@ class FakeEngine:
         assert len({geometry.tensor for _, geometry in placed}) == 1, "one tensor has one shape"
         return [image for image, _ in placed]
 
-    def infer(self, images: list[str]) -> list[str]:
+    def infer(self, images: list[str], conf: float = 0.0) -> list[str]:
         alone = self.at_work.acquire(blocking=False)
         self.overlapped |= not alone
         try:
             self.started.release()
             assert self.may_run.wait(PATIENCE)
             self.runs.append(images)
+            self.confs.append(conf)
             error = self.fails(images)
             if error is not None:
                 raise error
@@ -62,7 +64,11 @@ class Answers:
         self.lock = threading.Lock()
 
     def item(
-        self, image: str, shape: tuple[int, int] = SMALL, wanted: Callable[[], bool] = lambda: True
+        self,
+        image: str,
+        shape: tuple[int, int] = SMALL,
+        wanted: Callable[[], bool] = lambda: True,
+        conf: float = 0.25,
     ) -> BatchItem:
         def on_outputs(outputs: Any, row: int) -> None:
             with self.lock:
@@ -70,7 +76,7 @@ class Answers:
                 self.by_image[image] = outputs if isinstance(outputs, Exception) else outputs[row]
 
         placed: Any = image, SimpleNamespace(tensor=shape)
-        return BatchItem(placed, wanted, on_outputs)
+        return BatchItem(placed, conf, wanted, on_outputs)
 
 
 @pytest.fixture
@@ -110,6 +116,16 @@ def test_what_came_during_a_run_goes_into_the_next(answers: Answers) -> None:
         assert answers.by_image == {}
     assert engine.runs == [["first"], ["a", "b", "c"]]
     assert answers.by_image == {image: image for image in ("first", "a", "b", "c")}
+
+
+def test_a_run_gets_the_least_threshold_of_its_images(answers: Answers) -> None:
+    engine = FakeEngine()
+    batcher = batcher_of(engine, max_batch=2)
+    with busy(batcher, engine, answers):
+        for image, conf in (("a", 0.5), ("b", 0.1), ("c", 0.7)):
+            batcher.add(answers.item(image, conf=conf))
+    assert engine.runs == [["first"], ["a", "b"], ["c"]]
+    assert engine.confs == [0.25, 0.1, 0.7]
 
 
 @pytest.mark.parametrize(

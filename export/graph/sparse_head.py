@@ -15,7 +15,7 @@ from ...engine.pipeline import Engine
 from ...engine.runtime.session import Session
 from .head import trial_tensors
 from .onnx_graph import set_metadata
-from .sparse_branches import BREAK_EVEN, make_sparse, set_share
+from .sparse_graph import BREAK_EVEN, make_sparse, set_share
 
 _RELATIVE = 1e-4  # of the largest value of an output: sums are added in another order
 

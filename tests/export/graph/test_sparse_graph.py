@@ -14,7 +14,7 @@ from heads import HEIGHT, WIDTH, Builder, build, deep_branch
 from numpy.typing import NDArray
 from yolean.engine.runtime.session import Session
 from yolean.export.graph.head import cut
-from yolean.export.graph.sparse_branches import make_sparse, set_share
+from yolean.export.graph.sparse_graph import make_sparse, set_share
 from yolean.postprocess.layout import Head
 
 KINDS: dict[str, dict[str, Any]] = {
@@ -136,34 +136,9 @@ def test_free_axes(height: int, width: int) -> None:
             assert_close(found[f"{kind}_{stride}"], flat)
 
 
-def relu(b: Builder, source: str, inner: int, outer: int, scale: float) -> str:
-    middle = b.silu(b.conv(source, inner, 8, 3))
-    return b.conv(b("Relu", b.conv(middle, 8, 8, 3)), 8, outer, scale=scale)
-
-
-def no_bias(b: Builder, source: str, inner: int, outer: int, scale: float) -> str:
-    middle = b.silu(b.conv(b.silu(b.conv(source, inner, 8, 3, bias=False)), 8, 8, 3))
-    return b.conv(middle, 8, outer, scale=scale)
-
-
 def one_more(b: Builder, source: str, inner: int, outer: int, scale: float) -> str:
     """The same form behind a wider first convolution: it is the last three that count."""
     return deep_branch(b, b.silu(b.conv(source, inner, 8, 3)), 8, outer, scale)
-
-
-def wide(b: Builder, source: str, inner: int, outer: int, scale: float) -> str:
-    middle = b.silu(b.conv(b.silu(b.conv(source, inner, 8, 5)), 8, 8, 3))
-    return b.conv(middle, 8, outer, scale=scale)
-
-
-@pytest.mark.parametrize("branch", [relu, no_bias, wide])
-def test_branches_of_other_forms_stay_as_they_are(branch: Any) -> None:
-    plain = build(deep=(0,), branch=branch)
-    model = cut(plain, yolean.load(plain.SerializeToString(), device="cpu", threads=1))
-    assert model is not None
-    before = model.SerializeToString()
-    assert make_sparse(model, Head((8, 16, 32))) == 0
-    assert model.SerializeToString() == before
 
 
 def test_only_the_last_three_convolutions_count() -> None:

@@ -14,7 +14,7 @@ from yolean.engine.images.sources import open_source
 from yolean.engine.pipeline import Engine
 from yolean.export.evaluation.differences import differences
 from yolean.export.graph.head import cut
-from yolean.export.graph.sparse_branches import make_sparse
+from yolean.export.graph.sparse_graph import make_sparse
 from yolean.export.graph.sparse_head import is_cut, sparse_form
 from yolean.models import demo_images
 

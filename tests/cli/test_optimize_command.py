@@ -15,7 +15,6 @@ from click.testing import CliRunner
 from heads import build
 from optimize_runs import INT8, everything, here, load, made, no_model, original, quick, refused, run  # noqa: F401
 from yolean.cli.main import cli
-from yolean.export import files
 from yolean.export import optimizer as optimize
 
 
@@ -88,7 +87,7 @@ def impatient(*_: object) -> None:
 @pytest.mark.parametrize("there", [False, True])
 @pytest.mark.parametrize(
     ("where", "name"),
-    [(files.os, "fsync"), (optimize, "cut"), (optimize, "compare_speed"), (Path, "replace")],
+    [(os, "fsync"), (optimize, "cut"), (optimize, "compare_speed"), (Path, "replace")],
 )
 def test_ctrl_c_leaves_all_as_it_was(
     monkeypatch: pytest.MonkeyPatch, where: Any, name: str, there: bool
@@ -120,7 +119,7 @@ def test_a_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, mod
 
 
 @pytest.mark.parametrize("name", ["m.onnx", "out.onnx"])
-def test_a_report_does_not_replace_what_it_tells_of(tmp_path, name):
+def test_a_report_does_not_replace_what_it_tells_of(tmp_path: Path, name: str) -> None:
     model = tmp_path / "m.onnx"
     onnx.save(build(), model)
     before = model.read_bytes()

@@ -29,7 +29,7 @@ def refusal(*arguments: object) -> str:
     found = run(*arguments)
     assert found.exit_code == 2, found.output
     assert found.stdout == ""
-    return found.stderr.splitlines()[-1]
+    return str(found.stderr.splitlines()[-1])
 
 
 def stand_in(name: str, change: Any = lambda asked: asked, conf: float = 0.25) -> Any:
@@ -66,7 +66,7 @@ def stand_in(name: str, change: Any = lambda asked: asked, conf: float = 0.25) -
 
 def shifted(asked: ReferencePrediction, pixels: float = 2.0) -> ReferencePrediction:
     for one in (asked.kept, asked.candidates):
-        if one is not None and one.boxes is not None:
+        if one is not None and one.boxes is not None and one.boxes.xyxy is not None:
             one.boxes.xyxy[:] += pixels
     return asked
 

@@ -17,8 +17,18 @@ class Whole(Builder):
     """A builder of convolutions with whole numbers."""
 
     def conv(
-        self, source: Any, inner: Any, outer: Any, size: Any = 1, bias: Any = True, **attributes: Any
+        self,
+        source: Any,
+        inner: Any,
+        outer: Any,
+        size: Any = 1,
+        stride: Any = 1,
+        bias: Any = True,
+        scale: Any = 1.0,
+        **attributes: Any,
     ) -> Any:
+        """Weights are whole numbers, whatever the scale; `attributes` are those of the node."""
+        attributes.setdefault("strides", [stride, stride])
         shape = (outer, inner // attributes.get("group", 1), size, size)
         inputs = [source, self.constant(self.rng.integers(-3, 4, shape))]
         if bias:

@@ -20,7 +20,9 @@ class Builder:
 
     def __init__(self, seed: int) -> None:
         self.rng = np.random.default_rng(seed)
-        self.nodes, self.weights, self.count = [], [], 0
+        self.nodes: list[onnx.NodeProto] = []
+        self.weights: list[TensorProto] = []
+        self.count = 0
 
     def name(self) -> str:
         self.count += 1
@@ -112,9 +114,9 @@ def build(
         for number, (outer, scale) in enumerate(zip(branches, (2, score_scale, 2), strict=False))
     ]
     grids = [np.mgrid[: HEIGHT // s, : WIDTH // s] for s in strides]
-    anchors = np.concatenate([g[::-1].reshape(2, -1) for g in grids], axis=1) + 0.5
-    steps = np.concatenate([np.full(g[0].size, s) for g, s in zip(grids, strides, strict=True)])
-    anchors, steps = b.constant(anchors[None]), b.constant(steps[None, None])
+    centres = np.concatenate([g[::-1].reshape(2, -1) for g in grids], axis=1) + 0.5
+    lengths = np.concatenate([np.full(g[0].size, s) for g, s in zip(grids, strides, strict=True)])
+    anchors, steps = b.constant(centres[None]), b.constant(lengths[None, None])
     sides = b.joined(ends[0], 4 * reg_max)
     if reg_max > 1:
         bins = b("Reshape", sides, b.constant([0, 4, reg_max, -1], np.int64))
@@ -204,7 +206,7 @@ def _rows(b: Any, parts: Any, extra: Any, limit: Any, agnostic_nms: Any, nc: Any
 
 def _model(
     b: Any, outputs: Any, task: str, nc: Any, kpt_shape: Any, stride: Any, limit: Any, inputs: Any
-) -> Any:
+) -> onnx.ModelProto:
     image = helper.make_tensor_value_info("images", TensorProto.FLOAT, [1, inputs, HEIGHT, WIDTH])
     results = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs]
     graph = helper.make_graph(b.nodes, "g", [image], results, b.weights)
@@ -217,4 +219,5 @@ def _model(
         metadata["kpt_shape"] = str(list(kpt_shape))
     for key, value in metadata.items():
         model.metadata_props.add(key=key, value=value)
-    return onnx.shape_inference.infer_shapes(model)
+    inferred: onnx.ModelProto = onnx.shape_inference.infer_shapes(model)
+    return inferred

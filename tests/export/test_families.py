@@ -8,6 +8,7 @@ sorts. What is "the same" is said at `same_answers`.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import shutil
@@ -86,8 +87,7 @@ def families(tmp_path_factory: pytest.TempPathFactory) -> Any:
         patch.setenv("YOLO_CONFIG_DIR", str(tmp_path_factory.mktemp("settings")))
         patch.setenv("YOLO_OFFLINE", "true")
         patch.syspath_prepend(GOLDEN)
-        import families
-
+        families = importlib.import_module("families")
         patch.setattr(families, "SIDE", SIDE)
         # Of several classes with a score of nearly 1, rounding decides which is the best.
         patch.setattr(families, "LOGIT_DEVIATION", 0.25)
@@ -196,9 +196,11 @@ def same_answers(plain: Engine, lean: Engine, image: np.ndarray, scale: float) -
     Args:
         scale: of what may differ.
     """
-    crowds = [crowd(engine, image) for engine in (plain, lean)]
+    crowds = crowd(plain, image), crowd(lean, image)
     if crowds[0].probs is not None:
-        assert differences(*crowds).probs <= SCORE * scale
+        probs = differences(*crowds).probs
+        assert probs is not None
+        assert probs <= SCORE * scale
         return
     close(*crowds, scale)
     kept = [
@@ -225,7 +227,10 @@ def close(one: Prediction, other: Prediction, scale: float) -> None:
 def rows(found: Prediction) -> np.ndarray:
     """(N, 4 or 8) corners, class, score."""
     objects = found.boxes if found.obb is None else found.obb
-    corners = objects.xyxy if found.obb is None else objects.xyxyxyxy.reshape(-1, 8)
+    assert objects is not None
+    corners = objects.xyxy if found.obb is None else objects.xyxyxyxy
+    assert corners is not None
+    corners = corners.reshape(len(corners), -1)
     return np.column_stack((corners, objects.cls, objects.conf)).astype(np.float64)
 
 
@@ -257,7 +262,7 @@ def on_a_brink(row: np.ndarray, candidates: Prediction, disputed: list[np.ndarra
 
 def overlap(one: np.ndarray, other: np.ndarray) -> float:
     """What suppression goes by: IoU, or ProbIoU of oriented boxes."""
-    pair = [box[:-2].reshape(1, -1, 2) for box in (one, other)]
+    pair = one[:-2].reshape(1, -1, 2), other[:-2].reshape(1, -1, 2)
     if len(one) == 6:
         return float(pairwise_iou(*pair, np.array([[True]]))[0, 0])
     turned = []
@@ -270,7 +275,8 @@ def overlap(one: np.ndarray, other: np.ndarray) -> float:
 
 def test_a_brink_is_told_from_an_error() -> None:
     kept, equal = [0, 0, 100, 100, 3, 0.8], [0, 20, 100, 120, 3, 0.8]
-    candidates = Prediction((500, 500), boxes=Boxes(np.array([0.8, 0.8]), np.array([3, 3]), np.zeros((2, 4))))
+    scores, classes, corners = np.array([0.8, 0.8]), np.array([3, 3]), np.zeros((2, 4))
+    candidates = Prediction((500, 500), boxes=Boxes(scores, classes, corners))
     for change, fine in (
         ({}, True),  # equal scores
         ({5: 0.9}, False),  # the better one should have gone
@@ -282,12 +288,12 @@ def test_a_brink_is_told_from_an_error() -> None:
         for place, value in change.items():
             box[place] = value
         shifted = np.array([kept, box]) + np.array([200, 200, 200, 200, 0, 0])
-        candidates.boxes.xyxy[:] = shifted[:, :4]
-        candidates.boxes.cls[:] = shifted[:, 4]
-        candidates.boxes.conf[:] = shifted[:, 5]
+        corners[:] = shifted[:, :4]
+        classes[:] = shifted[:, 4]
+        scores[:] = shifted[:, 5]
         assert on_a_brink(shifted[0], candidates, []) == fine, change
     better = shifted[1] + np.array([0, -30, 0, -30, 0, 0.2])
-    candidates.boxes.xyxy[1], candidates.boxes.conf[1] = better[:4], better[5]
+    corners[1], scores[1] = better[:4], better[5]
     assert not on_a_brink(shifted[0], candidates, [])
     assert on_a_brink(shifted[0], candidates, [better])  # which is disputed itself
 

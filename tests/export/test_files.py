@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 import yolean
 from optimize_runs import here, load, made, make_folder, nothing, original, quick, refused, run  # noqa: F401
-from yolean.export import files
 from yolean.export import optimizer as optimize
 from yolean.export.files import check_target, write_whole
 
@@ -87,8 +86,7 @@ def full(*_: object) -> None:
 def test_a_full_disk(monkeypatch: pytest.MonkeyPatch, step: str, there: bool) -> None:
     if there:
         Path("o.onnx").write_text("mine")
-    where = (files.os, "fsync") if step == "fsync" else (Path, "replace")
-    monkeypatch.setattr(*where, full)
+    monkeypatch.setattr(os if step == "fsync" else Path, step, full)
     message = refused("m.onnx", "-o", "o.onnx", "--overwrite")
     assert message == "o.onnx cannot be written: No space left on device; nothing was left behind"
 

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from optimize_runs import (  # noqa: F401
     nothing,
     original,
     quick,
+    read,
     refused,
 )
 from tables import for_each, slow
@@ -233,7 +234,8 @@ def halves(model: onnx.ModelProto) -> onnx.ModelProto:
     """As Ultralytics exports with half=True: input and outputs are halves as well."""
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
-    return convert_float_to_float16(model)
+    converted: onnx.ModelProto = convert_float_to_float16(model)
+    return converted
 
 
 def test_a_source_in_half_precision_is_made_lean_and_keeps_it() -> None:
@@ -242,7 +244,7 @@ def test_a_source_in_half_precision_is_made_lean_and_keeps_it() -> None:
     So what is decoded in numpy lies next to them, and the two are compared as INT8 and float are.
     """
     onnx.save(halves(build()), "m.onnx")
-    cv2.imwrite("images/large.png", cv2.resize(cv2.imread("images/0.png"), (2400, 1800)))
+    cv2.imwrite("images/large.png", cv2.resize(read("images/0.png"), (2400, 1800)))
     text = made("m.onnx", "--calibrate", "images", "--min-agreement", 0.9)
     assert "raw -> lean layout, fp16" in text
     assert "recall" in text
@@ -290,7 +292,7 @@ def test_a_file_of_a_fixed_batch(batch: int) -> None:
         value.type.tensor_type.shape.dim[0].dim_value = batch
     del model.graph.value_info[:]
     onnx.save(model, "m.onnx")
-    for options in ([], INT8):
+    for options in ((), INT8):
         made("m.onnx", *options, "-o", "o.onnx", "--overwrite")
         assert load("o.onnx").spec.batch == batch
 
@@ -424,7 +426,7 @@ def pytorch() -> None:
     Path("m.pt").write_bytes(b"PK\x03\x04 and so on")
 
 
-MODELS = [
+MODELS: list[tuple[Callable[[], None], list[Any], str]] = [
     (no_model, ["m.onnx"], "not a usable ONNX model"),
     (cut_off, ["m.onnx"], "not a usable ONNX model"),
     (empty, ["m.onnx"], "m.onnx is empty"),
@@ -500,7 +502,7 @@ def nothing_to_see() -> None:
         cv2.imwrite(str(path), np.full((40, 60, 3), 114, np.uint8))
 
 
-IMAGES = [
+IMAGES: list[tuple[Callable[[], None], list[Any], str]] = [
     (nothing, ["--int8"], "--int8 needs --calibrate"),
     (nothing, ["--half", *INT8], "--int8 and --half exclude each other"),
     (nothing, ["--int8", "--calibrate", "missing"], "missing is no folder"),
@@ -529,7 +531,7 @@ def test_images_of_all_sorts() -> None:
     """Folders in folders, many sizes, broken ones among good ones, and names that nobody expects."""
     deep = Path("images/a b/ä日本")
     deep.mkdir(parents=True)
-    image = cv2.imread("images/0.png")
+    image = read("images/0.png")
     for size in ((1, 1), (7, 300), (500, 20), (640, 480)):
         content = cv2.imencode(".png", cv2.resize(image, size))[1].tobytes()
         (deep / f"[{size[0]}] *?.PNG").write_bytes(content)

@@ -18,8 +18,10 @@ def test_images_have_the_channels_of_the_model(channels: int, tmp_path: Path) ->
     path = demo_images()[0]
     (frame,) = read_images([tmp_path / "broken.png", path], channels)
     image = cv2.imread(str(path))
+    assert image is not None
     assert frame.image.shape == (*image.shape[:2], channels)
-    assert (frame.image.dtype, frame.path) == (np.uint8, str(path))
+    assert frame.image.dtype == np.uint8
+    assert frame.path == str(path)
     if channels == 1:
         np.testing.assert_array_equal(frame.image[..., 0], cv2.imread(str(path), cv2.IMREAD_GRAYSCALE))
     else:

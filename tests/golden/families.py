@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 import cv2
 import numpy as np
 import torch
-from reference_runner import OPTIONS, answer  # type: ignore[import-not-found]
+from reference_runner import OPTIONS, answer
 from torch import nn
 from ultralytics import YOLO, __version__
 from ultralytics.nn.tasks import yaml_model_load

@@ -119,7 +119,11 @@ def test_batches_are_answered_as_single_images(demo: Any) -> None:
     lean = yolean.load(demo("shapes-seg")[1].SerializeToString())
     image = demo_images()[0]
     alone, together = lean(image)[0], lean([image] * 3, batch=3)
+    assert alone.boxes is not None
+    assert alone.masks is not None
     for one in together:
+        assert one.boxes is not None
+        assert one.masks is not None
         assert one.boxes.cls.tolist() == alone.boxes.cls.tolist()
         np.testing.assert_allclose(one.boxes.xyxy, alone.boxes.xyxy, atol=0.01)
         assert (one.masks.data == alone.masks.data).mean() > 0.999

@@ -15,17 +15,17 @@ from yolean.export.graph.sparse_graph import make_sparse
 from yolean.postprocess.layout import Head
 
 
-def relu(b: Builder, source: str, inner: int, outer: int, scale: float) -> str:
+def relu(b: Builder, source: str, inner: int, outer: int, scale: float) -> Any:
     middle = b.silu(b.conv(source, inner, 8, 3))
     return b.conv(b("Relu", b.conv(middle, 8, 8, 3)), 8, outer, scale=scale)
 
 
-def no_bias(b: Builder, source: str, inner: int, outer: int, scale: float) -> str:
+def no_bias(b: Builder, source: str, inner: int, outer: int, scale: float) -> Any:
     middle = b.silu(b.conv(b.silu(b.conv(source, inner, 8, 3, bias=False)), 8, 8, 3))
     return b.conv(middle, 8, outer, scale=scale)
 
 
-def wide(b: Builder, source: str, inner: int, outer: int, scale: float) -> str:
+def wide(b: Builder, source: str, inner: int, outer: int, scale: float) -> Any:
     middle = b.silu(b.conv(b.silu(b.conv(source, inner, 8, 5)), 8, 8, 3))
     return b.conv(middle, 8, outer, scale=scale)
 

@@ -136,7 +136,7 @@ def test_free_axes(height: int, width: int) -> None:
             assert_close(found[f"{kind}_{stride}"], flat)
 
 
-def one_more(b: Builder, source: str, inner: int, outer: int, scale: float) -> str:
+def one_more(b: Builder, source: str, inner: int, outer: int, scale: float) -> Any:
     """The same form behind a wider first convolution: it is the last three that count."""
     return deep_branch(b, b.silu(b.conv(source, inner, 8, 3)), 8, outer, scale)
 

@@ -104,7 +104,7 @@ def test_splitting_and_rounding_spare_error() -> None:
         form = without_limits(made, names)
         graph = Graph(form)
         planned = plan_quantisation(graph)
-        seen = observe(made, planned.measured, lambda made=made: IMAGES)
+        seen = observe(made, planned.measured, lambda: IMAGES)
         ranges = {name: whole(values) for name, values in seen.items()}
         scales = {name: one.scale for name, one in quantisation_parameters(planned, ranges).items()}
         moments = second_moments(made, form, IMAGES)

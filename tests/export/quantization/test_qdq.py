@@ -14,6 +14,7 @@ from heads import Builder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from tables import for_each
 from yolean.export.graph.onnx_graph import Graph, attributes
@@ -52,6 +53,13 @@ def session_of(model: Any) -> Any:
     return onnxruntime.InferenceSession(
         model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
+
+
+def value_of(graph: Graph, name: str) -> NDArray[Any]:
+    """A constant that is there."""
+    value = graph.constant(name)
+    assert value is not None
+    return value
 
 
 def image(shape: Any = SHAPE, seed: int = 1) -> Any:
@@ -255,13 +263,13 @@ def test_scales_of_tensors_are_scalars_and_those_of_weights_one_a_filter() -> No
     for node in graph.nodes:
         if node.op_type not in ("QuantizeLinear", "DequantizeLinear"):
             continue
-        scale, zero = (graph.constant(name) for name in node.input[1:])
+        scale, zero = (value_of(graph, name) for name in node.input[1:])
         assert scale.dtype == np.float32
         if node.output[0] not in of_weights:
             assert scale.shape == zero.shape == ()
             assert zero.dtype == np.uint8
             continue
-        stored = graph.constant(node.input[0])
+        stored = value_of(graph, node.input[0])
         assert scale.shape == zero.shape == stored.shape[:1]
         assert attributes(node)["axis"] == 0
         assert not zero.any()
@@ -273,7 +281,7 @@ def test_scales_of_tensors_are_scalars_and_those_of_weights_one_a_filter() -> No
     floats = [t for t in made.graph.initializer if t.data_type == TensorProto.FLOAT and len(t.dims) > 1]
     assert not floats
     # Steps that are equal are written once.
-    scalars = [graph.constant(t.name).tobytes() for t in made.graph.initializer if not t.dims]
+    scalars = [value_of(graph, t.name).tobytes() for t in made.graph.initializer if not t.dims]
     assert len(scalars) <= 2 * len(
         set(quantisation_parameters(plan_quantisation(Graph(model)), ranges_of(model)).values())
     )
@@ -427,7 +435,7 @@ def test_filters_of_very_different_size_do_not_disturb_each_other() -> None:
     made = quantise(b.model(first), {first: (-1.0, 1.0)})
     graph = Graph(made)
     back = next(n for n in graph.nodes if n.op_type == "DequantizeLinear" and "axis" in attributes(n))
-    stored, scale, _ = (graph.constant(name) for name in back.input)
+    stored, scale, _ = (value_of(graph, name) for name in back.input)
     for number in range(3):
         error = np.abs(stored[number] * scale[number] - weight[number]).max()
         assert error <= scale[number] / 2 * 1.001

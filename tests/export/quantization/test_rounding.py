@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any, cast
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -87,7 +89,8 @@ def test_patches_are_what_a_convolution_sees(geometry: Geometry) -> None:
     node = helper.make_node(
         "Conv", ["x", "w"], ["y"], strides=geometry.strides, pads=geometry.pads, dilations=geometry.dilations
     )
-    wanted = ReferenceEvaluator(node).run(None, {"x": image[None], "w": weight})[0][0]
+    (outputs,) = cast("list[Any]", ReferenceEvaluator(node).run(None, {"x": image[None], "w": weight}))
+    wanted = outputs[0]
     rows, columns = (axis.ravel() for axis in np.indices(wanted.shape[1:]))
     made = patches(image, geometry, rows, columns) @ weight.reshape(3, -1).T
     assert np.allclose(made.T.reshape(wanted.shape), wanted, atol=1e-4)

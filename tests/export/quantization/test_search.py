@@ -4,28 +4,31 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
+import onnx
 import pytest
 import yolean
 from heads import HEIGHT, WIDTH, build
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from tables import for_each, slow
 from yolean.engine.images.preprocessing import InputTensor, place
 from yolean.engine.model.lean_metadata import KEY, read_entry
 from yolean.engine.model.spec import ModelSpec
+from yolean.engine.pipeline import Engine
 from yolean.export.evaluation.agreement import Agreement, agreement
 from yolean.export.evaluation.paired_results import paired_results
 from yolean.export.evaluation.speed import Speed
 from yolean.export.graph.head import cut
 from yolean.export.graph.onnx_graph import Graph, read_model
 from yolean.export.quantization import search as int8
-from yolean.export.quantization.calibration import whole
+from yolean.export.quantization.calibration import METHODS, whole
 from yolean.export.quantization.search import Quantiser, loss, quantise_best
 from yolean.models import demo_images
-from yolean.postprocess.layout import Layout
+from yolean.postprocess.layout import Layout, Task
 from yolean.postprocess.types import Size
 
 PLAIN = Path(__file__).parents[2] / "golden" / "plain"
@@ -40,12 +43,26 @@ def load(model: Any) -> Any:
     return yolean.load(model.SerializeToString(), device="cpu")
 
 
+def lean(plain: onnx.ModelProto, source: Engine | None = None) -> onnx.ModelProto:
+    """The lean form of a network that has one."""
+    model = cut(plain, source or load(plain))
+    assert model is not None
+    return model
+
+
+def read(path: Path) -> NDArray[np.uint8]:
+    """An image that is there, (height, width, 3)."""
+    image = cv2.imread(str(path))
+    assert image is not None
+    return cast("NDArray[np.uint8]", image)
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Six small images of different sizes: the drawn ones, and some of them turned."""
     path = tmp_path_factory.mktemp("images")
     for number, photo in enumerate(demo_images()[:3]):
-        image = cv2.imread(str(photo))
+        image = read(photo)
         small = cv2.resize(image, None, fx=0.5, fy=0.5)
         cv2.imwrite(str(path / f"{number}a.png"), small)
         cv2.imwrite(str(path / f"{number}b.png"), np.ascontiguousarray(small[:, ::-1]))
@@ -61,7 +78,7 @@ def images(folder: Any) -> Any:
 def work(images: list[Path]) -> Any:
     """A quantiser of a built network."""
     source = load(build())
-    model = cut(build(), source)
+    model = lean(build(), source)
     return Quantiser(model, source, images, silent)
 
 
@@ -105,16 +122,17 @@ def test_demo_models_answer_nearly_the_same_in_bytes(stem: str, least: float, de
     assert share < (0.4 if stem == "shapes" else 0.5)
     found = agreement(paired_results(source, engine, images))
     assert found.score >= least
+    assert found.confidence_error is not None
     assert found.confidence_error < 0.05
-    for share in (found.mean_iou, found.mask_iou):
-        assert share is None or share > 0.9
+    for overlap in (found.mean_iou, found.mask_iou):
+        assert overlap is None or overlap > 0.9
     assert found.keypoint_relative is None or found.keypoint_relative < 0.02
 
 
 def test_sizes_and_batches_of_a_file_in_bytes(demo: Any) -> None:
     source, model = demo("shapes")
     engine = load(Quantiser(model, source, demo_images()[:1], silent).make("min-max"))
-    photo = cv2.imread(str(demo_images()[0]))
+    photo = read(demo_images()[0])
     alone, small = engine(photo)[0], engine(photo, imgsz=160)[0]
     assert len(alone) > 3
     assert len(small) > 0
@@ -147,19 +165,21 @@ def test_files_of_a_fixed_batch_and_of_grey(change: Any, images: list[Path]) -> 
     source = load(model)
     assert source.spec.batch == change.get("batch", 1)
     assert source.spec.channels == change.get("channels", 3)
-    quantiser = Quantiser(cut(model, source), source, images, silent)
+    quantiser = Quantiser(lean(model, source), source, images, silent)
     engine = load(quantiser.make("min-max"))
     assert (engine.spec.batch, engine.spec.channels) == (source.spec.batch, source.spec.channels)
     assert engine.spec.dtype == "uint8"
     found = agreement(paired_results(source, engine, images))
+    assert found.objects is not None
     assert found.objects > 10
+    assert found.mean_iou is not None
     assert found.mean_iou > 0.8
 
 
 def test_what_a_batch_has_no_image_for_is_not_calibrated_on(images: list[Path]) -> None:
     """Rows of zeros would count as black images."""
     alone, filled = (
-        Quantiser(cut(model, load(model)), load(model), images[:2], silent)
+        Quantiser(lean(model), load(model), images[:2], silent)
         for model in (build(), fixed_at(build(), batch=2))
     )
     for name, (low, high) in alone.ranges("min-max").items():
@@ -189,7 +209,7 @@ def test_bytes_of_others_are_refused() -> None:
 @for_each("task", ["detect", "classify"])
 @for_each("channels", [1, 3])
 @for_each("shape", [(64, 96), (30, 200), (333, 111), (1, 1)])
-def test_bytes_are_255_times_the_floats(task: str, channels: Any, shape: Any) -> None:
+def test_bytes_are_255_times_the_floats(task: Task, channels: Any, shape: Any) -> None:
     image = np.random.default_rng(sum(shape)).integers(0, 256, (*shape, channels), np.uint8)
     prepared = {}
     for dtype in ("float32", "uint8"):
@@ -211,7 +231,7 @@ def test_calibration_sees_what_the_engine_sees(work: Any, images: list[Path]) ->
     assert len(tensors) == len(images)
     engine = work._float
     for path, tensor in zip(images, tensors, strict=True):
-        image = cv2.imread(str(path))
+        image = read(path)
         geometry = place(Size.of(image), Size(HEIGHT, WIDTH), engine.spec)
         wanted = InputTensor((1, 3, HEIGHT, WIDTH), "float32")
         wanted.write([(image, geometry)], engine.spec)
@@ -229,7 +249,7 @@ def test_at_most_a_hundred_images_calibrate(monkeypatch: pytest.MonkeyPatch, ima
     monkeypatch.setattr(int8, "VALIDATION_IMAGES", 3)
     told = []
     source = load(build())
-    model = cut(build(), source)
+    model = lean(build(), source)
     quantiser = Quantiser(model, source, images, lambda *step: told.append(step))
     # Once for outliers, once for the ranges, and once for what lies within.
     assert told == [*[("calibrating", 0, 2), ("calibrating", 1, 2)] * 3, ("rounding weights", 0, 1)]
@@ -273,7 +293,7 @@ def test_loss(found: Any, expected: Any) -> None:
 
 
 def test_the_method_with_the_least_loss_is_taken(monkeypatch: pytest.MonkeyPatch, work: Any) -> None:
-    losses = dict(zip(int8.METHODS, (0.3, 0.2, 0.1, 0.4), strict=True))
+    losses = dict(zip(METHODS, (0.3, 0.2, 0.1, 0.4), strict=True))
     monkeypatch.setattr(Quantiser, "make", lambda self, method, keep=(): method)
     monkeypatch.setattr(Quantiser, "loss", lambda self, made, validation=None: losses[made])
     assert work.best_method() == ("percentile 99.99", losses)
@@ -284,7 +304,7 @@ def test_the_method_with_the_least_loss_is_taken(monkeypatch: pytest.MonkeyPatch
 def test_sensitivity_quantises_one_layer_at_a_time(monkeypatch: pytest.MonkeyPatch, work: Any) -> Any:
     seen = []
 
-    def one(self, made: Any, validation: Any = None) -> Any:
+    def one(self: Quantiser, made: Any, validation: Any = None) -> Any:
         kept = {*made}
         (alone,) = [name for name in self.convolutions if name not in kept]
         seen.append((alone, len(validation)))
@@ -343,7 +363,7 @@ def test_a_network_is_quantised_from_end_to_end(
     monkeypatch: pytest.MonkeyPatch, settings: Any, images: list[Path], same_speed: Any
 ) -> None:
     source = load(build(**settings))
-    model = cut(build(**settings), source)
+    model = lean(build(**settings), source)
     monkeypatch.setattr(int8, "VALIDATION_IMAGES", 2)
     before = model.SerializeToString()
     stages = []
@@ -381,14 +401,14 @@ def test_images_held_out_are_used_for_no_choice(
     used = set()
     genuine = Quantiser.__init__
 
-    def spy(self, model: Any, source: Any, calibration: Any, tell: Any) -> None:
+    def spy(self: Quantiser, model: Any, source: Any, calibration: Any, tell: Any) -> None:
         used.update(calibration)
         genuine(self, model, source, calibration, tell)
 
     monkeypatch.setattr(Quantiser, "__init__", spy)
     monkeypatch.setattr(Quantiser, "sensitivity", lambda self, method: {})
     source = load(build())
-    _, held_out, _ = quantise_best(cut(build(), source), source, images, silent)
+    _, held_out, _ = quantise_best(lean(build(), source), source, images, silent)
     assert not used & set(held_out)
     assert used | set(held_out) == set(images)
 
@@ -401,7 +421,7 @@ def test_the_result_is_always_the_same(
     monkeypatch.setattr(int8, "FLOAT_LAYERS_TRIED", (2,))
     monkeypatch.setattr(Quantiser, "sensitivity", lambda self, method: dict.fromkeys(self.convolutions, 0.1))
     source = load(build())
-    one, other = (quantise_best(cut(build(), source), source, images, silent)[0] for _ in range(2))
+    one, other = (quantise_best(lean(build(), source), source, images, silent)[0] for _ in range(2))
     assert one.SerializeToString() == other.SerializeToString()
 
 
@@ -417,7 +437,7 @@ def test_images_that_cannot_be_read_do_not_count(
             (tmp_path / path).write_bytes(content)
             mixed.append(tmp_path / path)
     source = load(build())
-    _, held_out, details = quantise_best(cut(build(), source), source, mixed, silent)
+    _, held_out, details = quantise_best(lean(build(), source), source, mixed, silent)
     assert held_out == [mixed[2]]
     assert details["held out"].startswith("1 of 3 images")
 
@@ -469,6 +489,11 @@ def test_a_classifier_that_gains_nothing_is_no_work(
     source, model = demo("shapes-cls")
     searched: list[str] = []
     monkeypatch.setattr(int8, "compare_speed", lambda *_: replace(SPEED, ratio=ratio))
-    monkeypatch.setattr(Quantiser, "worth_keeping_in_float", lambda *_: searched.append("") or [])
+
+    def nothing_to_keep(*_: object) -> list[str]:
+        searched.append("")
+        return []
+
+    monkeypatch.setattr(Quantiser, "worth_keeping_in_float", nothing_to_keep)
     quantise_best(model, source, images, silent)
     assert len(searched) == searches

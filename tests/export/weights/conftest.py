@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import importlib.util
 from pathlib import Path
 from typing import Any
 
 import pytest
 from export_runs import ZIP
 from yolean.export.evaluation import speed
-from yolean.export.weights import requirements as checks
 from yolean.export.weights.exporting import ExportOptions, export
 
 
@@ -23,8 +24,8 @@ def weights_file(tmp_path: Path) -> Any:
 @pytest.fixture
 def installed(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if the packages of the extra were here."""
-    monkeypatch.setattr(checks.util, "find_spec", lambda name: name)
-    monkeypatch.setattr(checks.metadata, "version", lambda name: "8.4.190")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: "8.4.190")
     monkeypatch.setattr(speed, "MAX_PAIRS", speed.MIN_PAIRS)  # the speed is not what is tested here
 
 

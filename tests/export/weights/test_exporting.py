@@ -11,6 +11,7 @@ import yolean
 from export_runs import ZIP, refusal, run, shifted, stand_in
 from tables import for_each, slow
 from yolean.engine.errors import ModelError
+from yolean.export import optimizer
 from yolean.export.weights import exporting as weights
 from yolean.export.weights.exporting import ExportOptions, default_target
 
@@ -133,7 +134,7 @@ def test_the_optimisations_errors_name_the_weights(
     def fails(job: Any, on_progress: Any) -> Any:
         raise ModelError(f"{job.source} is quantised already: start from the float export")
 
-    monkeypatch.setattr(weights.optimizing, "optimize", fails)
+    monkeypatch.setattr(optimizer, "optimize", fails)
     with pytest.raises(ModelError, match=r"^the export of .*best\.pt is quantised already"):
         make(stand_in("shapes"))
 

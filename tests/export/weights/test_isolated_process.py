@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from pathlib import Path
 from typing import Any
@@ -39,9 +40,7 @@ def litters(argument, on_progress): return tempfile.mkdtemp()
 """
     )
     monkeypatch.syspath_prepend(tmp_path)
-    import elsewhere
-
-    yield elsewhere
+    yield importlib.import_module("elsewhere")
     del sys.modules["elsewhere"]
 
 

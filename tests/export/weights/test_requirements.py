@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import importlib.util
 import os
 import subprocess
 import sys
@@ -11,7 +13,6 @@ from typing import Any
 import pytest
 from export_runs import refusal
 from yolean._install_advice import install_command
-from yolean.export.weights import requirements as checks
 
 
 @pytest.mark.parametrize(
@@ -46,7 +47,7 @@ def test_a_folder_is_no_weights(tmp_path: Path) -> None:
 def test_missing_packages_are_named_with_the_command(
     weights_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checks.util, "find_spec", lambda name: name == "onnx" or None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name == "onnx" or None)
     line = refusal(weights_file)
     assert line == f"Error: this needs ultralytics and torch and onnxslim: {install_command('export')}"
 
@@ -54,7 +55,7 @@ def test_missing_packages_are_named_with_the_command(
 def test_an_old_ultralytics_is_refused(
     weights_file: Path, installed: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checks.metadata, "version", lambda name: "8.4.99")
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: "8.4.99")
     line = refusal(weights_file)
     assert f"ultralytics 8.4.99 is too old: {install_command('export')} brings 8.4.142 or newer" in line
 

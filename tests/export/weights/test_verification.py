@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,44 +10,66 @@ from typing import Any
 import numpy as np
 import pytest
 from export_runs import shifted, stand_in
-from yolean.export.evaluation.predictions import Boxes, PackedMasks, Prediction
-from yolean.export.weights import exporting as weights
+from numpy.typing import NDArray
+from yolean.export import optimizer
+from yolean.export.evaluation.predictions import Boxes, Keypoints, PackedMasks, Prediction
 from yolean.export.weights.pytorch import ReferencePrediction
 from yolean.models import demo_images
 
 pytestmark = pytest.mark.slow
 
 
-def rescored(asked: ReferencePrediction) -> ReferencePrediction:
-    def lower(one: Prediction | None) -> Prediction | None:
-        return one and replace(one, boxes=replace(one.boxes, conf=one.boxes.conf - np.float32(0.01)))
+def boxes_of(one: Prediction) -> Boxes:
+    assert one.boxes is not None
+    return one.boxes
 
-    return replace(asked, kept=lower(asked.kept), candidates=lower(asked.candidates))
+
+def corners_of(one: Prediction) -> NDArray[Any]:
+    corners = boxes_of(one).xyxy
+    assert corners is not None
+    return corners
+
+
+def changed(asked: ReferencePrediction, change: Callable[[Prediction], Prediction]) -> ReferencePrediction:
+    """A reference prediction whose objects, before suppression and after it, are changed alike."""
+    candidates = None if asked.candidates is None else change(asked.candidates)
+    return replace(asked, kept=change(asked.kept), candidates=candidates)
+
+
+def rescored(asked: ReferencePrediction) -> ReferencePrediction:
+    def lower(one: Prediction) -> Prediction:
+        boxes = boxes_of(one)
+        return replace(one, boxes=replace(boxes, conf=boxes.conf - np.float32(0.01)))
+
+    return changed(asked, lower)
 
 
 def without_the_first(asked: ReferencePrediction) -> ReferencePrediction:
-    def rest(one: Prediction | None) -> Prediction | None:
-        if one is None or one.boxes is None:
-            return one
-        boxes = one.boxes
-        return replace(one, boxes=Boxes(boxes.conf[1:], boxes.cls[1:], boxes.xyxy[1:]))
+    def rest(one: Prediction) -> Prediction:
+        boxes = boxes_of(one)
+        return replace(one, boxes=Boxes(boxes.conf[1:], boxes.cls[1:], corners_of(one)[1:]))
 
-    return replace(asked, kept=rest(asked.kept), candidates=rest(asked.candidates))
+    return changed(asked, rest)
 
 
 def unmasked(asked: ReferencePrediction) -> ReferencePrediction:
     def without_rows(one: Prediction) -> Prediction:
+        assert isinstance(one.masks, PackedMasks)
         masks = one.masks.data.copy()
         masks[:, ::3] = 0
         return replace(one, masks=PackedMasks(masks))
 
-    return replace(asked, kept=without_rows(asked.kept), candidates=without_rows(asked.candidates))
+    return changed(asked, without_rows)
 
 
 def moved_points(asked: ReferencePrediction) -> ReferencePrediction:
-    asked.kept.keypoints.data[..., :2] += 3
-    asked.candidates.keypoints.data[..., :2] += 3
-    return asked
+    def moved(one: Prediction) -> Prediction:
+        assert one.keypoints is not None
+        points = one.keypoints.data.copy()
+        points[..., :2] += 3
+        return replace(one, keypoints=Keypoints(points))
+
+    return changed(asked, moved)
 
 
 @pytest.mark.parametrize(
@@ -76,9 +99,9 @@ def test_boxes_of_equal_scores_may_change_places(make: Any) -> Any:
     """After suppression another box is left, and before it all are the same."""
 
     def swapped(asked: ReferencePrediction) -> ReferencePrediction:
-        boxes = asked.kept.boxes
-        moved = boxes.xyxy + np.array([9, 0, 9, 0], np.float32)
-        return replace(asked, kept=replace(asked.kept, boxes=replace(boxes, xyxy=moved)))
+        moved = corners_of(asked.kept) + np.array([9, 0, 9, 0], np.float32)
+        boxes = replace(boxes_of(asked.kept), xyxy=moved)
+        return replace(asked, kept=replace(asked.kept, boxes=boxes))
 
     report = make(stand_in("shapes", swapped))
     assert report.problems == []
@@ -89,17 +112,17 @@ def test_boxes_of_equal_scores_may_change_places(make: Any) -> Any:
 def test_objects_on_the_threshold_may_be_found_by_one_only(make: Any) -> Any:
     def more(asked: ReferencePrediction) -> ReferencePrediction:
         def added(one: Prediction) -> Prediction:
-            boxes = one.boxes
+            boxes = boxes_of(one)
             return replace(
                 one,
                 boxes=Boxes(
                     np.append(boxes.conf, np.float32(0.2549)),
                     np.append(boxes.cls, 0),
-                    np.vstack((boxes.xyxy, [[0, 0, 5, 5]])),
+                    np.vstack((corners_of(one), [[0, 0, 5, 5]])),
                 ),
             )
 
-        return replace(asked, kept=added(asked.kept), candidates=added(asked.candidates))
+        return changed(asked, added)
 
     report = make(stand_in("shapes", more))
     assert report.problems == []
@@ -123,9 +146,9 @@ def test_a_lower_score_is_said(make: Any) -> None:
 
 def test_int8_is_held_to_the_agreement(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Quantising is tested elsewhere: here the report calls a float file INT8."""
-    genuine = weights.optimizing.optimize
+    genuine = optimizer.optimize
     monkeypatch.setattr(
-        weights.optimizing,
+        optimizer,
         "optimize",
         lambda job, on_progress: genuine(replace(job, int8=False), on_progress),
     )

@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
+
+# Each test has tens of examples, which a second or two buys; those that need more say so.
+settings.register_profile("tens", max_examples=30, deadline=None)
+settings.load_profile("tens")
 
 
 @pytest.fixture(scope="module", autouse=True)

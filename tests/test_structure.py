@@ -6,6 +6,7 @@ import ast
 import tomllib
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -65,10 +66,10 @@ def name_of(file: Path) -> tuple[str, ...]:
     return file.relative_to(ROOT).with_suffix("").parts
 
 
-def imports_of(file: Path) -> Iterator[tuple[str, ...]]:
+@cache
+def imports_of(file: Path) -> list[tuple[str, ...]]:
     """Dotted names below `yolean` that a module imports, wherever in it the import stands."""
-    parts = name_of(file)
-    package = parts[:-1]
+    package, found = name_of(file)[:-1], []
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.level:
             base = package[: len(package) - (node.level - 1)] + tuple((node.module or "").split("."))
@@ -78,9 +79,10 @@ def imports_of(file: Path) -> Iterator[tuple[str, ...]]:
                 is_module = (ROOT.joinpath(*whole)).is_dir() or ROOT.joinpath(*whole).with_suffix(
                     ".py"
                 ).exists()
-                yield whole if is_module else base or ("__init__",)
+                found.append(whole if is_module else base or ("__init__",))
         elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "yolean":
-            yield tuple(node.module.split(".")[1:]) or ("__init__",)  # type: ignore[union-attr]
+            found.append(tuple((node.module or "").split(".")[1:]) or ("__init__",))
+    return found
 
 
 @pytest.mark.parametrize("room", MAY_IMPORT)

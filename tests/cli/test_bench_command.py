@@ -89,6 +89,7 @@ def workers(monkeypatch: pytest.MonkeyPatch) -> type[FakeWorker]:
 # ---- measured ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_yolean_and_session_run_are_measured_in_processes_of_their_own(tmp_path: Path) -> None:
     broken = tmp_path / "broken.onnx"
     broken.write_text("no model")
@@ -315,7 +316,7 @@ def test_an_image_that_cannot_be_read_is_reported_and_left_out(tmp_path: Path) -
 
 def test_nothing_measured_is_an_error(tmp_path: Path) -> None:
     target = tmp_path / "bench.json"
-    result = run("shapes", "--images", STAR, "--device", "abacus", "--threads", "1,2", "--json", target)
+    result = run("shapes", "--images", STAR, "--device", "abacus", "--threads", 1, "--json", target)
     assert (result.exit_code, result.stdout) == (2, "")
     (line,) = result.stderr.splitlines()
     assert line.startswith("Error: unknown device 'abacus': expected auto, cpu")

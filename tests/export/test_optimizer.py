@@ -89,8 +89,17 @@ def test_demo_models(stem: str) -> None:
         assert (getattr(found, name) or 0) < most
 
 
-@pytest.mark.parametrize("options", [[], ["--half"], ["--int8", "--calibrate", "images"]])
-@pytest.mark.parametrize("settings", [{}, {"limit": 20}])
+INT8_ONLY = ["--int8", "--calibrate", "images"]
+
+
+@pytest.mark.parametrize(
+    ("options", "settings"),
+    [
+        ([], {}),
+        (["--half"], {"limit": 20}),
+        *slow(([], {"limit": 20}), (["--half"], {}), (INT8_ONLY, {}), (INT8_ONLY, {"limit": 20})),
+    ],
+)
 def test_a_head_that_is_not_recognised_stays(options: list[str], settings: dict[str, Any]) -> None:
     onnx.save(build(**settings, spoil=True), "m.onnx")
     text = made("m.onnx", *options, "-o", "o.onnx", "--min-agreement", 0)
@@ -199,7 +208,7 @@ def data_types(path: str) -> Counter[int]:
     return Counter(tensor.data_type for tensor in tensors if math.prod(tensor.dims) > 4)
 
 
-@pytest.mark.parametrize("stem", ["m", "shapes-cls", *slow("shapes-pose")])
+@pytest.mark.parametrize("stem", ["m", *slow("shapes-cls", "shapes-pose")])
 def test_half_precision_within_and_floats_outside(stem: str) -> None:
     source = Path("m.onnx") if stem == "m" else PLAIN / f"{stem}.onnx"
     text = made(source, "--half", "-o", "h.onnx", "--calibrate", "images", "--report", "r.json")
@@ -285,7 +294,7 @@ def test_a_lean_file_in_bytes() -> None:
     assert load("m-int8.onnx").spec.layout == load("m-lean.onnx").spec.layout
 
 
-@pytest.mark.parametrize("batch", [2, 3])
+@pytest.mark.parametrize("batch", [2, *slow(3)])
 def test_a_file_of_a_fixed_batch(batch: int) -> None:
     model = build()
     for value in (*model.graph.input, *model.graph.output):

@@ -103,7 +103,7 @@ def test_every_anchor_is_decoded_as_the_formulas_say(layout: Any) -> None:
     np.testing.assert_allclose(extra, np.reshape([e[2] for e in expected], extra.shape), atol=1e-3)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.sampled_from(LAYOUTS), st.integers(0, 99), st.floats(0.001, 0.999))
 def test_candidates_are_the_anchors_above_the_threshold_in_their_order(
     layout: Any, seed: int, conf: Any
@@ -118,7 +118,7 @@ def test_candidates_are_the_anchors_above_the_threshold_in_their_order(
     )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.sampled_from(LAYOUTS), st.integers(0, 99), st.integers(1, 40), st.booleans(), st.floats(0, 0.9))
 def test_end_to_end_heads_keep_so_many_anchors_and_then_so_many_rows(
     layout: Any, seed: int, limit: Any, agnostic: bool, conf: Any

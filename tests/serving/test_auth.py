@@ -44,7 +44,7 @@ def test_only_the_keys_are_accepted() -> None:
     assert not any(none.accept(given) for given in (*ACCEPTED, *REFUSED))
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=20)
 @given(st.lists(st.text("abcdef", min_size=1), max_size=4), st.text("abcdef", max_size=4))
 def test_a_key_is_accepted_if_it_is_one_of_them(keys: list[str], given: str) -> None:
     assert Keys(keys).accept(given) is (given in keys)

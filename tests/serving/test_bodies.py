@@ -245,7 +245,7 @@ def test_a_client_that_leaves_while_it_sends_is_gone() -> None:
 # ---- anything ---------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.text(st.characters(max_codepoint=255, exclude_characters="\r\n"), max_size=80))
 @example('multipart/form-data; boundary="')
 @example("multipart/form-data; boundary=")

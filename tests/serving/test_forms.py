@@ -368,7 +368,7 @@ BODIES = st.binary(max_size=300) | st.lists(PIECES | st.binary(max_size=9), max_
 
 
 @pytest.mark.parametrize("kind", [MULTIPART, FORM, JSON])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(body=BODIES)
 @example(body=multipart(file(), text(b"size", b"640")))
 def test_any_bytes_are_understood_or_refused_in_one_line(kind: str, body: bytes) -> None:
@@ -381,7 +381,7 @@ def test_any_bytes_are_understood_or_refused_in_one_line(kind: str, body: bytes)
     assert all(isinstance(content, bytes) for content in found.files.values())
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     fields=st.dictionaries(st.text("abcdefg", min_size=1, max_size=5), st.text(max_size=40), max_size=8),
     image=st.binary(max_size=2000),

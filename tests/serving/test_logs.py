@@ -149,7 +149,7 @@ def test_a_path_is_one_word(capsys: pytest.CaptureFixture[str]) -> None:
 WORD = re.compile(r"""(\w+)=('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[^ "=]+)""")
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=20)
 @given(st.text(max_size=40))
 def test_whatever_the_path_a_line_has_the_same_words(path: str) -> None:
     lines = []

@@ -181,7 +181,7 @@ def test_the_environment_carries_odd_paths(tmp_path: Path, named: str | None) ->
             assert by_variables(settings.to_environment()) == settings, name
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=20)
 @given(
     port=st.integers(0, 65535),
     timeout=st.floats(0.05, 3600),

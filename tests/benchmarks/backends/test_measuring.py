@@ -12,6 +12,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import yolean
+from tables import slow
 from yolean.benchmarks.answers import compare
 from yolean.benchmarks.backends.interface import Workload
 from yolean.benchmarks.backends.measuring import Schedule, describe, measure
@@ -31,7 +32,7 @@ def plain(stem: str) -> tuple[Workload, Callable[..., dict[str, Any]]]:
     return work, predictor(work, lambda blob: session.run(None, {session.get_inputs()[0].name: blob}))
 
 
-@pytest.mark.parametrize("stem", ["shapes", "shapes-seg", "shapes-obb"])
+@pytest.mark.parametrize("stem", ["shapes-obb", *slow("shapes", "shapes-seg")])
 def test_plain_decoding_finds_what_yolean_finds(stem: str) -> None:
     model = yolean.load(PLAIN / f"{stem}.onnx", device="cpu")
     work, predict = plain(stem)

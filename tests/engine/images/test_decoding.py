@@ -330,7 +330,7 @@ def frame_header(data: bytes) -> int:
     return max(data.find(b"\xff\xc0"), data.find(b"\xff\xc2"))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(
     form=st.sampled_from(["JPEG", "PNG", "WEBP"]),
     edits=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), max_size=6),
@@ -357,7 +357,7 @@ def test_mutated_bytes_give_a_image_or_an_input_error(
     assert decoded.dtype == np.uint8
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.binary(max_size=60), st.sampled_from([b"", b"\xff\xd8", b"RIFF", b"II*\0", b"\0\0\0\x18ftypavif"]))
 def test_random_bytes_are_refused(data: bytes, magic: bytes) -> None:
     with pytest.raises(InputError):

@@ -266,7 +266,7 @@ def test_a_sliver_at_the_border() -> None:
 
 
 @given(st.lists(st.tuples(*[st.floats(-(2.0**99), 2.0**99, width=32)] * 4), max_size=4))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_any_box_can_be_drawn(found: list[tuple[float, ...]]) -> None:
     image = blank(48, 64)
     assert annotate(results(image, boxes=boxes(*found))).shape == image.shape

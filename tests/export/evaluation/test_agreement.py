@@ -398,7 +398,7 @@ def test_classification() -> None:
 
 
 @given(pairs_of_answers(), st.integers(0, 2**32))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_order_of_objects_does_not_matter(pair: Any, seed: int) -> None:
     random = np.random.default_rng(seed)
     one, other = (permuted(result, random.permutation(size(result))) for result in pair)
@@ -408,7 +408,7 @@ def test_order_of_objects_does_not_matter(pair: Any, seed: int) -> None:
 
 
 @given(pairs_of_answers())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_exchanged_models_exchange_the_two_shares(pair: Any) -> None:
     there, back = agreement([pair]), agreement([pair[::-1]])
     assert (there.recall, there.precision, there.score) == (back.precision, back.recall, back.score)
@@ -418,7 +418,7 @@ def test_exchanged_models_exchange_the_two_shares(pair: Any) -> None:
 
 
 @given(pairs_of_answers(), st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_dropped_objects_lower_the_recall_alone(pair: Any, data: Any) -> None:
     whole, count = pair[0], size(pair[0])
     kept = data.draw(st.sets(st.sampled_from(range(count)))) if count else set()

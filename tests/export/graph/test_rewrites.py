@@ -209,7 +209,7 @@ def test_splits_that_have_no_input_of_sizes(
     )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     sizes=st.lists(st.sampled_from([8, 16, 24, 1, 4, 12]), min_size=2, max_size=4),
     activated=st.booleans(),

@@ -353,7 +353,7 @@ def test_what_is_joined_shares_a_step_that_covers_all(make: Any) -> None:
             assert -step.zero_point * step.scale <= found[name][0] + step.scale
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     st.floats(-1e4, 1e4, width=32) | st.just(0.0),
     st.floats(-1e4, 1e4, width=32) | st.just(0.0),

@@ -129,6 +129,7 @@ def test_demo_models_answer_nearly_the_same_in_bytes(stem: str, least: float, de
     assert found.keypoint_relative is None or found.keypoint_relative < 0.02
 
 
+@pytest.mark.slow
 def test_sizes_and_batches_of_a_file_in_bytes(demo: Any) -> None:
     source, model = demo("shapes")
     engine = load(Quantiser(model, source, demo_images()[:1], silent).make("min-max"))
@@ -482,7 +483,7 @@ def test_other_domains_are_no_opset(images: list[Path]) -> None:
         quantise_best(model, source, images, silent)
 
 
-@pytest.mark.parametrize(("ratio", "searches"), [(1.2, 0), (0.5, 1)])
+@pytest.mark.parametrize(("ratio", "searches"), [(0.5, 1), *slow((1.2, 0))])
 def test_a_classifier_that_gains_nothing_is_no_work(
     monkeypatch: pytest.MonkeyPatch, demo: Any, images: list[Path], ratio: float, searches: int
 ) -> None:

@@ -102,7 +102,7 @@ SCALARS = st.one_of(
 )  # fmt: skip
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(data=st.data(), names=st.sampled_from([HUB_V1.names, HUB_V2.names, [*HUB_V1.names, *HUB_V2.names]]))
 def test_whatever_comes_is_within_the_ranges_or_refused_in_one_line(
     data: st.DataObject, names: list[str]

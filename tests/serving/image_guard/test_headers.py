@@ -555,7 +555,7 @@ MAGICS = [
 ]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.sampled_from([*MAGICS, b"MM\0+", FTYP, png(), FTYP + b"\0\0\0\x80meta"]), st.binary(max_size=200))
 def test_any_bytes(magic: bytes, data: bytes) -> None:
     assert_sane(magic + data)
@@ -569,7 +569,7 @@ SEEDS += [
 ]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.sampled_from(SEEDS), st.integers(0, 2**32), st.integers(1, 6), st.floats(0, 2))
 @example(SEEDS[0], 0, 1, 0)
 def test_any_mutation(data: bytes, seed: int, edits: int, keep: float) -> None:

@@ -14,9 +14,9 @@ from ..postprocess.detections import Options
 from ..postprocess.lean_head import floor_of
 from ..postprocess.select import ScoreRangeError
 from ..postprocess.types import Size
-from .batches import Batch, Outputs, Placed
+from .batches import Batch, Outputs, Placed, batch_size
 from .concurrency import map_in_order, prefetched
-from .errors import InputError, ModelError, is_whole
+from .errors import InputError, ModelError
 from .images.frames import Frame
 from .images.preprocessing import TensorPool, check_size, place
 from .images.sources import Source, open_source
@@ -108,7 +108,7 @@ class Engine:
             max_det: most objects for each image, from 1.
             classes: keep only these class ids; [] keeps none.
             agnostic_nms: let boxes of different classes suppress each other.
-            batch: images for each run, for models with a free batch. Default: see `default_batch`.
+            batch: images for each run, for models with a free batch. Default: see `batches.default_batch`.
 
         Returns:
             one result for each image or frame, in the order of the source.
@@ -123,7 +123,7 @@ class Engine:
         frames = open_source(source, self.spec.channels)
         if frames.is_live:
             raise InputError("a camera or stream never ends, and this call would wait for it: use stream()")
-        number = self._batch(batch, frames)
+        number = batch_size(batch, self.spec.batch, self.session, is_open=frames.is_open)
         if frames.is_image:  # nothing to overlap: spare the thread
             return list(self._finish(self.prepare([self.place(f, size) for f in frames]), options))
         return list(self._results(frames, size, options, number, None))
@@ -156,7 +156,8 @@ class Engine:
         options = self.options(conf, iou, max_det, classes, agnostic_nms)
         size = check_size(imgsz, self.spec)
         frames = source if isinstance(source, Source) else open_source(source, self.spec.channels)
-        return self._results(frames, size, options, self._batch(batch, frames), on_error)
+        number = batch_size(batch, self.spec.batch, self.session, is_open=frames.is_open)
+        return self._results(frames, size, options, number, on_error)
 
     def warmup(self, imgsz: int | tuple[int, int] | None = None) -> None:
         """Run once on a grey image, so that memory for this shape is allocated before the first real one."""
@@ -292,17 +293,6 @@ class Engine:
         for row in range(len(ready.placed)):
             yield self.result(outputs, row, options)
 
-    def _batch(self, wanted: int | None, source: Source) -> int:
-        """Frames for each run: as asked, else 1 for a source whose frames are waited for one by one."""
-        if wanted is not None and (not is_whole(wanted) or wanted < 1):
-            raise InputError(f"batch={wanted!r}: expected a whole number from 1")
-        fixed = self.spec.batch
-        if fixed is None:
-            return wanted or (1 if source.is_open else default_batch(self.session))
-        if wanted is not None and wanted > fixed:
-            raise InputError(f"batch={wanted}: this export takes {fixed} a run; export it for more")
-        return wanted or (1 if source.is_open else fixed)
-
     def options(
         self,
         conf: float = 0.25,
@@ -317,15 +307,6 @@ class Engine:
             InputError: an argument is out of range.
         """
         return check_options(self.spec, conf, iou, max_det, classes, agnostic_nms)
-
-
-def default_batch(session: Session) -> int:
-    """Images for each run of a model with a free batch: 8 on GPUs, else 1.
-
-    One image does not keep a GPU busy. It does keep all cores of a CPU busy: yolov8n took 42 ms for each
-    image one by one and 40 ms in batches of four or eight, while peak memory went from 142 to 360 MB.
-    """
-    return 8 if session.device.is_gpu else 1
 
 
 def _ms_since(started: float) -> float:

@@ -11,9 +11,10 @@ from pathlib import Path
 from threading import Lock
 from time import perf_counter, time
 
+from ..engine.batches import default_batch
 from ..engine.errors import InputError, ModelError, YoleanError
 from ..engine.loading import load
-from ..engine.pipeline import Engine, default_batch
+from ..engine.pipeline import Engine
 from .batching import Batcher
 from .settings import ModelSource
 

@@ -7,9 +7,7 @@ lies on top.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any, Protocol
 
 import cv2
@@ -17,9 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..images.decoding import Image
+from .lettering import INK, PAPER, Colour, Style, ink_on, name_of
 from .views import OBB, Boxes, Keypoints, Masks, Probs
-
-Colour = tuple[int, int, int]
 
 # RGB, by farthest-point search in OKLab among colours that are neither dark, pale nor neon: each is as far as
 # possible from those before it, so that the first classes differ most.
@@ -27,9 +24,6 @@ _PALETTE = (
     0x248CF8, 0xACE81C, 0xE83C00, 0xFCB0F8, 0x089C74, 0x2CECF4, 0xAC5CBC, 0xFCC468, 0xA87800, 0xA0A4FC,
     0x00B4D4, 0x24DC90, 0xB0B014, 0xF454AC, 0xF88400, 0x34B000, 0xFC8C98, 0xE478FC, 0x8064F8, 0xC05C74,
 )  # fmt: skip
-_INK: Colour = (24, 20, 18)
-_PAPER: Colour = (255, 255, 255)
-_FONT = cv2.FONT_HERSHEY_SIMPLEX
 _MASK_OPACITY = 0.42
 _PANEL_OPACITY = 0.68
 _VISIBLE = 0.5
@@ -99,7 +93,7 @@ def annotate(
     """
     canvas = _bgr_copy(results.orig_img if image is None else image)
     found: Any = results.boxes if results.obb is None else results.obb
-    style = _Style(canvas, 0 if found is None else len(found.cls), line_width)
+    style = Style(canvas, 0 if found is None else len(found.cls), line_width)
     parts = results.masks.parts if masks and results.masks is not None else []
     if found is not None:
         colours = [colour(int(c)) for c in found.cls]
@@ -111,7 +105,7 @@ def annotate(
     if keypoints and results.keypoints is not None:
         _draw_keypoints(canvas, results.keypoints, style)
     if found is not None and labels and (boxes or parts):
-        texts = [_name(results.names, int(c)) for c in found.cls]
+        texts = [name_of(results.names, int(c)) for c in found.cls]
         if conf:
             texts = [f"{text} {score:.2f}" for text, score in zip(texts, found.conf, strict=True)]
         _draw_labels(canvas, corners, texts, colours, style)
@@ -124,33 +118,6 @@ def colour(class_id: int) -> tuple[int, int, int]:
     """The BGR colour of a class, 0 to 255 each; colours repeat after twenty classes."""
     rgb = _PALETTE[class_id % len(_PALETTE)]
     return rgb & 255, rgb >> 8 & 255, rgb >> 16
-
-
-class _Style:
-    """Lengths in pixels for one image, from its shorter side; `scale` and `weight` are OpenCV's for text."""
-
-    def __init__(self, canvas: Image, count: int, line_width: int | None) -> None:
-        density = min(1.0, max(0.5, (24 / max(count, 1)) ** 0.5))  # many objects: thinner lines, smaller text
-        self.unit = max(1.0, min(canvas.shape[:2]) / 320 * density if line_width is None else line_width)
-        self.line = round(self.unit)
-        self.scale = max(0.4, 0.22 * self.unit)
-        self.weight = max(1, round(1.7 * self.scale))
-        (_, self.ascent), descent = cv2.getTextSize("Ag", _FONT, self.scale, self.weight)
-        self.height = self.ascent + descent
-        self.pad = max(2, round(6 * self.scale))
-
-    def width(self, text: str) -> int:
-        return int(cv2.getTextSize(text, _FONT, self.scale, self.weight)[0][0])
-
-    def fit(self, text: str, width: int) -> str:
-        """Shorten a text to a width in pixels; to "" when not even one letter fits."""
-        if self.width(text) <= width:
-            return text
-        cuts = (f"{text[:n]}.." for n in range(len(text) - 1, 0, -1))
-        return next((cut for cut in cuts if self.width(cut) <= width), "")
-
-    def write(self, canvas: Image, text: str, x: int, top: int, ink: Colour) -> None:
-        cv2.putText(canvas, text, (x, top + self.ascent), _FONT, self.scale, ink, self.weight, cv2.LINE_AA)
 
 
 def _bgr_copy(image: Image) -> Image:
@@ -166,14 +133,8 @@ def _fixed(points: NDArray[Any]) -> NDArray[np.int32]:
     return fixed
 
 
-def _ink_on(background: Colour) -> Colour:
-    """Dark or white, whichever has more contrast: by relative luminance (WCAG 2), with a gamma of 2."""
-    blue, green, red = (channel * channel / 65025 for channel in background)
-    return _INK if 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.27 else _PAPER
-
-
 def _draw_masks(
-    canvas: Image, parts: list[list[NDArray[np.float32]]], colours: list[Colour], style: _Style
+    canvas: Image, parts: list[list[NDArray[np.float32]]], colours: list[Colour], style: Style
 ) -> None:
     """Fill all masks on one layer, blend it once, then draw the contours of their parts."""
     pairs = zip(parts, colours, strict=True)
@@ -186,7 +147,7 @@ def _draw_masks(
         cv2.polylines(canvas, pieces, True, tint, width, cv2.LINE_AA, _SHIFT)
 
 
-def _draw_boxes(canvas: Image, corners: NDArray[Any], colours: list[Colour], style: _Style) -> None:
+def _draw_boxes(canvas: Image, corners: NDArray[Any], colours: list[Colour], style: Style) -> None:
     """Draw boxes, (N, 4) x1, y1, x2, y2 or (N, 4, 2) corners."""
     for box, tint in zip(corners[::-1], colours[::-1], strict=True):
         if box.ndim == 2:
@@ -202,7 +163,7 @@ def _draw_boxes(canvas: Image, corners: NDArray[Any], colours: list[Colour], sty
         canvas[y0:y1, x0 : x0 + dx] = canvas[y0:y1, x1 - dx : x1] = tint
 
 
-def _frame(canvas: Image, box: NDArray[Any], style: _Style) -> tuple[int, int, int, int]:
+def _frame(canvas: Image, box: NDArray[Any], style: Style) -> tuple[int, int, int, int]:
     """Outer edge of the line of a box, inside the image: left, top, right, bottom (both exclusive)."""
     corners, half = box.reshape(-1, 2), style.line / 2
     size = np.array([canvas.shape[1], canvas.shape[0]])
@@ -212,7 +173,7 @@ def _frame(canvas: Image, box: NDArray[Any], style: _Style) -> tuple[int, int, i
 
 
 def _draw_labels(
-    canvas: Image, corners: NDArray[Any], texts: list[str], colours: list[Colour], style: _Style
+    canvas: Image, corners: NDArray[Any], texts: list[str], colours: list[Colour], style: Style
 ) -> None:
     """Write each text on a filled rectangle at its box, best score first, where no other one is."""
     height, width = canvas.shape[:2]
@@ -234,11 +195,11 @@ def _draw_labels(
             if not area.any():
                 area[:] = True
                 canvas[y : y + h, x : x + w] = tint
-                style.write(canvas, text, x + style.pad, y + style.pad // 2, _ink_on(tint))
+                style.write(canvas, text, x + style.pad, y + style.pad // 2, ink_on(tint))
                 break
 
 
-def _draw_keypoints(canvas: Image, keypoints: Keypoints, style: _Style) -> None:
+def _draw_keypoints(canvas: Image, keypoints: Keypoints, style: Style) -> None:
     """Draw keypoints, and limbs for COCO's seventeen: the skeleton of others is unknown."""
     points = _fixed(keypoints.xy)
     seen = np.full(points.shape[:2], True) if keypoints.conf is None else keypoints.conf >= _VISIBLE
@@ -255,54 +216,32 @@ def _draw_keypoints(canvas: Image, keypoints: Keypoints, style: _Style) -> None:
         for index, members, _ in body:
             for i in filter(visible.__getitem__, members):
                 # A dark rim makes a dot visible on its own limb and on a bright background.
-                for size, ink in ((radius * 1.3 + 0.4, _INK), (radius, colour(index))):
+                for size, ink in ((radius * 1.3 + 0.4, INK), (radius, colour(index))):
                     cv2.circle(canvas, xy[i], round(size * (1 << _SHIFT)), ink, -1, cv2.LINE_AA, _SHIFT)
 
 
-def _draw_panel(canvas: Image, probs: Probs, names: Mapping[int, str], style: _Style, conf: bool) -> None:
+def _draw_panel(canvas: Image, probs: Probs, names: Mapping[int, str], style: Style, conf: bool) -> None:
     """List the five most probable classes with bars on a translucent panel in the top left corner."""
     height, width = canvas.shape[:2]
     pad, bar = 2 * style.pad, max(2, style.height // 5)
     drop = style.height + style.pad // 2  # from a row's top to its bar
     step = drop + bar + style.pad
     ids = probs.top5[: max(0, (height - 2 * pad) // step)]
-    texts = [_name(names, i) for i in ids]
+    texts = [name_of(names, i) for i in ids]
     score_width = style.width(" 0.00") if conf else 0
     wanted = max([8 * style.height, *(style.width(text) + score_width for text in texts)])
     inner = min(wanted, width - 4 * pad)
     if not ids or inner <= score_width:
         return
     panel = canvas[pad : pad + len(ids) * step + pad, pad : 3 * pad + inner]
-    panel[:] = cv2.addWeighted(np.full_like(panel, _INK), _PANEL_OPACITY, panel, 1 - _PANEL_OPACITY, 0)
+    panel[:] = cv2.addWeighted(np.full_like(panel, INK), _PANEL_OPACITY, panel, 1 - _PANEL_OPACITY, 0)
     left, y = 2 * pad, pad + pad // 2
     for i, text, score in zip(ids, texts, probs.top5conf, strict=False):
-        style.write(canvas, style.fit(text, inner - score_width), left, y, _PAPER)
+        style.write(canvas, style.fit(text, inner - score_width), left, y, PAPER)
         if conf:
             value = f"{score:.2f}"
-            style.write(canvas, value, left + inner - style.width(value), y, _PAPER)
+            style.write(canvas, value, left + inner - style.width(value), y, PAPER)
         track = canvas[y + drop : y + drop + bar, left : left + inner]
         track[:] = (track + np.float32(50)).clip(0, 255)
         track[:, : max(1, round(inner * float(score)))] = colour(i)
         y += step
-
-
-@lru_cache(maxsize=4096)
-def _writable(character: str) -> bool:
-    """Whether OpenCV has a glyph: version 4 has ASCII only, 5 most scripts; both draw "?" for the rest."""
-    if character.isascii() or not hasattr(cv2, "FontFace"):
-        return character.isascii() and character.isprintable()
-    drawn, unknown = np.zeros((2, 32, 64), np.uint8)
-    cv2.putText(drawn, character, (8, 24), _FONT, 0.8, (255,), 1)
-    cv2.putText(unknown, "?", (8, 24), _FONT, 0.8, (255,), 1)
-    return not np.array_equal(drawn, unknown)
-
-
-def _name(names: Mapping[int, str], class_id: int) -> str:
-    """The name of a class in characters that can be drawn: as it is, or without accents, or `class N`."""
-    name = " ".join(names.get(class_id, "").split())
-    if not all(map(_writable, name)):
-        letters = sum(map(str.isalnum, name))
-        name = "".join(filter(_writable, unicodedata.normalize("NFKD", name))).strip()
-        if 2 * sum(map(str.isalnum, name)) < letters:
-            name = ""
-    return name or f"class {class_id}"

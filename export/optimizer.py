@@ -13,7 +13,7 @@ import onnx
 from .._version import __version__
 from ..engine.errors import InputError, ModelError
 from ..engine.loading import load
-from ..engine.model.lean_metadata import KEY, entry
+from ..engine.model.lean_metadata import KEY
 from ..engine.pipeline import Engine
 from ..engine.results.results import Results
 from .evaluation.agreement import Agreement
@@ -26,10 +26,8 @@ from .evaluation.speed import Speed, compare_speed
 from .evaluation.tolerance import Tolerance
 from .evaluation.verdict import compare
 from .files import check_target, write_whole
-from .graph.head import cut
-from .graph.onnx_graph import read_model, set_metadata
-from .graph.rewrites import convolve_before_upsampling, split_convolutions
-from .graph.sparse_head import is_cut, sparse_form
+from .float_forms import float_form, is_half, lean_form
+from .graph.onnx_graph import read_model
 from .progress import OnProgress, ignore_progress
 from .trial_images import FILE_CHANNELS, find_images, spread
 
@@ -146,14 +144,16 @@ def optimize(options: OptimizeOptions, on_progress: OnProgress = ignore_progress
     images = find_images(options.images)
     notes: list[str] = []
     on_progress("cutting", 0, 1)
-    model = _lean(model, source, notes)
+    model = lean_form(model, source, notes)
     details: dict[str, Any] = {}
     if options.int8:
         from .quantization.search import quantise_best
 
         model, images, details = quantise_best(model, source, images, on_progress)
     else:
-        model = _float(model, options, source, notes, on_progress)
+        if options.half:
+            on_progress("halving", 0, 1)
+        model = float_form(model, source, notes, half=options.half, dense_head=options.dense_head)
     content = model.SerializeToString()
     made = load(content, "cpu", threads=options.threads)
     report = OptimizeReport(
@@ -161,7 +161,7 @@ def optimize(options: OptimizeOptions, on_progress: OnProgress = ignore_progress
         target=str(target),
         task=source.task,
         layout=(source.spec.layout.kind, made.spec.layout.kind),
-        precision="fp16" if _is_half(model) else options.precision,
+        precision="fp16" if is_half(model) else options.precision,
         bytes=(options.source.stat().st_size, len(content)),
         details=details,
         notes=notes,
@@ -191,7 +191,7 @@ def _refuse(options: OptimizeOptions, source: Engine, model: onnx.ModelProto) ->
         raise ModelError(f"{options.source} is quantised already: start from the float export")
     if KEY in source.session.metadata and options.precision == "fp32":
         raise ModelError(f"{options.source} is lean already: there is nothing to do, but --half and --int8")
-    if options.precision != "fp32" and _is_half(model):
+    if options.precision != "fp32" and is_half(model):
         raise ModelError(f"{options.source} is in half precision already: start from the float export")
     if options.int8 and source.spec.channels not in FILE_CHANNELS:
         raise InputError(
@@ -201,67 +201,6 @@ def _refuse(options: OptimizeOptions, source: Engine, model: onnx.ModelProto) ->
     head = source.spec.layout.head
     if head is not None and head.sparse:
         raise ModelError(f"{options.source} has a sparse head, for float32 on CPUs: start from the export")
-
-
-def _is_half(model: onnx.ModelProto) -> bool:
-    """Whether most of a model's weights are in half precision."""
-    weights = model.graph.initializer
-    halves = [tensor for tensor in weights if tensor.data_type == onnx.TensorProto.FLOAT16]
-    return 2 * len(halves) > len(weights)
-
-
-def _lean(model: onnx.ModelProto, source: Engine, notes: list[str]) -> onnx.ModelProto:
-    """Cut and rewritten, as far as the model allows."""
-    layout = source.spec.layout
-    if layout.kind == "lean":
-        return model
-    shorter = None
-    if layout.task == "classify":
-        notes.append("a classifier has no head to cut off")
-    else:
-        shorter = cut(model, source)
-        if shorter is None:
-            notes.append("the head is not one that yolean knows: it stays in the graph, in its layout")
-    if shorter is None:
-        shorter = onnx.ModelProto()
-        shorter.CopyFrom(model)
-        set_metadata(shorter, KEY, entry(None, "fp16" if _is_half(model) else "fp32"))
-    split_convolutions(shorter)
-    return shorter
-
-
-def _float(
-    model: onnx.ModelProto,
-    options: OptimizeOptions,
-    source: Engine,
-    notes: list[str],
-    on_progress: OnProgress,
-) -> onnx.ModelProto:
-    """The lean model in single or half precision, rewritten for speed."""
-    convolve_before_upsampling(model)  # not for int8: one more rounding
-    if options.half:
-        on_progress("halving", 0, 1)
-        return _half(model)
-    return model if options.dense_head else _sparse(model, source, notes)
-
-
-def _sparse(model: onnx.ModelProto, source: Engine, notes: list[str]) -> onnx.ModelProto:
-    """With branches for surviving anchors only, as far as the head allows."""
-    if not is_cut(model) or _is_half(model):
-        return model
-    sparse = sparse_form(model, source)
-    if sparse is None:
-        notes.append("the head's branches have no form that yolean knows: they are computed for every anchor")
-    return sparse or model
-
-
-def _half(model: onnx.ModelProto) -> onnx.ModelProto:
-    """In half precision, with an input and outputs of float32."""
-    from onnxruntime.transformers.float16 import convert_float_to_float16
-
-    made: onnx.ModelProto = convert_float_to_float16(model, keep_io_types=True)
-    set_metadata(made, KEY, entry(load(model.SerializeToString(), "cpu").spec.layout.head, "fp16"))
-    return made
 
 
 def _compare(

@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from heads import build
 from optimize_runs import INT8, everything, here, load, made, no_model, original, quick, refused, run  # noqa: F401
 from yolean.cli.main import cli
+from yolean.export import float_forms
 from yolean.export import optimizer as optimize
 
 
@@ -87,7 +88,7 @@ def impatient(*_: object) -> None:
 @pytest.mark.parametrize("there", [False, True])
 @pytest.mark.parametrize(
     ("where", "name"),
-    [(os, "fsync"), (optimize, "cut"), (optimize, "compare_speed"), (Path, "replace")],
+    [(os, "fsync"), (float_forms, "cut"), (optimize, "compare_speed"), (Path, "replace")],
 )
 def test_ctrl_c_leaves_all_as_it_was(
     monkeypatch: pytest.MonkeyPatch, where: Any, name: str, there: bool
@@ -104,7 +105,7 @@ def test_ctrl_c_leaves_all_as_it_was(
 
 
 def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(optimize, "cut", lambda *_: 1 / 0)
+    monkeypatch.setattr(float_forms, "cut", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         run("m.onnx")
 

@@ -37,6 +37,7 @@ from optimize_runs import (  # noqa: F401
 )
 from tables import for_each, slow
 from yolean.engine.model.lean_metadata import KEY, read_entry
+from yolean.export import float_forms
 from yolean.export import optimizer as optimize
 from yolean.export.evaluation.agreement import Agreement, agreement
 from yolean.export.evaluation.differences import Differences, differences
@@ -154,7 +155,7 @@ def test_answers_that_differ_are_refused(monkeypatch: pytest.MonkeyPatch) -> Non
         change(model, lambda bias: bias + 0.5)
         return 1
 
-    monkeypatch.setattr(optimize, "split_convolutions", spoilt)
+    monkeypatch.setattr(float_forms, "split_convolutions", spoilt)
     before = everything()
     text = made("m.onnx", status=3)
     assert "PROBLEM" in text
@@ -164,7 +165,9 @@ def test_answers_that_differ_are_refused(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_a_classifier_that_differs_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(optimize, "split_convolutions", lambda model: change(model, lambda bias: bias * 1.2))
+    monkeypatch.setattr(
+        float_forms, "split_convolutions", lambda model: change(model, lambda bias: bias * 1.2)
+    )
     text = made(PLAIN / "shapes-cls.onnx", "-o", "o.onnx", status=3)
     assert "differ from the source's: probs by" in text
     assert not Path("o.onnx").exists()

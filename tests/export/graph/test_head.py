@@ -22,7 +22,7 @@ from yolean.postprocess.layout import Head
 
 PLAIN = Path(__file__).parents[2] / "golden" / "plain"
 
-KINDS = {
+KINDS: dict[str, dict[str, Any]] = {
     "detect": {},
     "one class": {"nc": 1},
     "as many classes as bins": {"nc": 64},
@@ -84,7 +84,7 @@ OFTEN = ("detect", "segment", "pose of YOLO26", "obb", "end-to-end")
 
 @pytest.mark.parametrize("kind", [*OFTEN, *slow(*(kind for kind in KINDS if kind not in OFTEN))])
 def test_heads_of_every_kind_are_found_and_decoded(kind: str) -> None:
-    settings: dict[str, Any] = KINDS[kind]
+    settings = KINDS[kind]
     model = build(**settings)
     plain = yolean.load(model.SerializeToString())
     made = cut(model, plain)

@@ -12,37 +12,10 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from drawn_files import IMAGE, png, write_video
 from PIL import Image
 from yolean.engine.errors import InputError
 from yolean.engine.images.sources import open_source
-
-IMAGE = np.full((24, 32, 3), (10, 120, 240), np.uint8)
-
-
-def png() -> bytes:
-    return cv2.imencode(".png", IMAGE)[1].tobytes()
-
-
-def write_video(path: Path, frames: int = 5, fourcc: str = "MJPG", fps: float = 10.0) -> Path:
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*fourcc), fps, (64, 48))
-    assert writer.isOpened()
-    for number in range(frames):
-        writer.write(np.full((48, 64, 3), 40 * number, np.uint8))
-    writer.release()
-    return path
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """b.PNG, a.jpg, clip.avi (5 frames), notes.txt, ._a.jpg, and sub/c.png."""
-    (tmp_path / "sub").mkdir()
-    for name in ("b.PNG", "sub/c.png"):
-        (tmp_path / name).write_bytes(png())
-    (tmp_path / "a.jpg").write_bytes(cv2.imencode(".jpg", IMAGE)[1].tobytes())
-    (tmp_path / "notes.txt").write_text("not an image")
-    (tmp_path / "._a.jpg").write_bytes(b"what macOS leaves on foreign disks")
-    write_video(tmp_path / "clip.avi")
-    return tmp_path
 
 
 def test_grey_models_get_one_channel_from_videos(folder: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from multipart_bodies import JPEG, checked, file, multipart, text
 from starlette.requests import Request
 from starlette.types import Message
 from yolean.engine.errors import InputError, YoleanError
@@ -20,7 +21,6 @@ from yolean.serving.tickets import ClientGone
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data; boundary=XX"
-JPEG = b"\xff\xd8\xff\xe0 not much of an image \r\n--\xff\xd9"
 
 
 class Sent(NamedTuple):
@@ -81,29 +81,6 @@ def refusal(
     with pytest.raises(kind) as refused:
         submit(body, content_type, query, limit)
     return checked(str(refused.value))
-
-
-def checked(message: str) -> str:
-    """A refusal, which is one line of a length that fits into one."""
-    assert len(message.splitlines()) == 1
-    assert len(message) < 400
-    return message
-
-
-def part(head: bytes, content: bytes = b"", newline: bytes = b"\r\n") -> bytes:
-    return b"--XX" + newline + head + newline * 2 + content + newline
-
-
-def multipart(*parts: bytes) -> bytes:
-    return b"".join(parts) + b"--XX--\r\n"
-
-
-def text(name: bytes, value: bytes) -> bytes:
-    return part(b'Content-Disposition: form-data; name="%s"' % name, value)
-
-
-def file(name: bytes = b"image", content: bytes = JPEG, more: bytes = b'; filename="bus.jpg"') -> bytes:
-    return part(b'Content-Disposition: form-data; name="%s"%s' % (name, more), content)
 
 
 # ---- what a body may be -----------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import pytest
 import requests
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from multipart_bodies import JPEG, checked, file, multipart, part, text
 from python_multipart.multipart import parse_options_header
 from yolean.engine.errors import InputError
 from yolean.serving.dialects.accepted import read_arguments
@@ -17,7 +18,6 @@ from yolean.serving.forms import Submission, parse_json, parse_multipart, parse_
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data; boundary=XX"
-JPEG = b"\xff\xd8\xff\xe0 not much of an image \r\n--\xff\xd9"
 
 
 def submit(body: bytes, content_type: str) -> Submission:
@@ -33,29 +33,6 @@ def refusal(body: bytes, content_type: str) -> str:
     with pytest.raises(InputError) as refused:
         submit(body, content_type)
     return checked(str(refused.value))
-
-
-def checked(message: str) -> str:
-    """A refusal, which is one line of a length that fits into one."""
-    assert len(message.splitlines()) == 1
-    assert len(message) < 400
-    return message
-
-
-def part(head: bytes, content: bytes = b"", newline: bytes = b"\r\n") -> bytes:
-    return b"--XX" + newline + head + newline * 2 + content + newline
-
-
-def multipart(*parts: bytes) -> bytes:
-    return b"".join(parts) + b"--XX--\r\n"
-
-
-def text(name: bytes, value: bytes) -> bytes:
-    return part(b'Content-Disposition: form-data; name="%s"' % name, value)
-
-
-def file(name: bytes = b"image", content: bytes = JPEG, more: bytes = b'; filename="bus.jpg"') -> bytes:
-    return part(b'Content-Disposition: form-data; name="%s"%s' % (name, more), content)
 
 
 # ---- multipart as clients make it -------------------------------------------------------------------------

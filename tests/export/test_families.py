@@ -230,7 +230,7 @@ def rows(found: Prediction) -> np.ndarray:
     assert objects is not None
     corners = objects.xyxy if found.obb is None else objects.xyxyxyxy
     assert corners is not None
-    corners = corners.reshape(len(corners), -1)
+    corners = corners.reshape(len(corners), 4 if found.obb is None else 8)
     return np.column_stack((corners, objects.cls, objects.conf)).astype(np.float64)
 
 

@@ -48,6 +48,9 @@ def load(
         DeviceError: the device is not usable here.
         InputError: an argument is out of range.
     """
+    # Another process may have another working directory.
+    source = Path(model).absolute() if isinstance(model, (str, Path)) else model
+    state = _state_of(source)  # before it is read: what replaces it meanwhile is another model
     try:
         session = Session(
             model, device, threads=threads, precision=precision, providers=providers, cuda_graph=cuda_graph
@@ -79,9 +82,7 @@ def load(
         "providers": providers,
         "cuda_graph": cuda_graph,
     }
-    # Another process may have another working directory.
-    source = Path(model).absolute() if isinstance(model, (str, Path)) else bytes(model)
-    return Engine(session, spec, ModelReload(source, arguments, _state_of(source)))
+    return Engine(session, spec, ModelReload(source, arguments, state))
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +110,7 @@ class ModelReload:
 
 def _state_of(source: Path | bytes) -> tuple[int, ...]:
     """Device, inode, size and time of change of a file; empty for bytes, and -1 where there is no file."""
-    if isinstance(source, bytes):
+    if not isinstance(source, Path):
         return ()
     try:
         found = source.stat()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..engine.errors import InputError
 from ..models import DEMO_MODELS
 
 if TYPE_CHECKING:
@@ -96,3 +98,22 @@ def options_of_predict(command: Callable[..., None]) -> Callable[..., None]:
     for option in reversed(options):
         command = option(command)
     return command
+
+
+def class_ids(wanted: tuple[str, ...], names: Mapping[int, str]) -> list[int] | None:
+    """Ids of classes given by id or name; names may hold commas, and their case does not matter.
+
+    Raises:
+        InputError: the model has no such class.
+    """
+    by_name = {name.casefold(): class_id for class_id, name in names.items()}
+    ids = []
+    for value in wanted:
+        for part in [value] if value.casefold() in by_name else value.split(","):
+            key = part.strip().casefold()
+            if not key.isdecimal() and key not in by_name:
+                close = difflib.get_close_matches(key, by_name, 3) or list(by_name)[:8]
+                known = ", ".join(names[by_name[name]] for name in close)
+                raise InputError(f"--classes {part.strip()!r}: this model has no such class, but {known}")
+            ids.append(by_name[key] if key in by_name else int(key))
+    return ids or None

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from .._install_advice import install_command
-from ..engine.errors import InputError
 from ..models import DEMO_MODELS, demo_images, model_file
-from .model_options import load_with, options_of_load, options_of_predict
+from .model_options import class_ids, load_with, options_of_load, options_of_predict
 from .shell import Refusal
 
 if TYPE_CHECKING:
@@ -74,7 +72,7 @@ def predict(
         recorder = files.enter_context(Recorder(save, sources)) if save else None
         records = files.enter_context(JsonLines(json_to)) if json_to else None
         engine = load_with(model_file(model), options)
-        options["classes"] = _class_ids(options["classes"], engine.names)
+        options["classes"] = class_ids(options["classes"], engine.names)
         source = open_source(list(sources), engine.spec.channels)
         report = RunReport(source.total, to_stderr=json_to == "-", quiet=quiet)
         results = engine.stream(source, **options, on_error=report.failure)
@@ -107,25 +105,6 @@ def _wanted_model(sources: tuple[str, ...]) -> str:
     if given is not None:
         return f"--model is needed, and {given} is no image: did you mean --model {given}?"
     return f"--model is needed: an .onnx file that Ultralytics exported, or a demo model ({_WORDS})"
-
-
-def _class_ids(wanted: tuple[str, ...], names: Mapping[int, str]) -> list[int] | None:
-    """Ids of classes given by id or name; names may hold commas, and their case does not matter.
-
-    Raises:
-        InputError: the model has no such class.
-    """
-    by_name = {name.casefold(): class_id for class_id, name in names.items()}
-    ids = []
-    for value in wanted:
-        for part in [value] if value.casefold() in by_name else value.split(","):
-            key = part.strip().casefold()
-            if not key.isdecimal() and key not in by_name:
-                close = difflib.get_close_matches(key, by_name, 3) or list(by_name)[:8]
-                known = ", ".join(names[by_name[name]] for name in close)
-                raise InputError(f"--classes {part.strip()!r}: this model has no such class, but {known}")
-            ids.append(by_name[key] if key in by_name else int(key))
-    return ids or None
 
 
 def _follow(

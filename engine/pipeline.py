@@ -139,7 +139,7 @@ class Engine:
         agnostic_nms: bool = False,
         batch: int | None = None,
         on_error: Callable[[InputError], None] | None = None,
-    ) -> Iterator[Results]:
+    ) -> Generator[Results, None, None]:
         """Like calling the model, but yields each result as soon as it is there.
 
         On a CPU, videos and sources of many images run one frame on each core: more frames a second than

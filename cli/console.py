@@ -250,6 +250,11 @@ def _first_few(names: Sequence[Any], most: int = 8) -> str:
     return f"{shown}, and {len(names) - most} more" if len(names) > most else shown
 
 
+def error_console() -> Console:
+    """The console of the standard error: bars, errors and what else is no data."""
+    return _console(stderr=True)
+
+
 def _console(stderr: bool = False) -> Console:
     return Console(stderr=stderr, highlight=False, markup=False, emoji=False)
 

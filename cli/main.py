@@ -13,6 +13,7 @@ import sys
 import click
 
 from .._version import __version__
+from .batch_command import batch
 from .bench_command import bench
 from .doctor_command import doctor
 from .export_command import export
@@ -32,7 +33,7 @@ def cli() -> None:
     """
 
 
-for command in (predict, info, doctor, serve, export, optimize, bench):
+for command in (predict, batch, info, doctor, serve, export, optimize, bench):
     cli.add_command(command)
 
 

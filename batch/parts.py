@@ -67,7 +67,14 @@ def pending_parts(
         done = finished.get(start)
         later = bisect_right(starts, start)
         room = starts[later] - start if done is None and later < len(starts) else size
-        part = Part(start, list(islice(entries, done.count if done else min(size, room))))
+        part = Part(start, [])
+        try:
+            for entry in islice(entries, done.count if done else min(size, room)):
+                part.entries.append(entry)
+        except InputError:
+            if part.entries and not done:
+                yield part  # what comes before the error is predicted first
+            raise
         if done and (len(part.entries) != done.count or part.digest != done.digest):
             raise _changed(f"images {done.start + 1} to {done.start + done.count} were others")
         if not part.entries:

@@ -46,9 +46,8 @@ def file_system(address: str) -> tuple[Any, str]:
             importlib.import_module(_PACKAGES[scheme])
         found: tuple[Any, str] = fsspec.core.url_to_fs(address, **_OPTIONS.get(scheme, {}))
     except ImportError as exc:
-        raise InputError(
-            f'{address}: {scheme}:// needs a package: pip install "{_PACKAGES[scheme]}"'
-        ) from exc
+        package = _PACKAGES[scheme]
+        raise InputError(f"{address}: {scheme}:// needs a package: pip install {package}") from exc
     except Exception as exc:  # each store has its own errors
         raise InputError(f"{address}: {reason(exc)}") from exc
     return found

@@ -69,6 +69,7 @@ def batch(
         import pyarrow  # noqa: F401
     except ModuleNotFoundError as exc:
         raise InputError(f"this needs {exc.name}: {install_command('batch')}") from exc
+    from ..batch.encoders import FOR_OBJECTS
     from ..batch.job import Job, JobSettings
     from ..batch.listing import check_sources, list_entries
     from ..batch.parts import pending_parts
@@ -77,10 +78,12 @@ def batch(
     from ..batch.stores import OutputFolder
     from .batch_report import BatchReport
 
-    check_sources(sources)
     folder = OutputFolder(output)
+    check_sources(sources)
     path = model_file(model)
     engine = load_with(path, options)
+    if engine.task == "classify" and format_ in FOR_OBJECTS:
+        raise InputError(f"--format {format_} holds objects, and this model classifies: name another format")
     options["classes"] = class_ids(options["classes"], engine.names)
     called_with = {name: value for name, value in options.items() if name != "batch"}
     job = Job(JobSettings(Provenance.of(engine, path, called_with), sources, column, format_), folder)

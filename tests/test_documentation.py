@@ -54,12 +54,15 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("block", blocks("python"))
 def test_python(block: str, folder: Path) -> None:
+    if '"found"' in block:  # what `yolean batch` has written
+        (line, _) = lines("yolean batch")
+        CliRunner().invoke(cli, shlex.split(line)[1:], catch_exceptions=False)
     exec(compile(block, "example", "exec"), {"__name__": "__main__"})
 
 
 # They start processes or compare times: seconds each.
 HEAVY = ("yolean optimize", "yolean bench", "yolean doctor")
-RUN = ("yolean predict", "yolean info", "yolean doctor", "yolean optimize", "yolean bench")
+RUN = ("yolean predict", "yolean info", "yolean doctor", "yolean optimize", "yolean bench", "yolean batch")
 
 
 @pytest.mark.parametrize(

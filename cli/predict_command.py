@@ -46,8 +46,8 @@ def predict(
 ) -> None:
     """Predict images and videos.
 
-    A SOURCE is the path of an image or video, a folder, a glob pattern, the number of a camera or the
-    address of a stream. Without any, a demo model runs on a demo image.
+    A SOURCE is the path of an image or video, a folder, a glob pattern, a ZIP or tar archive of images, the
+    number of a camera or the address of a stream. Without any, a demo model runs on a demo image.
 
     Each image gets a line: its number, file, width x height, time and what was found. The exit status is 0
     when all is well, 1 when some images could not be read, 2 when nothing could be done, 130 after Ctrl-C.

@@ -97,9 +97,9 @@ class Engine:
         All results are held in memory at once, images included: use `stream` for long videos.
 
         Args:
-            source: path of an image or video, folder, glob pattern, encoded bytes, array (H, W, 3) BGR
-                uint8, grey or BGRA array, PIL image, or a list of these. Cameras and streams, which
-                never end, go through `stream`.
+            source: path of an image or video, folder, glob pattern, ZIP or tar archive of images, encoded
+                bytes, array (H, W, 3) BGR uint8, grey or BGRA array, PIL image, or a list of these. Cameras
+                and streams, which never end, go through `stream`.
             conf: confidence threshold, 0 to 1: objects need a score above it.
             iou: overlap threshold of NMS, 0 to 1 (IoU; probIoU for OBB). Of two boxes that overlap by more,
                 the one with the higher score stays. It has no effect where the graph itself suppresses:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
+from .archives import ARCHIVE_SUFFIXES, archive_items
 from .decoding import IMAGE_SUFFIXES, is_pil
 from .frames import Frame, SourceItem, TruncatedVideo, count_frames, read_frames
 
@@ -127,6 +128,7 @@ def open_source(source: Any, channels: int = 3) -> Source:
 
             - the path of an image or video, of a folder (its images and videos by name, not recursive),
               or a glob pattern (`**` recursive; a file of exactly that name comes first);
+            - the path of a ZIP or tar archive, whose images are read without unpacking it;
             - encoded bytes, or an open binary file;
             - a numpy array: (H, W, 3) BGR, (H, W) or (H, W, 1) grey, (H, W, 4) BGRA, (N, H, W, C) a batch;
             - a PIL image (RGB, as PIL has it);
@@ -211,6 +213,8 @@ def _resolve_path(path: str) -> list[SourceItem]:
             raise InputError(f"{path}: the folder cannot be read ({exc.strerror})") from exc
         return _pick([os.path.join(path, name) for name in names], f"{path}: expected a folder with")
     if os.path.isfile(path):
+        if path.lower().endswith(ARCHIVE_SUFFIXES):
+            return archive_items(path, IMAGE_SUFFIXES, VIDEO_SUFFIXES)
         return [_file(path)]
     if os.path.exists(path):
         return [SourceItem("live", path, path)]  # a device such as /dev/video0, or a pipe

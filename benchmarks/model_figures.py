@@ -6,6 +6,7 @@ from statistics import median
 
 import click
 
+from ..measurement.summary import Quartiles
 from .model_records import ModelResult, OptimizedFile, PeersRecord, SystemResult
 from .record_base import SESSION_RUN, ULTRALYTICS, YOLEAN, YOLEAN_INT8, YOLEAN_LEAN, YOLEAN_OPENVINO_BF16
 from .records import RecordedResults
@@ -56,7 +57,30 @@ def peers(results: RecordedResults) -> str:
         table.notes.append(prose(f"\\* {refused}"))
     table.notes += _not_measured(record) + record_notes(record)
     goal = "yolean is meant to be faster than every other system on ONNX Runtime:"
-    return f"{table.markdown()}\n{goal}\n\n{target_list(record.targets)}\n"
+    return f"{table.markdown()}\n{goal}\n\n{target_list(record.targets)}\n{_folder(record)}"
+
+
+def _folder(record: PeersRecord) -> str:
+    """Images a second on a folder; nothing where that was not measured."""
+    models = [(model.task, model.folder) for model in record.models if model.folder is not None]
+    if not models:
+        return ""
+    table = Table(["a folder of images", *(task for task, _ in models)])
+    for name in dict.fromkeys(each.system for _, found in models for each in found.systems):
+        cells = []
+        for _, found in models:
+            rate, ratio = found.rate(name), found.ratio(name, ULTRALYTICS)
+            cells.append(UNKNOWN if rate is None else f"{rate.median:.1f}" + _times(name, ratio))
+        table.rows.append([name, *cells])
+    before = prose(
+        f"A folder of {models[0][1].images} images, from files to answers, images a second, and how "
+        f"many times those of {ULTRALYTICS}:"
+    )
+    return f"\n{before}\n\n{table.markdown()}"
+
+
+def _times(name: str, ratio: Quartiles | None) -> str:
+    return "" if ratio is None or name == ULTRALYTICS else f", {median_iqr(ratio)}"
 
 
 def _ratio(model: ModelResult, name: str) -> str:

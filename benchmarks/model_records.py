@@ -118,7 +118,41 @@ class OptimizedFile(Struct):
     details: dict[str, str]
 
 
-class ModelResult(Struct):
+class FolderSystem(Struct):
+    """A system on a folder of images.
+
+    Attributes:
+        system: its name.
+        seconds: of each interleaved repetition in order, from files to answers.
+        objects: that it found in all images.
+    """
+
+    system: str
+    seconds: list[float]
+    objects: int
+
+
+class FolderResult(Struct):
+    """The systems that run folders on one of so many images."""
+
+    images: int
+    systems: list[FolderSystem]
+
+    def rate(self, name: str) -> Quartiles | None:
+        """Images a second of a system; None where it was not measured."""
+        found = self._find(name)
+        return None if found is None else quartiles(self.images / seconds for seconds in found.seconds)
+
+    def ratio(self, name: str, other: str) -> Quartiles | None:
+        """Images a second of a system divided by another's, by repetition."""
+        one, two = self._find(name), self._find(other)
+        return paired_ratios(two.seconds, one.seconds) if one and two else None
+
+    def _find(self, name: str) -> FolderSystem | None:
+        return next((each for each in self.systems if each.system == name), None)
+
+
+class ModelResult(Struct, omit_defaults=True):
     """All systems on one model; `imgsz` is height and width, `layout` the kind of its outputs."""
 
     model: str
@@ -128,6 +162,7 @@ class ModelResult(Struct):
     systems: list[SystemResult]
     not_measured: list[NotMeasured]
     optimized: list[OptimizedFile]
+    folder: FolderResult | None = None
 
     def system(self, name: str) -> SystemResult | None:
         """The result of a system; None where it was not measured."""

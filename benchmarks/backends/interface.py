@@ -12,6 +12,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import metadata
 from itertools import cycle
 from pathlib import Path
@@ -38,6 +39,7 @@ class Workload:
         precision: of runtimes that offer more than one: `f32` or `bf16`.
         conf, iou, max_det: thresholds, as in `yolean.load(...)(...)`.
         cold: only the first answer of a fresh process is wanted.
+        folder: a folder of images to run on as a whole; empty where single images are wanted.
     """
 
     model: str
@@ -51,6 +53,7 @@ class Workload:
     iou: float = 0.45
     max_det: int = 300
     cold: bool = False
+    folder: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,16 +66,19 @@ class Backend:
         answer: that in the format of the reference files; None for a backend that only runs the network.
         distributions: what one installs for it; their versions and sizes are recorded.
         details: what else is worth recording.
+        predict_folder: from the path of a folder to the number of objects in all its images (of classes, the
+            number of images), as this backend's users run it; None where it has no such call.
     """
 
     predict: Callable[[Any, tuple[int, int]], Any]
     answer: Callable[[Any], dict[str, Any]] | None
     distributions: tuple[str, ...]
     details: dict[str, str] = field(default_factory=dict)
+    predict_folder: Callable[[str], int] | None = None
 
 
 def run(load: Callable[[Workload], Backend]) -> None:
-    """Answer all images once, then serve repetitions: a run is one image, the next one each time."""
+    """Answer all images once, then serve repetitions: a run is the next image, or a folder."""
     open_channel()
     begun = perf_counter()
     fields = json.loads(sys.argv[1])
@@ -82,6 +88,10 @@ def run(load: Callable[[Workload], Backend]) -> None:
 
     backend = load(work)
     loaded = perf_counter()
+    if work.folder:
+        assert backend.predict_folder is not None
+        serve_repetitions(partial(backend.predict_folder, work.folder), {}, warm_ups=1)
+        return
     inputs = list(zip([cv2.imread(path) for path in work.images], work.shapes, strict=True))
     if work.cold:
         backend.predict(*inputs[0])

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import islice
+from itertools import cycle, islice
 from pathlib import Path
 from statistics import fmean
 from time import perf_counter
@@ -22,10 +24,12 @@ from ...measurement.interleave import interleaved
 from ...measurement.worker import Worker, WorkerError
 from ...postprocess.types import Size
 from ..answers import compare
-from ..model_records import AnswerDifferences, SystemResult
+from ..model_records import AnswerDifferences, FolderResult, FolderSystem, SystemResult
 from ..record_base import ULTRALYTICS, YOLEAN, NotMeasured
 from .interface import Workload
 from .systems import SYSTEMS, System, command, environment
+
+_FOLDER_REPETITIONS = 5  # at most: each takes seconds
 
 OnProgress = Callable[[str], None]
 
@@ -39,12 +43,14 @@ class Schedule:
         cold_starts: fresh processes of each system.
         pythons: interpreters that may have what a system needs.
         systems: under test.
+        folder_images: images in the folder on which whole runs are measured; 0 for none.
     """
 
     repetitions: int
     cold_starts: int
     pythons: tuple[str, ...] = ()
     systems: tuple[System, ...] = SYSTEMS
+    folder_images: int = 0
 
 
 def describe(model: Path, images: list[Path], threads: int) -> tuple[Workload, str]:
@@ -105,6 +111,44 @@ def measure(
         for name, own in about.items()
     ]
     return results, missing
+
+
+def measure_folder(
+    work: Workload, files: dict[str, Path | str], schedule: Schedule, on_progress: OnProgress
+) -> FolderResult:
+    """Measure the systems that run folders on one: from files to answers, with as many threads as they use.
+
+    The folder holds the images of the workload again and again. Systems that cannot be started are left out:
+    `measure` has their reasons.
+    """
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        paths = [Path(path) for path in islice(cycle(work.images), schedule.folder_images)]
+        for number, path in enumerate(paths):
+            shutil.copyfile(path, Path(folder) / f"{number:04}{path.suffix}")
+        own = replace(work, folder=folder)
+        workers: dict[str, Worker] = {}
+        for system in schedule.systems:
+            if system.runs_folders:
+                on_progress(f"starting {system.name} on a folder")
+                found = _start(system, own, files, schedule.pythons)
+                if not isinstance(found, str):
+                    workers[system.name] = stack.enter_context(found[0])
+        systems = {name: partial(worker.repetition, 1) for name, worker in workers.items()}
+        times = []
+        for repetition in islice(interleaved(systems), min(schedule.repetitions, _FOLDER_REPETITIONS)):
+            times.append(repetition)
+            on_progress(f"repetition {len(times)} on a folder is done")
+    return FolderResult(
+        images=len(paths),
+        systems=[
+            FolderSystem(
+                system=name,
+                seconds=[each[name].ms[0] / 1e3 for each in times],
+                objects=times[0][name].notes[0],
+            )
+            for name in workers
+        ],
+    )
 
 
 def _start(

@@ -47,6 +47,7 @@ class System:
         precision: of runtimes that offer more than one.
         is_target: whether yolean is meant to be faster, because it runs on the same runtime.
         python: the interpreter, where it is given.
+        runs_folders: whether it is measured on a folder of images, too.
         counterpart: another system that its time is divided by, besides `session.run` and `yolean`.
     """
 
@@ -57,15 +58,16 @@ class System:
     precision: str = "f32"
     is_target: bool = False
     python: str | None = None
+    runs_folders: bool = False
     counterpart: str | None = None
 
 
 SYSTEMS = (
     System(SESSION_RUN, "session_run", ("onnxruntime",)),
-    System(YOLEAN, "yolean_api"),
-    System(YOLEAN_LEAN, "yolean_api", file="lean"),
-    System(YOLEAN_INT8, "yolean_api", file="int8"),
-    System(ULTRALYTICS, "ultralytics_api", ("ultralytics", "onnxruntime"), is_target=True),
+    System(YOLEAN, "yolean_api", runs_folders=True),
+    System(YOLEAN_LEAN, "yolean_api", file="lean", runs_folders=True),
+    System(YOLEAN_INT8, "yolean_api", file="int8", runs_folders=True),
+    System(ULTRALYTICS, "ultralytics_api", ("ultralytics", "onnxruntime"), is_target=True, runs_folders=True),
     System(
         "onnx-predictor-yolo", "onnx_predictor_yolo", ("onnx-predictor-yolo", "onnxruntime"), is_target=True
     ),
@@ -81,7 +83,14 @@ SYSTEMS = (
 def other_yolean(name: str, python: str) -> tuple[System, ...]:
     """The yolean that an interpreter has installed, with the plain, the lean and the INT8 file."""
     return tuple(
-        System(own.replace(YOLEAN, name, 1), "yolean_api", file=file, python=python, counterpart=own)
+        System(
+            own.replace(YOLEAN, name, 1),
+            "yolean_api",
+            file=file,
+            python=python,
+            runs_folders=True,
+            counterpart=own,
+        )
         for own, file in ((YOLEAN, "plain"), (YOLEAN_LEAN, "lean"), (YOLEAN_INT8, "int8"))
     )
 

@@ -41,7 +41,16 @@ def load(work: Workload) -> Backend:
             _ = result.masks.xy
         return result
 
-    return Backend(predict, answer, ("ultralytics", "torch") + (() if on_torch else ("onnxruntime",)))
+    def predict_folder(folder: str) -> int:
+        objects = 0
+        for result in model.predict(folder, stream=True, **options):
+            objects += len(result)
+            if result.masks is not None:
+                _ = result.masks.xy
+        return objects
+
+    needs = ("ultralytics", "torch") + (() if on_torch else ("onnxruntime",))
+    return Backend(predict, answer, needs, predict_folder=predict_folder)
 
 
 def _limit_onnxruntime(threads: int) -> None:

@@ -27,6 +27,14 @@ def load(work: Workload) -> Backend:
             _ = result.masks.xy
         return result
 
+    def predict_folder(folder: str) -> int:
+        objects = 0
+        for result in model.stream(folder, conf=work.conf, iou=work.iou, max_det=work.max_det):
+            objects += len(result)
+            if result.masks is not None:
+                _ = result.masks.xy
+        return objects
+
     def answer(result: Any) -> dict[str, Any]:
         from ..reference_runner import answer  # not while a cold start is timed
 
@@ -35,7 +43,7 @@ def load(work: Workload) -> Backend:
     details = {"provider": model.session.provider, "yolean": yolean.__version__}
     # A checkout that is not installed has no requirements to follow: these are they.
     own = installed_versions("yolean") or ("numpy", "opencv-python-headless", "click", "rich")
-    return Backend(predict, answer, (*own, runtimes[0]), details)
+    return Backend(predict, answer, (*own, runtimes[0]), details, predict_folder)
 
 
 if __name__ == "__main__":

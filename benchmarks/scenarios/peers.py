@@ -3,6 +3,7 @@
 Every system under test gets the same images, thresholds and number of threads, and runs in a process of its
 own, from BGR array to what its users get. A repetition is once through all images. Answers are compared with
 Ultralytics', so that no system is fast by being wrong. Cold start and memory are those of fresh processes.
+A folder of images is run as a whole, too, by the systems that users run folders with.
 A system that cannot be measured is listed with the reason.
 """
 
@@ -21,10 +22,11 @@ from ...engine.runtime.cpu import usable_cores
 from ...export.trial_images import find_images
 from ...models import DEMO_MODELS, demo_images, demo_model
 from ..backends.interface import Workload
-from ..backends.measuring import Schedule, describe, measure
+from ..backends.measuring import Schedule, describe, measure, measure_folder
 from ..backends.systems import SYSTEMS, System, other_yolean
 from ..command_options import FILE, OUTPUT, PLOT, named_pythons
 from ..model_records import (
+    FolderResult,
     ModelResult,
     PeersRecord,
     PeersSettings,
@@ -32,19 +34,36 @@ from ..model_records import (
 )
 from ..optimized_files import model_files
 from ..plots import draw
-from ..record_base import SESSION_RUN, YOLEAN, PerformanceTarget, judged
+from ..record_base import (
+    SESSION_RUN,
+    ULTRALYTICS,
+    YOLEAN,
+    YOLEAN_INT8,
+    YOLEAN_LEAN,
+    PerformanceTarget,
+    judged,
+)
 from ..records import write
 from ..tables import Table, median, median_iqr
 
+_FOLDER_TARGETS = {YOLEAN: 1.15, YOLEAN_LEAN: 1.5, YOLEAN_INT8: 3.0}
+"""Least images a second on a folder, in those of Ultralytics."""
+
 
 def targets(entry: ModelResult, systems: Sequence[System] = SYSTEMS) -> list[PerformanceTarget]:
-    """Whether yolean is faster than every other system on its own runtime."""
+    """Whether yolean is faster than every other system on its own runtime, and how much on a folder."""
     chosen = [(each.name, entry.ratio(each.name, YOLEAN)) for each in systems if each.is_target]
-    return [
+    found = [
         judged(f"{entry.model}: time of {name} divided by yolean's", "above", 1.0, ratio)
         for name, ratio in chosen
         if ratio is not None
     ]
+    if entry.folder is not None and entry.task == "detect":
+        for name, limit in _FOLDER_TARGETS.items():
+            if ratio := entry.folder.ratio(name, ULTRALYTICS):
+                said = f"{entry.model}, a folder: images a second of {name} divided by {ULTRALYTICS}'"
+                found.append(judged(said, "above", limit, ratio))
+    return found
 
 
 def table(entry: ModelResult, systems: Sequence[System] = SYSTEMS) -> Table:
@@ -64,6 +83,18 @@ def table(entry: ModelResult, systems: Sequence[System] = SYSTEMS) -> Table:
         if system.counterpart and (ratio := entry.ratio(system.name, system.counterpart)):
             made.notes.append(f"{system.name}: {median_iqr(ratio, '.3f')} x the time of {system.counterpart}")
     made.notes += [f"{each.system}: not measured: {each.reason}" for each in entry.not_measured]
+    return made
+
+
+def folder_table(entry: ModelResult, found: FolderResult) -> Table:
+    """The systems on a folder of images."""
+    made = Table(
+        ["", "images/s", f"/ {ULTRALYTICS}", "/ yolean", "objects"],
+        title=f"{entry.model}, {entry.task}: a folder of {found.images} images, from files to answers",
+    )
+    for each in found.systems:
+        ratios = [median(found.ratio(each.system, other), ".2f") for other in (ULTRALYTICS, YOLEAN)]
+        made.rows.append([each.system, median(found.rate(each.system), ".1f"), *ratios, str(each.objects)])
     return made
 
 
@@ -103,6 +134,8 @@ def _found(each: SystemResult) -> tuple[str, str]:
               help="Interleaved repetitions.")  # fmt: skip
 @click.option("--cold", "cold_starts", type=click.IntRange(0), default=5, show_default=True,
               help="Fresh processes of each system.")  # fmt: skip
+@click.option("--folder", "folder_images", type=click.IntRange(0), default=36, show_default=True,
+              help="Images in a folder that is run as a whole; 0 leaves it out.")  # fmt: skip
 @click.option("--json", "file", type=OUTPUT, metavar="FILE", help="Record in this file.")
 @click.option("--plot", type=PLOT, metavar="FILE", help="Draw bars, as .svg or .png.")
 def main(
@@ -116,6 +149,7 @@ def main(
     threads: int | None,
     repetitions: int,
     cold_starts: int,
+    folder_images: int,
     file: Path | None,
     plot: Path | None,
 ) -> None:
@@ -129,7 +163,7 @@ def main(
     if unknown := [name for name in only if name not in names]:
         raise click.UsageError(f"--only {unknown[0]}: expected one of {'; '.join(names)}")
     chosen = tuple(system for system in systems if not only or system.name in only)
-    schedule = Schedule(repetitions, cold_starts, pythons, chosen)
+    schedule = Schedule(repetitions, cold_starts, pythons, chosen, folder_images)
     try:
         image_paths = [Path(path) for path in find_images(images)] if images else demo_images()
         if keep:
@@ -151,6 +185,8 @@ def main(
             record.models.append(entry)
             record.targets.extend(targets(entry, chosen))
             table(entry, chosen).show()
+            if entry.folder is not None:
+                folder_table(entry, entry.folder).show()
             write(record, file)  # after every model: the next may take minutes
         if plot:
             draw(record, plot)
@@ -176,6 +212,9 @@ def _measure_model(
         on_progress("making the lean and the INT8 file")
         files, optimized = model_files(model, folder, calibrate)
         systems, missing = measure(work, files, schedule, on_progress)
+        folder_result = None
+        if schedule.folder_images and any(system.runs_folders for system in schedule.systems):
+            folder_result = measure_folder(work, files, schedule, on_progress)
     return ModelResult(
         model=model.stem,
         task=work.task,
@@ -184,4 +223,5 @@ def _measure_model(
         systems=systems,
         not_measured=missing,
         optimized=optimized,
+        folder=folder_result,
     )

@@ -204,7 +204,7 @@ def print_model(facts: Mapping[str, Any]) -> None:
     rows = {
         "task": facts["task"],
         "family": facts["family"] or "unknown",
-        "classes": f"{len(names)}: {_first_few(names)}",
+        "classes": "" if facts["task"] == "depth" else f"{len(names)}: {_first_few(names)}",
         "keypoints": " x ".join(map(str, facts["kpt_shape"] or ())),
         "size": size,
         "batch": batch,

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..postprocess import classify, detect, obb, pose, segment
+from ..postprocess import classify, depth, detect, obb, pose, segment, semantic
 from ..postprocess.detections import Options
 from ..postprocess.lean_head import floor_of
 from ..postprocess.select import ScoreRangeError
@@ -31,6 +31,8 @@ DECODERS = {
     "pose": pose.decode,
     "obb": obb.decode,
     "classify": classify.decode,
+    "semantic": semantic.decode,
+    "depth": depth.decode,
 }
 
 
@@ -53,7 +55,7 @@ class Engine:
         spec: what the model file says about itself.
         session: the ONNX Runtime session.
         names: class names by id.
-        task: `detect`, `segment`, `pose`, `obb` or `classify`.
+        task: `detect`, `segment`, `pose`, `obb`, `classify`, `semantic` or `depth`.
     """
 
     def __init__(self, session: Session, spec: ModelSpec, reload: Reload | None = None) -> None:
@@ -271,7 +273,8 @@ class Engine:
         started = perf_counter()
         count = len(outputs.batch.placed)
         frame, geometry = outputs.batch.placed[row]
-        own = [np.asarray(o[row], np.float32) for o in outputs.arrays[: self.spec.outputs]]
+        dtype = None if self.spec.layout.kind == "class_map" else np.float32  # ids stay integers
+        own = [np.asarray(o[row], dtype) for o in outputs.arrays[: self.spec.outputs]]
         try:
             found = self._decode(own, self.spec.layout, geometry, options)
         except ScoreRangeError as exc:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from .masks import InstanceMasks
-from .types import Float, Int
+from .types import ClassMap, Float, Int
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +57,9 @@ class Candidates:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Detections:
-    """The N objects of one image, by descending score, in pixels of the original image.
+    """The N objects of one image, by descending score, in pixels of the original image; or its dense map.
 
-    Without objects the arrays are empty, such as (0, 4), never None.
+    Without objects the arrays are empty, such as (0, 4), never None; so they are in maps.
 
     Attributes:
         boxes: (N, 4) float32 x1, y1, x2, y2 clipped to the image; for OBB (N, 5) cx, cy, w, h and
@@ -68,6 +69,8 @@ class Detections:
         keypoints: (N, K, D) float32 for pose, x and y clipped to the image; else None.
         masks: the N instance masks for segment, else None.
         probs: (nc,) float32 class probabilities for classify, else None.
+        class_map: (height, width) class ids for semantic, see `semantic.decode`, else None.
+        depth: (height, width) float32 metres for depth, else None.
     """
 
     boxes: Float
@@ -76,3 +79,11 @@ class Detections:
     keypoints: Float | None = None
     masks: InstanceMasks | None = None
     probs: Float | None = None
+    class_map: ClassMap | None = None
+    depth: Float | None = None
+
+    @classmethod
+    def of_map(cls, *, class_map: ClassMap | None = None, depth: Float | None = None) -> Detections:
+        """A dense map, which has no objects beside it."""
+        none = np.zeros(0, np.float32)
+        return cls(none.reshape(0, 4), none, none.astype(np.int64), class_map=class_map, depth=depth)

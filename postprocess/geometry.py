@@ -62,7 +62,8 @@ class Geometry:
 
     @classmethod
     def stretch(cls, original: Size, tensor: Size) -> Geometry:
-        """The whole image resized to the tensor, without keeping its aspect ratio: RT-DETR is run so."""
+        """The whole image resized to the tensor, without keeping its aspect ratio: RT-DETR and depth models
+        are run so."""
         return cls(original, tensor, tensor, (0, 0))
 
     @classmethod

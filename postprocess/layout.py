@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Task = Literal["detect", "segment", "pose", "obb", "classify"]
-Kind = Literal["raw", "end2end", "nms", "rtdetr", "lean"]
+Task = Literal["detect", "segment", "pose", "obb", "classify", "semantic", "depth"]
+Kind = Literal["raw", "end2end", "nms", "rtdetr", "lean", "class_map"]
 HeadKind = Literal["v8", "26"]
 
-TASKS: tuple[Task, ...] = ("detect", "segment", "pose", "obb", "classify")
+TASKS: tuple[Task, ...] = ("detect", "segment", "pose", "obb", "classify", "semantic", "depth")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,9 @@ class Layout:
     task      kind       first output
     ========  =========  ==================================================================
     classify  raw        (nc,) probabilities
+    semantic  class_map  (h, w) integer class ids; for one class, 1 where it is and 0 elsewhere
+    semantic  raw        (nc, h, w) logits
+    depth     raw        (1, h, w) or (h, w) metres
     others    raw        (4 + nc + extra, anchors): cx, cy, w, h, class scores, extra
     others    end2end    (rows, 6 + extra): x1, y1, x2, y2, score, class, extra
     others    nms        as end2end, zero-padded; suppressed by the graph itself
@@ -81,6 +84,11 @@ class Layout:
     head: Head | None = None
 
     @property
+    def is_dense(self) -> bool:
+        """Whether the model predicts a value for each pixel, and no objects."""
+        return self.task in ("semantic", "depth")
+
+    @property
     def suppressed(self) -> bool:
         """Whether the graph itself, or an end-to-end head, suppresses duplicates, so that no NMS follows."""
         end_to_end_head = self.head is not None and self.head.limit is not None
@@ -94,6 +102,8 @@ class Layout:
     @property
     def width(self) -> int:
         """Values in one row (or channels over one anchor) of the first output, in other kinds than lean."""
-        if self.task == "classify":
+        if self.task in ("classify", "semantic"):
             return self.nc
+        if self.task == "depth":
+            return 1
         return (4 + self.nc if self.kind == "raw" else 6) + self.extra

@@ -15,7 +15,7 @@ _CHUNK = 64  # objects whose prototype-sized masks exist at once: 6.5 MB at 160 
 
 # OpenBLAS uses threads from this many multiplications on. They then spin for 25 ms and take the cores from
 # the next run; on a busy machine, waiting for them took 30 ms for 50 objects, against 1.4 ms on one thread.
-_ONE_THREAD = 1 << 18
+ONE_THREAD = 1 << 18
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,7 +98,7 @@ def decode_masks(
 def _product(one: Float, other: Float) -> Float:
     """(N, C) @ (C, P), in blocks of columns that OpenBLAS computes on one thread."""
     result = np.empty((len(one), other.shape[1]), np.float32)
-    step = max(_ONE_THREAD // one.size, 16)
+    step = max(ONE_THREAD // one.size, 16)
     for start in range(0, other.shape[1], step):
         columns = slice(start, start + step)
         np.matmul(one, other[:, columns], out=result[:, columns])

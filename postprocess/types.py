@@ -22,6 +22,9 @@ Bool = NDArray[np.bool_]
 Mask = NDArray[np.uint8]
 """The pixels of one object or of N: 1 inside, 0 outside."""
 
+ClassMap = NDArray[np.integer[Any]]
+"""The class id of each pixel."""
+
 
 class Size(NamedTuple):
     """Height and width of an image, a tensor or a mask, in pixels, in the order of an array's axes.

@@ -71,6 +71,7 @@ class PredictEndpoint:
             model = find_model(state.registry, _last_segment(arguments.model), notes)
         elif arguments.model is not None and _last_segment(arguments.model) != model.id:
             raise InputError(f"model={arguments.model[:60]!r}: the path names {model.id!r}")
+        arguments.dialect.check_task(model)
         work = _work(model, arguments)
         ticket = Ticket(perf_counter() + state.settings.timeout)
         work.field, work.data = await self._image(submission, arguments, ticket, _address(request))

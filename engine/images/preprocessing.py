@@ -53,7 +53,7 @@ def place(original: Size, size: Size, spec: ModelSpec) -> Geometry:
     """
     if spec.task == "classify":
         return Geometry.centre_crop(original, size)
-    if spec.layout.kind == "rtdetr":
+    if spec.layout.kind == "rtdetr" or spec.task == "depth":
         return Geometry.stretch(original, size)
     if spec.dynamic:
         return Geometry.rectangle(original, size, spec.stride)

@@ -19,11 +19,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ...postprocess.masks import ONE_THREAD
 from ...postprocess.types import Index, Int, Size
 from .decoding import Image
 
 _WIDE = 16  # input pixels of an output pixel from which on a matrix product computes 8 output pixels, not 16
-_ONE_THREAD = 1 << 18  # OpenBLAS uses threads from this many multiplications on: see masks.py
 _DOUBLE = 1 << 19  # values of an image up to which sums are taken in float64, which are exact
 _PRECISION_BITS = 22
 _FRACTION_BITS = np.uint32(15)  # of a float32 from 256 to 512
@@ -101,7 +101,7 @@ def _horizontal(planes: NDArray[np.uint8], across: _Weights, offset: int) -> NDA
     rows = planes.reshape(channels * height, width)
     dtype = across.blocks[0][3].dtype
     result = np.empty((len(rows), len(across.starts)), np.uint8)
-    step = min(max(_ONE_THREAD // max(weights.size for *_, weights in across.blocks), 1), len(rows))
+    step = min(max(ONE_THREAD // max(weights.size for *_, weights in across.blocks), 1), len(rows))
     values, sums = np.empty((step, width), dtype), np.empty((step, result.shape[1]), dtype)
     scratch = np.empty(sums.shape, np.uint32)
     doubtful = []
@@ -125,7 +125,7 @@ def _vertical(planes: NDArray[np.uint8], down: _Weights, offset: int) -> NDArray
     channels, _, width = planes.shape
     dtype = down.blocks[0][3].dtype
     result = np.empty((channels, len(down.starts), width), np.uint8)
-    step = max(_ONE_THREAD // max(weights.size for *_, weights in down.blocks), 1)
+    step = max(ONE_THREAD // max(weights.size for *_, weights in down.blocks), 1)
     sums, scratch = np.empty(result.shape[1:], dtype), np.empty(result.shape[1:], np.uint32)
     doubt = down.doubt if len(down.doubt) == 1 else down.doubt[:, None]
     for plane, target in zip(planes, result, strict=True):

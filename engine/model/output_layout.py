@@ -14,6 +14,7 @@ from ...postprocess.layout import Kind, Layout, Task
 from ..errors import ModelError
 from ..runtime.session import TensorInfo
 from .lean_metadata import lean_layout, read_head
+from .map_layout import read_map_layout
 from .metadata import literal
 
 Shape = tuple[int | str | None, ...]
@@ -46,6 +47,8 @@ def read_layout(
     head = read_head(metadata)
     if head is not None:
         return lean_layout(head, task, names, kpt_shape, outputs)
+    if task in ("semantic", "depth"):
+        return read_map_layout(task, names, outputs, measure)
     _check_ranks(task, outputs)
     layouts = _fitting(task, names, kpt_shape, metadata, outputs)
     if not layouts and measure is not None and _free(outputs[: 2 if task == "segment" else 1]):

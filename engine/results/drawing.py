@@ -15,17 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..images.decoding import Image
-from .lettering import INK, PAPER, Colour, Style, ink_on, name_of
+from .dense_views import DepthMap, SemanticMask
+from .lettering import INK, PAPER, Colour, Style, darken, ink_on, name_of
+from .map_drawing import draw_depth, draw_semantic_mask
+from .palette import colour
 from .views import OBB, Boxes, Keypoints, Masks, Probs
 
-# RGB, by farthest-point search in OKLab among colours that are neither dark, pale nor neon: each is as far as
-# possible from those before it, so that the first classes differ most.
-_PALETTE = (
-    0x248CF8, 0xACE81C, 0xE83C00, 0xFCB0F8, 0x089C74, 0x2CECF4, 0xAC5CBC, 0xFCC468, 0xA87800, 0xA0A4FC,
-    0x00B4D4, 0x24DC90, 0xB0B014, 0xF454AC, 0xF88400, 0x34B000, 0xFC8C98, 0xE478FC, 0x8064F8, 0xC05C74,
-)  # fmt: skip
 _MASK_OPACITY = 0.42
-_PANEL_OPACITY = 0.68
 _VISIBLE = 0.5
 _SHIFT = 4  # fractional bits of OpenCV's fixed-point coordinates: a sixteenth of a pixel
 _FAR = 1 << 20  # coordinates are clipped to this, beyond any image: they would overflow an int32
@@ -58,6 +54,10 @@ class Annotatable(Protocol):
     def keypoints(self) -> Keypoints | None: ...
     @property
     def probs(self) -> Probs | None: ...
+    @property
+    def semantic_mask(self) -> SemanticMask | None: ...
+    @property
+    def depth(self) -> DepthMap | None: ...
 
 
 def annotate(
@@ -81,9 +81,9 @@ def annotate(
         results: of one image.
         image: (H, W), (H, W, 1) or (H, W, 3) uint8, BGR; default: `results.orig_img`.
         boxes: whether to draw boxes.
-        labels: whether to write the class name at each box or mask.
-        conf: whether to add the score to each name.
-        masks: whether to draw masks.
+        labels: whether to write the class name at each box or mask, and the legend of a map.
+        conf: whether to add the score to each name; in the legend of a semantic mask, its share.
+        masks: whether to draw masks, semantic masks and depth.
         keypoints: whether to draw keypoints and limbs.
         probs: whether to list the most probable classes.
         line_width: in pixels; default: from the size of the image. Text and joints follow it.
@@ -94,6 +94,10 @@ def annotate(
     canvas = _bgr_copy(results.orig_img if image is None else image)
     found: Any = results.boxes if results.obb is None else results.obb
     style = Style(canvas, 0 if found is None else len(found.cls), line_width)
+    if masks and results.semantic_mask is not None:
+        draw_semantic_mask(canvas, results.semantic_mask, results.names, style, labels, conf)
+    if masks and results.depth is not None:
+        draw_depth(canvas, results.depth, style, labels)
     parts = results.masks.parts if masks and results.masks is not None else []
     if found is not None:
         colours = [colour(int(c)) for c in found.cls]
@@ -112,12 +116,6 @@ def annotate(
     if probs and results.probs is not None:
         _draw_panel(canvas, results.probs, results.names, style, conf)
     return canvas
-
-
-def colour(class_id: int) -> tuple[int, int, int]:
-    """The BGR colour of a class, 0 to 255 each; colours repeat after twenty classes."""
-    rgb = _PALETTE[class_id % len(_PALETTE)]
-    return rgb & 255, rgb >> 8 & 255, rgb >> 16
 
 
 def _bgr_copy(image: Image) -> Image:
@@ -233,8 +231,7 @@ def _draw_panel(canvas: Image, probs: Probs, names: Mapping[int, str], style: St
     inner = min(wanted, width - 4 * pad)
     if not ids or inner <= score_width:
         return
-    panel = canvas[pad : pad + len(ids) * step + pad, pad : 3 * pad + inner]
-    panel[:] = cv2.addWeighted(np.full_like(panel, INK), _PANEL_OPACITY, panel, 1 - _PANEL_OPACITY, 0)
+    darken(canvas[pad : pad + len(ids) * step + pad, pad : 3 * pad + inner])
     left, y = 2 * pad, pad + pad // 2
     for i, text, score in zip(ids, texts, probs.top5conf, strict=False):
         style.write(canvas, style.fit(text, inner - score_width), left, y, PAPER)

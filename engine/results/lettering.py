@@ -16,6 +16,7 @@ Colour = tuple[int, int, int]
 
 INK: Colour = (24, 20, 18)
 PAPER: Colour = (255, 255, 255)
+_PANEL_OPACITY = 0.68
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
@@ -44,6 +45,11 @@ class Style:
 
     def write(self, canvas: Image, text: str, x: int, top: int, ink: Colour) -> None:
         cv2.putText(canvas, text, (x, top + self.ascent), _FONT, self.scale, ink, self.weight, cv2.LINE_AA)
+
+
+def darken(panel: Image) -> None:
+    """Make a part of an image a dark, translucent background for text, in place."""
+    panel[:] = cv2.addWeighted(np.full_like(panel, INK), _PANEL_OPACITY, panel, 1 - _PANEL_OPACITY, 0)
 
 
 def ink_on(background: Colour) -> Colour:

@@ -16,22 +16,26 @@ from ...postprocess.types import Float, Size
 from ..errors import InputError
 from ..images.decoding import Image, quiet_opencv
 from ..images.frames import Frame
+from .dense_views import DepthMap, SemanticMask
 from .drawing import annotate
 from .views import OBB, Arrays, Boxes, Keypoints, Masks, Probs, sides
 
+_MOST_NAMED = 5
+"""Classes of a semantic mask in its one line."""
+
 
 class Results(Arrays):
-    """The objects, or the class probabilities, of one image.
+    """The objects, the class probabilities or the dense map of one image.
 
     The views of the task are set, the others are None: `boxes` for detect, segment and pose, with `masks`
-    or `keypoints` beside it; `obb`; `probs`.
+    or `keypoints` beside it; `obb`; `probs`; `semantic_mask`; `depth`.
 
     Attributes:
         orig_img: (height, width, channels) uint8, upright; BGR for 3 channels.
         orig_shape: (height, width) of that image.
         path: of the file, or the name that was given to an array: see `Frame.path`.
         names: class names by id.
-        task: `detect`, `segment`, `pose`, `obb` or `classify`.
+        task: `detect`, `segment`, `pose`, `obb`, `classify`, `semantic` or `depth`.
         speed: milliseconds of `decode`, `preprocess`, `inference` and `postprocess` for this image.
         tensor_shape: (height, width) of the input tensor.
         frame: number of the frame in its video or stream, from 0; 0 for an image.
@@ -52,21 +56,32 @@ class Results(Arrays):
         self.names, self.task, self.speed, self.tensor_shape = names, task, speed, tensor_shape
         shape, oriented = self.orig_shape, task == "obb"
         parts = (found.boxes, found.scores, found.classes, shape)
-        self.boxes = None if oriented or task == "classify" else Boxes(*parts)
+        self.boxes = Boxes(*parts) if task in ("detect", "segment", "pose") else None
         self.obb = OBB(*parts) if oriented else None
         self.masks = None if found.masks is None else Masks(found.masks, shape)
         self.keypoints = None if found.keypoints is None else Keypoints(found.keypoints, shape)
         self.probs = None if found.probs is None else Probs(found.probs)
+        self.semantic_mask = None if found.class_map is None else SemanticMask(found.class_map, shape)
+        self.depth = None if found.depth is None else DepthMap(found.depth, shape)
 
     def __len__(self) -> int:
-        """Number of objects; 1 for a classification."""
+        """Number of objects; 1 for a classification or a map."""
         return 1 if self._objects is None else len(self._objects)
 
     def __repr__(self) -> str:
         return f"<Results {self.task} {self.path}: {self.verbose()}>"
 
     def verbose(self) -> str:
-        """One line such as "4 persons, 1 bus", or the five best classes with their probabilities."""
+        """One line: "4 persons, 1 bus"; the best classes with their probabilities, or their shares of the
+        pixels; "depth 0.82-31.40 m".
+        """
+        if self.depth is not None:
+            return self.depth.verbose()
+        if self.semantic_mask is not None:
+            shares = sorted(self._shares(), key=lambda pair: -pair[1])
+            parts = [f"{self.class_name(i)} {100 * share:.1f}%" for i, share in shares[:_MOST_NAMED]]
+            rest = [f"{len(shares) - _MOST_NAMED} more"] if len(shares) > _MOST_NAMED else []
+            return ", ".join(parts + rest) or "nothing found"
         if self.probs is not None:
             pairs = zip(self.probs.top5, self.probs.top5conf, strict=True)
             return ", ".join(f"{self.class_name(i)} {conf:.2f}" for i, conf in pairs)
@@ -86,8 +101,14 @@ class Results(Arrays):
         Returns:
             a dict for each object: `name`, `class`, `confidence`, then `box` {x1, y1, x2, y2} (to x4, y4
             for OBB), and `segments` {x, y} or `keypoints` {x, y, visible} by task. For a classification,
-            the five most probable classes.
+            the five most probable classes. For a semantic mask, a dict for each class that occurs, by id:
+            `name`, `class` and `pixel_ratio`, its share of all pixels. None for depth, which is no list.
         """
+        if self.semantic_mask is not None:
+            return [
+                {"name": self.class_name(i), "class": i, "pixel_ratio": round(share, decimals)}
+                for i, share in self._shares()
+            ]
         if self.probs is not None:
             pairs = zip(self.probs.top5, self.probs.top5conf, strict=True)
             return [self._item(i, conf, decimals) for i, conf in pairs]
@@ -138,8 +159,18 @@ class Results(Arrays):
 
     @property
     def _objects(self) -> Boxes | OBB | None:
-        """The view that holds the objects, None for a classification."""
+        """The view that holds the objects, None for a classification or a map."""
         return self.obb if self.boxes is None else self.boxes
+
+    def _shares(self) -> list[tuple[int, float]]:
+        """The classes in the semantic mask that have a name, by id, and their shares of all pixels.
+
+        Id 0 of a mask with one class is the background, and 1 is that class.
+        """
+        assert self.semantic_mask is not None
+        shift = int(len(self.names) == 1)
+        shares = self.semantic_mask.shares.items()
+        return [(i - shift, share) for i, share in shares if i - shift in self.names]
 
     def class_name(self, class_id: int) -> str:
         """The name of a class, or `class N`: end-to-end models can give ids beyond the names of a caller."""

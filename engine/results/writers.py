@@ -200,13 +200,19 @@ class JsonLines:
 
 
 def as_record(result: Results) -> dict[str, Any]:
-    """The object of a JSON line: path, frame (of videos), shape [h, w], task, results, speed in ms."""
+    """The object of a JSON line: path, frame (of videos), shape [h, w], task, results, speed in ms.
+
+    A depth map has no results; its least and greatest depth are in `depth` then, in metres, or it is None.
+    """
     record: dict[str, Any] = {"path": result.path}
     if is_moving(result):
         record["frame"] = result.frame
     record["shape"] = list(result.orig_shape)
     record["task"] = result.task
     record["results"] = result.summary()
+    if result.depth is not None:
+        limits = result.depth.range
+        record["depth"] = limits and dict(zip(("min", "max"), (round(m, 5) for m in limits), strict=True))
     record["speed"] = {stage: round(ms, 3) for stage, ms in result.speed.items()}
     return record
 

@@ -16,6 +16,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from ...engine.errors import InputError
 from ...engine.results.results import Results
+from ...postprocess.layout import TASKS, Task
 from ..model_registry import LoadedModel
 
 # ---- types of fields -------------------------------------------------------------------------------------
@@ -88,6 +89,7 @@ class Dialect:
         file: the field with the uploaded image.
         answer: the struct that `render` makes.
         render: makes the answer of a request.
+        tasks: that an answer can be rendered for.
     """
 
     title: str
@@ -95,6 +97,19 @@ class Dialect:
     file: str
     answer: type[msgspec.Struct]
     render: Callable[[Results, Arguments, LoadedModel], msgspec.Struct]
+    tasks: tuple[Task, ...] = TASKS
+
+    def check_task(self, model: LoadedModel) -> None:
+        """Check that a model's results can be answered.
+
+        Raises:
+            InputError: the wire format has nothing for the model's task.
+        """
+        if model.engine.task not in self.tasks:
+            raise InputError(
+                f"the model {model.id!r} is for {model.engine.task}, which {self.title} has no answer for; "
+                f"it knows {', '.join(self.tasks)}"
+            )
 
     def wire_name(self, attribute: str) -> str:
         """The name that the dialect has for a field, such as "confidence" for "conf"."""

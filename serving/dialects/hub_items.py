@@ -8,6 +8,10 @@ import msgspec
 from msgspec import Meta
 
 from ...engine.results.results import Results
+from ...postprocess.layout import Task
+
+HUB_TASKS: tuple[Task, ...] = ("detect", "segment", "pose", "obb", "classify")
+"""What HUB had models for."""
 
 Score = Annotated[float, Meta(ge=0, le=1)]
 

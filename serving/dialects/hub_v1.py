@@ -13,7 +13,7 @@ from ...postprocess.types import Float
 from ..model_registry import LoadedModel
 from ..schemas import AlwaysTrue
 from .dialect import Arguments, Confidence, Dialect, RequestFields
-from .hub_items import HubItem, classes
+from .hub_items import HUB_TASKS, HubItem, classes
 
 _DECIMALS = 6
 """Of coordinates: a millionth of an image's side is below any box's precision."""
@@ -82,7 +82,7 @@ def items(results: Results, conf: float) -> list[HubV1Item]:
     return found
 
 
-HUB_V1 = Dialect("HUB v1", HubV1, "image", HubV1Answer, render)
+HUB_V1 = Dialect("HUB v1", HubV1, "image", HubV1Answer, render, HUB_TASKS)
 
 
 def _points(results: Results) -> Float:

@@ -12,7 +12,7 @@ from ...engine.results.results import Results
 from ..model_registry import LoadedModel
 from ..schemas import Pair
 from .dialect import Arguments, Dialect, ModelId, RequestFields, SideLength, Url
-from .hub_items import HubItem, Score, classes
+from .hub_items import HUB_TASKS, HubItem, Score, classes
 
 
 class HubV2(RequestFields, kw_only=True, frozen=True):
@@ -113,7 +113,7 @@ def items(results: Results, conf: float) -> list[HubV2Item]:
     return [_item(each) for each in results.summary()]
 
 
-HUB_V2 = Dialect("HUB v2", HubV2, "file", HubV2Answer, render)
+HUB_V2 = Dialect("HUB v2", HubV2, "file", HubV2Answer, render, HUB_TASKS)
 
 
 def _item(found: dict[str, Any]) -> HubV2Item:

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import yolean
 from invocation import IMAGE, SHAPES, error_of, posix, read_image, read_video, run, write_video
+from map_models import map_model
 from yolean.engine.results.writers import JsonLines, Recorder, as_record
 from yolean.models import DEMO_MODELS, demo_model
 
@@ -282,3 +283,24 @@ def test_a_stream_that_changes_its_size_goes_on_in_another_file(here: Path) -> N
     assert recorder.count == 2
     assert read_video(Path("out/camera_1.main.mp4"))[0] == 2
     assert read_video(Path("out/camera_1.main-2.mp4"))[::2] == (2, (64, 96, 3))
+
+
+def test_maps_have_a_line_a_record_and_an_image(here: Path) -> None:
+    Path("sem.onnx").write_bytes(map_model("class_map", size=None, batch=None))
+    Path("depth.onnx").write_bytes(map_model("depth"))
+    for model, key in (("sem.onnx", "results"), ("depth.onnx", "depth")):
+        result = run("predict", IMAGE, "--model", model, "--save", "drawn", "--json", "-")
+        assert result.exit_code == 0
+        (found,) = yolean.load(model)(IMAGE)
+        assert result.stderr.splitlines()[0].endswith(found.verbose())
+        record = json.loads(result.stdout)
+        assert record[key] == as_record(found)[key] != []
+        assert np.abs(read_image(here / "drawn" / IMAGE.name).astype(int) - found.plot()).mean() < 4
+    low, high = found.depth.range  # type: ignore[union-attr,misc]
+    assert record["depth"] == {"min": pytest.approx(low, abs=1e-5), "max": pytest.approx(high, abs=1e-5)}
+    assert record["results"] == []
+    chosen = run("predict", IMAGE, "--model", "sem.onnx", "--classes", "class d")
+    assert "class d" in chosen.stdout
+    assert "class a" not in chosen.stdout
+    assert "depth" in run("info", "depth.onnx").stdout
+    assert "4: class a, class b" in run("info", "sem.onnx").stdout

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 import yolean
 from fake_engine import classes, engine, grey
+from map_models import METRES, Kind, map_model
+from onnx import TensorProto
 from yolean.engine.errors import ModelError
 from yolean.engine.pipeline import Engine
 from yolean.models import demo_images, demo_model
@@ -262,3 +264,47 @@ def test_frames_of_a_video_keep_their_order(tmp_path: Path) -> None:
     assert [result.frame for result in found] == list(range(12))
     means = [float(result.orig_img.mean()) for result in found]
     assert means == sorted(means)
+
+
+def shaded(height: int, width: int) -> Any:
+    """An image whose four quarters are of 0, 90, 150 and 255."""
+    image = np.zeros((height, width, 3), np.uint8)
+    image[: height // 2, width // 2 :], image[height // 2 :, : width // 2] = 90, 150
+    image[height // 2 :, width // 2 :] = 255
+    return image
+
+
+@pytest.mark.parametrize("kind", ["class_map", "wide_map", "logits"])
+@pytest.mark.parametrize("size", [(64, 96), None])
+def test_semantic_models_give_the_class_of_each_pixel(kind: Kind, size: tuple[int, int] | None) -> None:
+    """Letterboxed into static exports, of the least size for dynamic ones; padding is never seen."""
+    model: Any = yolean.load(map_model(kind, 4, size, batch=None), device="cpu")
+    images = [shaded(48, 96), shaded(64, 40), shaded(200, 300)]
+    found = model(images, batch=2)
+    for image, result in zip(images, found, strict=True):
+        ids = result.semantic_mask.data
+        assert (ids.dtype, ids.shape) == (np.uint8, image.shape[:2])
+        clear = [(8, 8), (8, -8), (-8, 8), (-8, -8)]  # away from the edges of the quarters
+        assert [ids[at] for at in clear] == [0, 1, 2, 3]
+        near_edges = ids != np.minimum(image[:, :, 0] // 64, 3)
+        assert near_edges.mean() < 0.02
+        assert (len(result), result.boxes, result.depth) == (1, None, None)
+    assert [len(r) for r in model.stream(images)] == [1, 1, 1]
+    (chosen,) = model(images[0], classes=[2])
+    assert np.unique(chosen.semantic_mask.data).tolist() == [2, 255]
+
+
+@pytest.mark.parametrize("dtype", [TensorProto.FLOAT, TensorProto.FLOAT16])
+@pytest.mark.parametrize("size", [(64, 96), None])
+def test_depth_models_see_the_whole_image_stretched(size: tuple[int, int] | None, dtype: int) -> None:
+    model: Any = yolean.load(map_model("depth", size=size, dtype=dtype, batch=2), device="cpu")
+    images = [shaded(64, 96), shaded(100, 40), shaded(150, 192)]
+    for image, result in zip(images, model(images, imgsz=(64, 96)), strict=True):
+        depth = result.depth.data
+        assert (depth.dtype, depth.shape) == (np.float32, image.shape[:2])
+        assert result.tensor_shape == (64, 96)
+        corners = [depth[at] for at in ((0, 0), (0, -1), (-1, 0), (-1, -1))]
+        np.testing.assert_allclose(corners, np.array((0, 90, 150, 255)) / 255 * METRES, rtol=1e-3)
+        assert (result.semantic_mask, result.boxes, result.summary()) == (None, None, [])
+    exact = model(images[0], imgsz=(64, 96))[0].depth.data
+    np.testing.assert_allclose(exact, images[0][:, :, 0] / 255 * METRES, rtol=1e-3)

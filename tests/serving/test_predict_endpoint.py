@@ -18,6 +18,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import yolean
+from map_models import map_model
 from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 from yolean.engine.pipeline import Engine
@@ -355,6 +356,20 @@ def test_an_address_that_gives_no_image(limited: Any, images_server: str) -> Non
         limited.check_refusal(limited.http.post(PREDICT, json={"source": address}), 422, "source: ")
     reply = limited.http.post(PREDICT, json={"url": f"{images_server}/README.md"})
     limited.check_refusal(reply, 415, "url")
+
+
+def test_hub_has_no_answer_for_maps(start_local: Callable[[Settings], Any], tmp_path: Path) -> None:
+    for name in ("class_map", "depth"):
+        (tmp_path / f"{name}.onnx").write_bytes(map_model(name))
+    server = start_local(Settings(models=(ModelSource(tmp_path),)))
+    for name, task in (("class_map", "semantic"), ("depth", "depth")):
+        for field in ("image", "file"):
+            reply = server.http.post(f"/v1/predict/{name}", files={field: SHAPES})
+            server.check_refusal(reply, 400, f"is for {task}, which HUB v{1 if field == 'image' else 2}")
+    assert {model["task"] for model in server.http.get("/v1/models").json()["models"]} == {
+        "semantic",
+        "depth",
+    }
 
 
 def test_a_static_export_runs_at_its_own_size_only(limited: Any) -> None:

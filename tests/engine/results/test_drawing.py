@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from yolean.engine.results import lettering
-from yolean.engine.results.drawing import annotate, colour
+from yolean.engine.results.drawing import annotate
+from yolean.engine.results.palette import colour
 
 NAMES = {i: f"thing {i}" for i in range(30)}
 TASKS = ("detect", "segment", "pose", "obb", "classify")
@@ -24,7 +25,7 @@ def blank(height: int = 240, width: int = 320, value: int = 90) -> np.ndarray:
 
 def results(image: np.ndarray, task: str = "detect", **views: Any) -> Any:
     """A stand-in that has the attributes of `Results` that drawing may rely on."""
-    empty = dict.fromkeys(("boxes", "masks", "keypoints", "obb", "probs"))
+    empty = dict.fromkeys(("boxes", "masks", "keypoints", "obb", "probs", "semantic_mask", "depth"))
     shape = image.shape[:2]
     return SimpleNamespace(orig_img=image, orig_shape=shape, names=NAMES, task=task, **(empty | views))
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from yolean.engine.results.drawing import colour
 from yolean.engine.results.lettering import ink_on, name_of
+from yolean.engine.results.palette import colour
 
 
 def test_text_is_readable_on_every_colour() -> None:

@@ -102,3 +102,33 @@ def test_a_format_that_cannot_hold_the_image_is_one_line(tmp_path: Path) -> None
     with pytest.raises(InputError, match="does not hold 17000x1 colour pixels"):
         write_image(tmp_path / "wide.webp", np.zeros((1, 17000, 3), np.uint8))
     assert list(tmp_path.iterdir()) == []
+
+
+def dense(task: Task, names: dict[int, str] = NAMES, **maps: Any) -> Results:
+    frame = Frame(np.zeros((2, 5, 3), np.uint8), "a.jpg", 0, None, 1.5)
+    return Results(frame, names, task, Detections.of_map(**maps), {"inference": 1.0}, Size(64, 64))
+
+
+def test_a_semantic_mask_is_summed_up_by_class() -> None:
+    ids = np.array([[0, 0, 0, 2, 255], [0, 0, 2, 2, 255]], np.uint8)
+    found = dense("semantic", class_map=ids)
+    assert found.summary(decimals=2) == [
+        {"name": "cat", "class": 0, "pixel_ratio": 0.5},
+        {"name": "dog", "class": 2, "pixel_ratio": 0.3},
+    ]
+    assert json.loads(found.to_json()) == found.summary()
+    assert found.verbose() == "cat 50.0%, dog 30.0%"
+    assert dense("semantic", class_map=np.full((2, 5), 255, np.uint8)).verbose() == "nothing found"
+    one = dense("semantic", {0: "crack"}, class_map=(ids == 2).astype(np.uint8))
+    assert one.summary() == [{"name": "crack", "class": 0, "pixel_ratio": 0.3}]
+    many = dense(
+        "semantic", {i: f"c{i}" for i in range(9)}, class_map=np.arange(10, dtype=np.uint8)[None] % 9
+    )
+    assert many.verbose() == "c0 20.0%, c1 10.0%, c2 10.0%, c3 10.0%, c4 10.0%, 4 more"
+
+
+def test_depth_is_a_range_in_metres() -> None:
+    found = dense("depth", depth=np.array([[0, 1.5], [2.25, 31.4]], np.float32))
+    assert (found.summary(), found.to_json(), len(found)) == ([], "[]", 1)
+    assert found.verbose() == "depth 1.50-31.40 m"
+    assert dense("depth", depth=np.zeros((2, 2), np.float32)).verbose() == "depth without valid pixels"

@@ -24,7 +24,7 @@ import cv2
 import numpy as np
 import pytest
 from yolean.engine.images.decoding import image_from_bytes
-from yolean.engine.results.drawing import colour
+from yolean.engine.results.palette import colour
 from yolean.models import DEMO_MODELS, demo_images
 
 if TYPE_CHECKING:  # with `pip install ".[test]"` there is no playwright, and these tests are deselected

@@ -123,7 +123,14 @@ def test_curl(folder: Path) -> None:
 
 
 def test_every_shell_line_is_tried_or_installs() -> None:
-    others = ("yolean serve", "yolean export", "curl ", "pip install ")  # `export` is tried where torch is
+    others = (
+        "yolean serve",
+        "yolean export",
+        "curl ",
+        "pip install ",
+        "docker ",
+        "kubectl ",
+    )  # `export` is tried where torch is
     assert [line for line in lines() if not line.startswith((*RUN, *others))] == []
     assert len(blocks("python")) >= 4
     assert len(lines("yolean ")) >= 15

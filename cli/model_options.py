@@ -94,6 +94,13 @@ def options_of_predict(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--agnostic-nms", is_flag=True, help="Boxes of different classes suppress each other."),
         click.option("--batch", type=click.IntRange(1), metavar="N",
                      help="Images a run, for models with a free batch.  [default: 1, on GPUs 8]"),
+        click.option("--retina-masks", is_flag=True, help="Masks at the size of the image."),
+        click.option("--tile", callback=size, metavar="N|H,W",
+                     help="For small objects: run slices of so many pixels, too, and merge what they hold."),
+        click.option("--overlap", type=float, metavar="0-1", default=0.2, show_default=True,
+                     help="Of neighbouring slices, as a share of --tile."),
+        click.option("--merge", type=click.Choice(["nmm", "nms"]), default="nmm", show_default=True,
+                     help="Join the objects of slices, or keep the best of those that overlap by --iou."),
     )  # fmt: skip
     for option in reversed(options):
         command = option(command)

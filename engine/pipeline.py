@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from threading import Lock
 from time import perf_counter
 from typing import Any, Protocol
@@ -12,10 +12,10 @@ import numpy as np
 from ..postprocess import classify, depth, detect, obb, pose, segment, semantic
 from ..postprocess.detections import Options
 from ..postprocess.lean_head import floor_of
+from ..postprocess.merging import Merge
 from ..postprocess.select import ScoreRangeError
 from ..postprocess.types import Size
 from .batches import Batch, Outputs, Placed, batch_size
-from .concurrency import map_in_order, prefetched
 from .errors import InputError, ModelError
 from .images.frames import Frame
 from .images.preprocessing import TensorPool, check_size, place
@@ -23,7 +23,9 @@ from .images.sources import Source, open_source
 from .model.spec import ModelSpec
 from .prediction_options import check_options
 from .results.results import Results
+from .runs import Call, Decoded, run
 from .runtime.session import Session
+from .tiling import check_tiling
 
 DECODERS = {
     "detect": detect.decode,
@@ -93,6 +95,10 @@ class Engine:
         classes: int | Sequence[int] | None = None,
         agnostic_nms: bool = False,
         batch: int | None = None,
+        retina_masks: bool = False,
+        tile: int | tuple[int, int] | None = None,
+        overlap: float = 0.2,
+        merge: Merge = "nmm",
     ) -> list[Results]:
         """Predict every image of a source.
 
@@ -111,6 +117,12 @@ class Engine:
             classes: keep only these class ids; [] keeps none.
             agnostic_nms: let boxes of different classes suppress each other.
             batch: images for each run, for models with a free batch. Default: see `batches.default_batch`.
+            retina_masks: masks at the size of the image instead of the tensor.
+            tile: cut each image into slices of so many pixels, one number or (height, width), and run each of
+                them and the whole image, for small objects. See `tiling.Tiling`.
+            overlap: of neighbouring slices, as a share of the tile, from 0 to below 1.
+            merge: of objects that several slices hold: `nmm`, greedy non-maximum merging on the intersection
+                over the smaller area, or `nms`, suppression with `iou`; see `merging.merge`.
 
         Returns:
             one result for each image or frame, in the order of the source.
@@ -120,15 +132,13 @@ class Engine:
             ModelError: the model refuses its input, or its outputs are not what its layout promises.
             DeviceError: the GPU fails.
         """
-        options = self.options(conf, iou, max_det, classes, agnostic_nms)
-        size = check_size(imgsz, self.spec)
+        options = self.options(conf, iou, max_det, classes, agnostic_nms, retina_masks)
+        size, tiling = check_size(imgsz, self.spec), check_tiling(tile, overlap, merge, self.spec)
         frames = open_source(source, self.spec.channels)
         if frames.is_live:
             raise InputError("a camera or stream never ends, and this call would wait for it: use stream()")
         number = batch_size(batch, self.spec.batch, self.session, is_open=frames.is_open)
-        if frames.is_image:  # nothing to overlap: spare the thread
-            return list(self._finish(self.prepare([self.place(f, size) for f in frames]), options))
-        return list(self._results(frames, size, options, number, None))
+        return list(run(self, frames, Call(size, options, number, tiling)))
 
     def stream(
         self,
@@ -140,6 +150,10 @@ class Engine:
         classes: int | Sequence[int] | None = None,
         agnostic_nms: bool = False,
         batch: int | None = None,
+        retina_masks: bool = False,
+        tile: int | tuple[int, int] | None = None,
+        overlap: float = 0.2,
+        merge: Merge = "nmm",
         on_error: Callable[[InputError], None] | None = None,
     ) -> Generator[Results, None, None]:
         """Like calling the model, but yields each result as soon as it is there.
@@ -155,11 +169,11 @@ class Engine:
             on_error: called with the error of each image that cannot be read, which is then skipped;
                 without it the error is raised.
         """
-        options = self.options(conf, iou, max_det, classes, agnostic_nms)
-        size = check_size(imgsz, self.spec)
+        options = self.options(conf, iou, max_det, classes, agnostic_nms, retina_masks)
+        size, tiling = check_size(imgsz, self.spec), check_tiling(tile, overlap, merge, self.spec)
         frames = source if isinstance(source, Source) else open_source(source, self.spec.channels)
         number = batch_size(batch, self.spec.batch, self.session, is_open=frames.is_open)
-        return self._results(frames, size, options, number, on_error)
+        return run(self, frames, Call(size, options, number, tiling, on_error))
 
     def warmup(self, imgsz: int | tuple[int, int] | None = None) -> None:
         """Run once on a grey image, so that memory for this shape is allocated before the first real one."""
@@ -167,36 +181,7 @@ class Engine:
         blank = np.full((height, width, self.spec.channels), 114, np.uint8)
         self(blank, imgsz=imgsz)
 
-    def _results(
-        self,
-        source: Source,
-        size: Size,
-        options: Options,
-        batch: int,
-        on_error: Callable[[InputError], None] | None,
-    ) -> Generator[Results, None, None]:
-        """The results in order, computed in the way that suits source and device."""
-        engine = self._with_one_thread() if batch == 1 and source.has_many else None
-        if engine is None:
-            frames = source.frames(on_error)
-            try:
-                for ready in prefetched(self._batches(frames, size, batch)):
-                    yield from self._finish(ready, options)
-            finally:
-                frames.close()
-            return
-
-        def work(read: Callable[[], Frame]) -> Results:
-            ready = engine.prepare([engine.place(read(), size)])
-            return engine.result(engine.infer(ready, options.conf), 0, options)
-
-        readers = source.readers()
-        try:
-            yield from map_in_order(work, readers, self.session.threads, on_error)
-        finally:
-            readers.close()
-
-    def _with_one_thread(self) -> Engine | None:
+    def with_one_thread(self) -> Engine | None:
         """An equal engine whose runs take one thread; None where there is nothing to gain from it.
 
         Runs at the same time, each on all cores, would disturb one another.
@@ -210,29 +195,6 @@ class Engine:
             if self._for_threads is None and reload.is_current():
                 self._for_threads = reload(threads=1)
             return self._for_threads
-
-    def _batches(self, frames: Iterable[Frame], size: Size, batch: int) -> Generator[Batch, None, None]:
-        """Batches of consecutive frames whose tensors have the same shape.
-
-        A batch of several shapes would need more padding, and padding changes the answer for an image.
-        """
-        group: list[Placed] = []
-        try:
-            for frame in frames:
-                placed = self.place(frame, size)
-                if group and placed[1].tensor != group[0][1].tensor:
-                    yield self.prepare(group)
-                    group = []
-                group.append(placed)
-                if len(group) == batch:
-                    yield self.prepare(group)
-                    group = []
-        except InputError:
-            if group:  # the results of the images before it come first
-                yield self.prepare(group)
-            raise
-        if group:
-            yield self.prepare(group)
 
     def size(self, imgsz: int | tuple[int, int] | None = None) -> Size:
         """The (height, width) that a call with this `imgsz` runs at; see `check_size`."""
@@ -270,6 +232,10 @@ class Engine:
 
     def result(self, outputs: Outputs, row: int, options: Options) -> Results:
         """Decode the outputs of the frame in one row of a batch."""
+        return self.results(self.decode(outputs, row, options))
+
+    def decode(self, outputs: Outputs, row: int, options: Options) -> Decoded:
+        """The objects of the frame, or of the slice, in one row of a batch."""
         started = perf_counter()
         count = len(outputs.batch.placed)
         frame, geometry = outputs.batch.placed[row]
@@ -288,13 +254,11 @@ class Engine:
             "inference": outputs.inference_ms / count,
             "postprocess": _ms_since(started),
         }
-        return Results(frame, self.names, self.task, found, speed, geometry.tensor)
+        return Decoded(frame, found, speed, geometry.tensor)
 
-    def _finish(self, ready: Batch, options: Options) -> Iterator[Results]:
-        """Run a batch and decode its frames."""
-        outputs = self.infer(ready, options.conf)
-        for row in range(len(ready.placed)):
-            yield self.result(outputs, row, options)
+    def results(self, decoded: Decoded) -> Results:
+        """What users get of a frame."""
+        return Results(decoded.frame, self.names, self.task, decoded.found, decoded.speed, decoded.tensor)
 
     def options(
         self,
@@ -303,13 +267,14 @@ class Engine:
         max_det: int = 300,
         classes: int | Sequence[int] | None = None,
         agnostic_nms: bool = False,
+        retina_masks: bool = False,
     ) -> Options:
         """Check the thresholds and filters of a call, for those who run its steps themselves.
 
         Raises:
             InputError: an argument is out of range.
         """
-        return check_options(self.spec, conf, iou, max_det, classes, agnostic_nms)
+        return check_options(self.spec, conf, iou, max_det, classes, agnostic_nms, retina_masks)
 
 
 def _ms_since(started: float) -> float:

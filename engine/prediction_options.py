@@ -22,6 +22,7 @@ def check_options(
     max_det: int,
     classes: int | Sequence[int] | None,
     agnostic_nms: bool,
+    retina_masks: bool = False,
 ) -> Options:
     """Check the thresholds and filters of one call, and put them into one object.
 
@@ -32,6 +33,7 @@ def check_options(
         max_det: most objects for each image, from 1.
         classes: class ids to keep, one or several; None keeps all, [] none.
         agnostic_nms: let boxes of different classes suppress each other.
+        retina_masks: masks at the size of the image.
 
     Raises:
         InputError: an argument is out of range, or `conf` is below the one inside the graph.
@@ -46,7 +48,8 @@ def check_options(
             f"conf={conf}: this model was exported with nms=True, which bakes a confidence "
             f"of {BAKED_CONF} into the graph; ask for that or more, or export without nms"
         )
-    return Options(float(conf), float(iou), int(max_det), _class_ids(classes, spec), bool(agnostic_nms))
+    ids = _class_ids(classes, spec)
+    return Options(float(conf), float(iou), int(max_det), ids, bool(agnostic_nms), bool(retina_masks))
 
 
 def _class_ids(classes: int | Sequence[int] | None, spec: ModelSpec) -> tuple[int, ...] | None:

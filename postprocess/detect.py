@@ -20,5 +20,6 @@ def decode(outputs: Sequence[Float], layout: Layout, geometry: Geometry, options
         layout.kind == "rtdetr"
     ):  # fractions of the tensor, which holds the whole image; Ultralytics does not clip
         boxes = found.boxes * np.array((geometry.original.width, geometry.original.height) * 2, np.float32)
+        boxes += np.array(geometry.origin * 2, np.float32)
         return Detections(boxes, found.scores, found.classes)
     return Detections(geometry.inverse_boxes(found.boxes), found.scores, found.classes)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .masks import InstanceMasks
+from .masks import Masks
 from .types import ClassMap, Float, Int
 
 
@@ -25,6 +25,7 @@ class Options:
         max_det: most objects for each image, from 1.
         classes: class ids to keep, or None for all; applied before NMS.
         agnostic_nms: let boxes of different classes suppress each other.
+        retina_masks: masks at the size of the image instead of the tensor.
     """
 
     conf: float = 0.25
@@ -32,6 +33,7 @@ class Options:
     max_det: int = 300
     classes: tuple[int, ...] | None = None
     agnostic_nms: bool = False
+    retina_masks: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,7 +79,7 @@ class Detections:
     scores: Float
     classes: Int
     keypoints: Float | None = None
-    masks: InstanceMasks | None = None
+    masks: Masks | None = None
     probs: Float | None = None
     class_map: ClassMap | None = None
     depth: Float | None = None

@@ -22,12 +22,15 @@ class Geometry:
         tensor: size of the input tensor.
         resized: size of the image inside the tensor.
         pad: (left, top) offset of the image inside the tensor, in pixels; negative where it is cropped.
+        origin: (left, top) of the image in a larger one that it is a slice of. Results are clipped to the
+            slice, and in pixels of the larger image.
     """
 
     original: Size
     tensor: Size
     resized: Size
     pad: tuple[int, int]
+    origin: tuple[int, int] = (0, 0)
 
     @classmethod
     def letterbox(cls, original: Size, tensor: Size) -> Geometry:
@@ -88,7 +91,10 @@ class Geometry:
 
     def forward(self, points: Float) -> Float:
         """(..., 2) x, y in image pixels to tensor pixels."""
-        return points * np.array(self.scale, np.float32) + np.array(self.pad, np.float32)
+        own = points - np.array(self.origin, np.float32)
+        own *= np.array(self.scale, np.float32)
+        own += np.array(self.pad, np.float32)
+        return own
 
     def inverse(self, points: Float, clip: bool = True) -> Float:
         """(..., 2) x, y in tensor pixels to image pixels, clipped to [0, width] and [0, height]."""
@@ -97,6 +103,8 @@ class Geometry:
         if clip:
             height, width = self.original
             np.clip(result, 0, np.array((width, height), np.float32), out=result)
+        if self.origin != (0, 0):
+            result += np.array(self.origin, np.float32)
         return result
 
     def inverse_boxes(self, boxes: Float) -> Float:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -16,6 +17,24 @@ _CHUNK = 64  # objects whose prototype-sized masks exist at once: 6.5 MB at 160 
 # OpenBLAS uses threads from this many multiplications on. They then spin for 25 ms and take the cores from
 # the next run; on a busy machine, waiting for them took 30 ms for 50 objects, against 1.4 ms on one thread.
 ONE_THREAD = 1 << 18
+
+
+class Masks(Protocol):
+    """N binary masks of one image, wherever they are stored."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: Index) -> Masks:
+        """The masks at the given indices."""
+
+    def dense(self) -> Mask:
+        """(N, H, W) uint8 of 0 and 1."""
+
+    def parts(self) -> list[list[Float]]:
+        """N lists, one for each mask, of the outer contours (P, 2) of its parts in image pixels, clipped."""
+
+    def outlines(self) -> list[Float]:
+        """N outlines (P, 2) in image pixels, clipped to the image: the parts of each mask joined into one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,6 +50,13 @@ class InstanceMasks:
     crops: tuple[Mask, ...]
     corners: Index
     geometry: Geometry
+
+    def __len__(self) -> int:
+        return len(self.crops)
+
+    def __getitem__(self, rows: Index) -> InstanceMasks:
+        """The masks at the given indices."""
+        return InstanceMasks(tuple(self.crops[i] for i in rows), self.corners[rows], self.geometry)
 
     def dense(self) -> Mask:
         """(N, H, W) uint8 of 0 and 1 at the size of the tensor, padding included, as in Ultralytics."""
@@ -81,18 +107,22 @@ def decode_masks(
     Returns:
         the masks that are not empty, and (N,) whether each mask is one of them.
     """
-    channels, height, width = prototypes.shape
-    flat = prototypes.reshape(channels, -1)
-    bounds = _pixel_bounds(boxes, geometry.tensor)
+    _, height, width = prototypes.shape
+    bounds = pixel_bounds(boxes, geometry.tensor)
     factors = geometry.tensor.width // width, geometry.tensor.height // height
-    crops: list[Mask] = []
-    for start in range(0, len(boxes), _CHUNK):
-        logits = _product(coefficients[start : start + _CHUNK], flat).reshape(-1, height, width)
-        chunk = bounds[start : start + _CHUNK]
-        crops += [_crop(mask, box, factors) for mask, box in zip(logits, chunk, strict=True)]
+    logits = mask_logits(coefficients, prototypes)
+    crops = [_crop(mask, box, factors) for mask, box in zip(logits, bounds, strict=True)]
     filled = np.array([bool(crop.any()) for crop in crops], np.bool_)
     kept = tuple(crop for crop, full in zip(crops, filled, strict=True) if full)
     return InstanceMasks(kept, bounds[filled, :2], geometry), filled
+
+
+def mask_logits(coefficients: Float, prototypes: Float) -> Iterator[Float]:
+    """The mask of each object, (h, w) logits at the size of the prototypes (C, h, w)."""
+    channels, height, width = prototypes.shape
+    flat = prototypes.reshape(channels, -1)
+    for start in range(0, len(coefficients), _CHUNK):
+        yield from _product(coefficients[start : start + _CHUNK], flat).reshape(-1, height, width)
 
 
 def _product(one: Float, other: Float) -> Float:
@@ -105,9 +135,9 @@ def _product(one: Float, other: Float) -> Float:
     return result
 
 
-def _pixel_bounds(boxes: Float, tensor: Size) -> Index:
+def pixel_bounds(boxes: Float, size: Size) -> Index:
     """(N, 4) first pixel and the one behind the last of each box: pixel p is inside when x1 <= p < x2."""
-    limit = np.array((tensor.width, tensor.height) * 2)
+    limit = np.array((size.width, size.height) * 2)
     return np.clip(np.ceil(boxes), 0, limit).astype(np.intp)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from .detections import Detections, Options
 from .geometry import Geometry
+from .image_masks import decode_image_masks
 from .layout import Layout
 from .masks import decode_masks
 from .select import select
@@ -18,6 +19,9 @@ def decode(outputs: Sequence[Float], layout: Layout, geometry: Geometry, options
     Objects with an empty mask are dropped, as in Ultralytics.
     """
     found = select(outputs, layout, options)
-    masks, filled = decode_masks(found.extra, outputs[layout.prototypes], found.boxes, geometry)
-    boxes = geometry.inverse_boxes(found.boxes[filled])
-    return Detections(boxes, found.scores[filled], found.classes[filled], masks=masks)
+    prototypes, boxes = outputs[layout.prototypes], geometry.inverse_boxes(found.boxes)
+    if options.retina_masks:
+        masks, filled = decode_image_masks(found.extra, prototypes, boxes, geometry)
+    else:
+        masks, filled = decode_masks(found.extra, prototypes, found.boxes, geometry)
+    return Detections(boxes[filled], found.scores[filled], found.classes[filled], masks=masks)

@@ -76,7 +76,7 @@ class InputTensor:
         """
         self.array = np.zeros(shape, dtype)
         self._grey = _GREY if dtype == "uint8" else np.float32(_GREY) / np.float32(255)
-        self._padded: list[Geometry | None] = [None] * shape[0]
+        self._padded: list[tuple[Size, tuple[int, int]] | None] = [None] * shape[0]
 
     def write(self, images: list[tuple[Image, Geometry]], spec: ModelSpec) -> None:
         """Fill the first rows with images; the others keep what an earlier batch wrote there.
@@ -86,10 +86,12 @@ class InputTensor:
             spec: of the model.
         """
         for row, (image, geometry) in enumerate(images):
-            # The frames of a video have the same padding: writing it again is a quarter of all writing.
-            if self._padded[row] != geometry:
+            # The frames of a video and the slices of an image have the same padding: writing it again is a
+            # quarter of all writing.
+            inside = geometry.resized, geometry.pad
+            if self._padded[row] != inside:
                 self.array[row] = self._grey
-                self._padded[row] = geometry
+                self._padded[row] = inside
             fill(image, geometry, spec, self.array[row])
 
 

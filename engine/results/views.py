@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...postprocess.boxes import xywhr_to_corners, xyxy_to_xywh
-from ...postprocess.masks import InstanceMasks
+from ...postprocess.masks import Masks as BinaryMasks
 from ...postprocess.types import Float, Int, Size
 
 
@@ -210,22 +210,22 @@ class Masks(_View):
         orig_shape: (height, width) of the image.
     """
 
-    def __init__(self, masks: InstanceMasks, orig_shape: Size) -> None:
+    def __init__(self, masks: BinaryMasks, orig_shape: Size) -> None:
         self._masks, self.orig_shape = masks, orig_shape
 
     def __len__(self) -> int:
-        return len(self._masks.crops)
+        return len(self._masks)
 
     def __getitem__(self, index: Any) -> Self:
         chosen = _rows(np.arange(len(self)), index)
-        crops = tuple(self._masks.crops[i] for i in chosen)
-        return type(self)(
-            InstanceMasks(crops, self._masks.corners[chosen], self._masks.geometry), self.orig_shape
-        )
+        return type(self)(self._masks[chosen], self.orig_shape)
 
     @cached_property
     def data(self) -> Array:
-        """(N, h, w) uint8 of 0 and 1 at the size of the input tensor, letterbox padding included."""
+        """(N, h, w) uint8 of 0 and 1 at the size of the input tensor, letterbox padding included.
+
+        With `retina_masks` and with `tile`: at the size of the image.
+        """
         return Array.of(self._masks.dense())
 
     @cached_property

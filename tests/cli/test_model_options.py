@@ -13,6 +13,11 @@ TAKEN: tuple[tuple[list[object], dict[str, Any]], ...] = (
         ["--conf", 0.5, "--iou", 0.6, "--max-det", 7, "--imgsz", 160, "--agnostic-nms", "--batch", 2],
         {"conf": 0.5, "iou": 0.6, "max_det": 7, "imgsz": 160, "agnostic_nms": True, "batch": 2},
     ),
+    ([], {"tile": None, "overlap": 0.2, "merge": "nmm", "retina_masks": False}),
+    (
+        ["--tile", "320,480", "--overlap", 0.1, "--merge", "nms", "--retina-masks"],
+        {"tile": (320, 480), "overlap": 0.1, "merge": "nms", "retina_masks": True},
+    ),
     (["--imgsz", "96,160", "--classes", "0,2"], {"imgsz": (96, 160), "classes": [0, 2]}),  # height, width
     (["--classes", "star,DISK", "--classes", "1"], {"classes": [3, 0, 1]}),
     (
@@ -28,6 +33,11 @@ REFUSED = {
     "--imgsz 640x480": "480,640",
     "--imgsz 1,2,3": "480,640",
     "--kpt-shape 17": "two whole numbers",
+    "--tile 16": "at least the stride of the model, 32 pixels",
+    "--tile 640x640": "480,640",
+    "--tile 64 --overlap 1": "from 0 to below 1",
+    "--tile 64 --merge best": "'nmm', 'nms'",
+    "--tile 32 --overlap 0.97": "slices of an image",
     "--conf 1.5": "0<=x<=1",
     "--names missing.txt": "one name a line",
     "--classes disc": "disk",  # the nearest name

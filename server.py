@@ -13,6 +13,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
@@ -23,8 +24,24 @@ from starlette.routing import Route
 from .serving.api import Api
 from .serving.app_state import AppState
 from .serving.client_limits import HEAD_LIMITS, HeadLimits
+from .serving.dialects.accepted import PLATFORM_DEPLOYMENT, PLATFORM_ENDPOINT, PLATFORM_MODEL
 from .serving.middleware import Access
-from .serving.settings import Settings
+from .serving.settings import MODEL_ID_PARTS, Settings
+
+
+class _ModelId(Convertor[str]):
+    """A parameter of a path that may have slashes in it, as ids may: their parts are the path's."""
+
+    regex = rf"[^/]+(?:/[^/]+){{0,{MODEL_ID_PARTS - 1}}}"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("yolean_id", _ModelId())
 
 
 @asynccontextmanager
@@ -63,17 +80,22 @@ def create_app(
         CORSMiddleware,
         allow_origins=settings.cors,
         allow_methods=["GET", "POST"],
-        allow_headers=["x-api-key", "x-request-id", "content-type"],
+        allow_headers=["x-api-key", "authorization", "x-request-id", "content-type"],
         expose_headers=["x-request-id", "server-timing", "retry-after"],
     )
     return Starlette(
         routes=[
-            Route("/v1/predict/{model_id}", api.predict, methods=["POST"]),
+            Route("/v1/predict/{model_id:yolean_id}", api.predict, methods=["POST"]),
             Route("/", api.root, methods=["GET", "POST"]),
             Route("/demo.jpg", api.demo),
             Route("/v1/models", api.models),
             Route("/v1/models/reload", api.reload, methods=["POST"]),
-            Route("/v1/models/{model_id}", api.model),
+            Route("/v1/models/{model_id:yolean_id}", api.model),
+            Route(PLATFORM_MODEL, api.platform_predict, methods=["POST"]),
+            Route("/api/models/{model_id:yolean_id}/predict", api.platform_predict, methods=["POST"]),
+            Route(PLATFORM_DEPLOYMENT, api.platform_predict, methods=["POST"]),
+            Route(PLATFORM_ENDPOINT, api.platform_endpoint, methods=["POST"]),
+            Route("/api/models/{owner}/{project}/{model}", api.platform_model),
             Route("/livez", api.livez),
             Route("/readyz", api.readyz),
             Route("/health", api.health),

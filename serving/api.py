@@ -17,12 +17,23 @@ from .._version import __version__
 from . import openapi
 from .app_state import AppState
 from .authorization import check_key
-from .dialects.accepted import PREDICT, PREDICT_BY_FIELD, ROUTES
+from .dialects.accepted import PLATFORM_ENDPOINT, PREDICT, PREDICT_BY_FIELD, ROUTES
 from .error_responses import NotAllowed
 from .metrics import CONTENT_TYPE
+from .model_lookup import by_default, by_id, by_name
 from .page.assets import demo_image, read_page
-from .predict_endpoint import PredictEndpoint, find_model
-from .schemas import Health, ModelList, Queue, Reload, Status, encode, model_health, model_info
+from .predict_endpoint import PredictEndpoint
+from .schemas import (
+    Health,
+    ModelList,
+    PlatformModel,
+    Queue,
+    Reload,
+    Status,
+    encode,
+    model_health,
+    model_info,
+)
 
 
 class Api:
@@ -37,7 +48,30 @@ class Api:
 
     async def predict(self, request: Request) -> Response:
         """`POST /v1/predict/{model_id}`."""
-        return await self._predict.answer(request, request.path_params["model_id"], ROUTES[PREDICT])
+        registry, model_id = self._state.registry, request.path_params["model_id"]
+        return await self._predict.answer(request, lambda: by_id(registry, model_id), ROUTES[PREDICT])
+
+    async def platform_predict(self, request: Request) -> Response:
+        """The routes of Ultralytics Platform whose path names a model or a deployment."""
+        registry, name = self._state.registry, "/".join(request.path_params.values())
+        return await self._predict.answer(request, lambda: by_name(registry, name), ROUTES[PLATFORM_ENDPOINT])
+
+    async def platform_endpoint(self, request: Request) -> Response:
+        """`POST /predict`, as at the address of a dedicated endpoint of Ultralytics Platform."""
+        registry, default = self._state.registry, self._state.settings.default_model
+        return await self._predict.answer(
+            request, lambda: by_default(registry, default), ROUTES[PLATFORM_ENDPOINT]
+        )
+
+    async def platform_model(self, request: Request) -> Response:
+        """`GET /api/models/{owner}/{project}/{model}`: whether a model is served."""
+        parts = request.path_params
+        model = by_name(self._state.registry, "/".join(parts.values()))
+        return _json(
+            PlatformModel(
+                owner=parts["owner"], project=parts["project"], model=model.id, task=model.engine.task
+            )
+        )
 
     async def root(self, request: Request) -> Response:
         """`GET /`, the page, and `POST /`, where a field names the model."""
@@ -61,7 +95,7 @@ class Api:
 
     async def model(self, request: Request) -> Response:
         """`GET /v1/models/{model_id}`."""
-        return _json(model_info(find_model(self._state.registry, request.path_params["model_id"], {})))
+        return _json(model_info(by_id(self._state.registry, request.path_params["model_id"])))
 
     async def reload(self, request: Request) -> Response:
         """`POST /v1/models/reload`."""

@@ -131,7 +131,16 @@ class AppState:
         failed = self.registry.named_failures()
         if failed:  # the log has them
             raise ModelError("; ".join(failed))
+        self._check_default()
         log.info("ready: %s", ", ".join(self.registry.models) or "no model yet")
+
+    def _check_default(self) -> None:
+        """Check that the default model is one, unless it may still come into a folder."""
+        default, sources = self.settings.default_model, self.settings.models
+        is_fixed = not any(source.path.is_dir() for source in sources)
+        if default is not None and is_fixed and default not in self.registry.models:
+            known = ", ".join(self.registry.models)
+            raise ModelError(f"--default-model {default!r}: no model is called so; there are {known}")
 
     async def _watch(self) -> None:
         await asyncio.wait((self._loading,))

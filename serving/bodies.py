@@ -21,7 +21,9 @@ class UnknownBody(YoleanError):
     """The body is of a kind that the server does not take."""
 
 
-async def read_submission(request: Request, limit: int, pace: Pace, take: Take) -> Submission:
+async def read_submission(
+    request: Request, limit: int, pace: Pace, take: Take, long_field: str | None = None
+) -> Submission:
     """Read and parse the body and the query of a request.
 
     Args:
@@ -29,6 +31,7 @@ async def read_submission(request: Request, limit: int, pace: Pace, take: Take) 
         limit: bytes that the body may have.
         pace: how fast it must come.
         take: takes the memory that it needs.
+        long_field: the field whose text may be as long as the body: an image in base64.
 
     Raises:
         BodyTooLarge: it is longer than `limit`; no more than that was read.
@@ -52,7 +55,7 @@ async def read_submission(request: Request, limit: int, pace: Pace, take: Take) 
         body = await _read(request, limit, pace, take)
     except ClientDisconnect as exc:
         raise ClientGone("the client left while sending") from exc
-    submission = Submission(raw=body) if parse is None else parse(body, options)
+    submission = Submission(raw=body) if parse is None else parse(body, options, long_field)
     submission.add(parse_urlencoded(request.scope["query_string"], "the query").fields.items())
     return submission
 
@@ -75,8 +78,8 @@ async def _read(request: Request, limit: int, pace: Pace, take: Take) -> bytes:
     return b"".join(chunks)
 
 
-_PARSERS: dict[str, Callable[[bytes, Mapping[bytes, bytes]], Submission]] = {
+_PARSERS: dict[str, Callable[[bytes, Mapping[bytes, bytes], str | None], Submission]] = {
     "multipart/form-data": parse_multipart,
-    "application/x-www-form-urlencoded": lambda body, options: parse_urlencoded(body),
-    "application/json": lambda body, options: parse_json(body),
+    "application/x-www-form-urlencoded": lambda body, _, long: parse_urlencoded(body, long_field=long),
+    "application/json": lambda body, _, long: parse_json(body, long),
 }

@@ -9,9 +9,10 @@ from starlette.exceptions import HTTPException
 from ..engine.errors import DeviceError, InputError, ModelError, ServerBusy, YoleanError
 from .bodies import BodyTooLarge, UnknownBody
 from .client_limits import SlowUpload
+from .dialects.accepted import is_platform_path
 from .fetch.fetcher import FetchError
 from .image_guard.headers import NotAnImage
-from .schemas import Error, encode
+from .schemas import Error, PlatformError, encode
 from .tickets import DeadlineError
 
 
@@ -50,29 +51,38 @@ def status_of(error: Exception) -> int:
     return next((code for kind, code in _STATUS if isinstance(error, kind)), 500)
 
 
-def reply_to(error: Exception, request_id: str) -> Reply:
-    """The answer to an error. A bug of the server is answered with the request's id and no detail."""
+def reply_to(error: Exception, request_id: str, path: str = "") -> Reply:
+    """The answer to an error. A bug of the server is answered with the request's id and no detail.
+
+    Args:
+        error: what was raised.
+        request_id: of the request.
+        path: of the request, without that of a mount: Platform's clients expect a field more.
+    """
+    for_platform = is_platform_path(path)
     status, message = status_of(error), str(error)
     headers: list[tuple[str, str]] = []
     if isinstance(error, HTTPException):
-        message = _http_message(error)
+        message = _http_message(error, for_platform)
         headers = [(name.lower(), value) for name, value in (error.headers or {}).items()]
     if isinstance(error, ServerBusy):
         headers.append(("retry-after", str(error.retry_after)))
     if isinstance(error, (BodyTooLarge, SlowUpload)):
         headers.append(("connection", "close"))  # the rest of the body may still be on its way
     if isinstance(error, NotAllowed):
-        headers.append(("www-authenticate", "x-api-key"))
+        headers.append(("www-authenticate", "Bearer, x-api-key"))
     if isinstance(error, ModelError):
         message = "the model cannot run on an image of this shape at this size: ask for a larger one"
     if status == 500:
         message = f"something went wrong in the server; its log tells more about request {request_id}"
-    return status, encode(Error(message=message)), headers
+    body = PlatformError(message=message, error=message) if for_platform else Error(message=message)
+    return status, encode(body), headers
 
 
-def _http_message(error: HTTPException) -> str:
+def _http_message(error: HTTPException, for_platform: bool) -> str:
     if error.status_code == 404:
-        return "no such path: predictions go to POST /v1/predict/MODEL_ID, see /openapi.json"
+        path = "/api/models/MODEL_ID/predict" if for_platform else "/v1/predict/MODEL_ID"
+        return f"no such path: predictions go to POST {path}, see /openapi.json"
     if error.status_code == 405:
         return f"this method is not for this path: expected {(error.headers or {}).get('Allow', 'another')}"
     return error.detail or HTTPStatus(error.status_code).phrase

@@ -17,7 +17,7 @@ MAX_PARTS = 16
 """Fields and files of a request."""
 
 MAX_TEXT = 16 * 1024
-"""Bytes of all that is not a file: names, values, headers of parts."""
+"""Bytes of all that is neither a file nor a long field: names, values, headers of parts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +54,18 @@ class Submission:
             raise InputError(f"{_shown(name)}: expected once, found twice")
 
 
-def parse_multipart(body: bytes, options: Mapping[bytes, bytes]) -> Submission:
+def parse_multipart(body: bytes, options: Mapping[bytes, bytes], long_field: str | None = None) -> Submission:
     """Parse `multipart/form-data`, whose parameters are `options`.
+
+    Args:
+        body: as it was sent.
+        options: parameters of the Content-Type.
+        long_field: the field whose text may have any length: an image in base64.
 
     Raises:
         InputError: it is not what clients make, has too many parts or too much text, or a name twice.
     """
-    parts = _Parts()
+    parts = _Parts(long_field)
     try:
         parser = MultipartParser(options[b"boundary"], parts.callbacks())  # type: ignore[arg-type]
         parser.write(body)
@@ -74,32 +79,45 @@ def parse_multipart(body: bytes, options: Mapping[bytes, bytes]) -> Submission:
     return parts.submission
 
 
-def parse_urlencoded(body: bytes, where: str = "the form") -> Submission:
-    """Parse `application/x-www-form-urlencoded`, or a query; `where` says which in the errors.
+def parse_urlencoded(body: bytes, where: str = "the form", long_field: str | None = None) -> Submission:
+    """Parse `application/x-www-form-urlencoded`, or a query.
+
+    Args:
+        body: as it was sent.
+        where: says which in the errors.
+        long_field: the field whose text may have any length: an image in base64.
 
     Raises:
         InputError: it is too long, not UTF-8, or has a name twice.
     """
-    if len(body) > MAX_TEXT:
-        raise InputError(f"{where} has {len(body)} bytes: expected at most {MAX_TEXT}; files go as multipart")
     if body.count(b"&") >= MAX_PARTS:
         raise InputError(f"{where} has more than {MAX_PARTS} fields")
+    body, long_text = _without_long(body, long_field)
+    if len(body) > MAX_TEXT:
+        raise InputError(f"{where} has {len(body)} bytes: expected at most {MAX_TEXT}; files go as multipart")
     try:
         pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, errors="strict")
+        long_pairs = [] if long_text is None else [(str(long_field), _unescaped(long_text))]
     except ValueError as exc:
         raise InputError(f"{where} cannot be read: expected name=value&name=value in UTF-8") from exc
     submission = Submission()
-    submission.add(pairs)
+    submission.add([*pairs, *long_pairs])
     return submission
 
 
-def parse_json(body: bytes) -> Submission:
+def parse_json(body: bytes, long_field: str | None = None) -> Submission:
     """Parse a JSON object of plain values.
+
+    Args:
+        body: as it was sent.
+        long_field: the field whose text may have any length: an image in base64.
 
     Raises:
         InputError: it is too long, something else, or has a name twice.
     """
-    if len(body) > MAX_TEXT:
+    # A long one has to be an image and a few values: counting spares the objects that others are made of.
+    is_flat = body.count(b"{") == 1 and b"[" not in body and body.count(b",") <= 2 * MAX_PARTS
+    if len(body) > MAX_TEXT and not (long_field and is_flat):
         raise InputError(f"the JSON has {len(body)} bytes: expected at most {MAX_TEXT}")
     try:
         fields = json.loads(body.decode(), object_pairs_hook=_Pairs)
@@ -109,9 +127,32 @@ def parse_json(body: bytes) -> Submission:
         raise InputError(f"the JSON cannot be read ({reason})") from exc
     if not isinstance(fields, _Pairs) or any(isinstance(value, list) for _, value in fields):
         raise InputError('the JSON: expected an object of plain values, such as {"url": "..."}')
+    others = sum(len(v) for name, v in fields if isinstance(v, str) and name != long_field)
+    if others > MAX_TEXT:
+        raise InputError(f"the JSON has {others} characters of text: expected at most {MAX_TEXT}")
     submission = Submission()
     submission.add(fields)
     return submission
+
+
+def _without_long(body: bytes, long_field: str | None) -> tuple[bytes, bytes | None]:
+    """A urlencoded body without its long field, and the value of that, if it is long."""
+    if long_field is None or len(body) <= MAX_TEXT:
+        return body, None
+    start = long_field.encode() + b"="
+    pairs = body.split(b"&")
+    found = [pair for pair in pairs if pair.startswith(start)]
+    if len(found) != 1:  # none is too long then, or one of two that are one too many
+        return body, None
+    return b"&".join(pair for pair in pairs if pair is not found[0]), found[0].removeprefix(start)
+
+
+def _unescaped(value: bytes) -> str:
+    """A long value: `unquote` would make an object for each escape, and base64 has few of them."""
+    for character in b"+/=:;,\r\n":
+        for escape in (b"%%%02X" % character, b"%%%02x" % character):
+            value = value.replace(escape, bytes([character]))
+    return value.decode("ascii")
 
 
 class _Pairs(list[tuple[str, Any]]):
@@ -121,8 +162,9 @@ class _Pairs(list[tuple[str, Any]]):
 class _Parts:
     """Collects the parts of a form within limits, by the callbacks of the multipart parser."""
 
-    def __init__(self) -> None:
+    def __init__(self, long_field: str | None) -> None:
         self.submission = Submission()
+        self._long_field = long_field
         self._chunks: list[bytes] = []
         self._headers: dict[bytes, bytes] = {}
         self._header: list[bytes] = [b"", b""]
@@ -161,7 +203,7 @@ class _Parts:
         name = _text(options[b"name"], "a field's name")
         content = b"".join(self._chunks)
         if b"filename" not in options:
-            self._count_text(len(content))
+            self._count_text(0 if name == self._long_field else len(content))
             self.submission.add([(name, _text(content, name))])
         else:
             self.submission.check_new(name)

@@ -59,13 +59,16 @@ class Access:
             exchange.do_not_linger()
             if not exchange.status:
                 await _answer(
-                    ServerBusy("this server has shut down, send it again", 1), request_id, exchange.send
+                    ServerBusy("this server has shut down, send it again", 1),
+                    request_id,
+                    scope,
+                    exchange.send,
                 )
         except Exception as exc:
             if exchange.status:  # half an answer is out: nothing can be said to the client any more
                 server_log.exception("request %s broke off", request_id)
                 raise
-            await _answer(exc, request_id, exchange.send)
+            await _answer(exc, request_id, scope, exchange.send)
         finally:
             milliseconds = (perf_counter() - started) * 1e3
             log.info("", extra={"request": _line(scope, request_id, exchange.status, milliseconds, notes)})
@@ -129,8 +132,9 @@ class _Exchange:
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def _answer(error: Exception, request_id: str, send: Send) -> None:
-    status, body, headers = reply_to(error, request_id)
+async def _answer(error: Exception, request_id: str, scope: Scope, send: Send) -> None:
+    path = scope["path"].removeprefix(scope.get("root_path", ""))
+    status, body, headers = reply_to(error, request_id, path)
     if status == 500:
         server_log.error("request %s failed", request_id, exc_info=error)
     own = [

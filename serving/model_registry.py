@@ -140,6 +140,15 @@ class Registry:
             self.is_ready = True
             return bool(changed or gone)
 
+    def find(self, name: str) -> LoadedModel | None:
+        """The model that a name with slashes ends in: by the whole name, else by the longest end of it.
+
+        So `owner/project/model` and an address find a model that is called `model`.
+        """
+        parts = name.split("/")
+        ends = ("/".join(parts[start:]) for start in range(len(parts)))
+        return next((self.models[end] for end in ends if end in self.models), None)
+
     def named_failures(self) -> list[str]:
         """The failures of files that were named one by one, without which a server must not start."""
         named = {s.id or s.path.stem for s in self._sources if s not in self._folders}

@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from .._version import __version__
-from .dialects.accepted import DIALECTS, PREDICT, PREDICT_BY_FIELD, ROUTES
+from .dialects.accepted import (
+    DIALECTS,
+    PLATFORM_DEPLOYMENT,
+    PLATFORM_ENDPOINT,
+    PLATFORM_MODEL,
+    PLATFORM_MODEL_ID,
+    PREDICT,
+    PREDICT_BY_FIELD,
+    ROUTES,
+    is_platform_path,
+)
 from .dialects.dialect import Dialect
-from .schemas import Error, Health, ModelInfo, ModelList, Reload, Status
+from .schemas import (
+    Error,
+    Health,
+    ModelInfo,
+    ModelList,
+    PlatformError,
+    PlatformModel,
+    Reload,
+    Status,
+)
 
 Schema = dict[str, Any]
 
@@ -34,6 +54,21 @@ _MODEL_ID = {
     "schema": {"type": "string"},
     "description": "As /v1/models lists them.",
 }
+_PLATFORM_NAMES = {
+    "owner": "Any; or the first part of an id with slashes.",
+    "project": "The same, the second part.",
+    "model": "The id of a model, or its last part.",
+    "deployment": "The id of a model, or its last part.",
+    "model_id": "As /v1/models lists them.",
+}
+_PLATFORM = {
+    "platform_model": PLATFORM_MODEL,
+    "platform_model_id": PLATFORM_MODEL_ID,
+    "platform_deployment": PLATFORM_DEPLOYMENT,
+    "platform_endpoint": PLATFORM_ENDPOINT,
+}
+_PLATFORM_LOOKUP = PLATFORM_MODEL.removesuffix("/predict")
+_KEYS: list[Schema] = [{"key": []}, {"bearer": []}]
 _TEXT = {"schema": {"type": "string"}}
 
 
@@ -44,14 +79,21 @@ def document() -> Schema:
         "info": {
             "title": "yolean",
             "version": __version__,
-            "description": "The HUB Inference API on your own machine, HUB v1 and HUB v2. The field names of "
-            "a request decide its dialect; the two cannot be mixed.",
+            "description": "The APIs of Ultralytics HUB, HUB v1 and HUB v2, and of Ultralytics Platform on "
+            "your own machine. Path and field names of a request decide its dialect; they cannot be mixed.",
         },
         "paths": {
-            PREDICT: {"parameters": [_MODEL_ID], "post": _prediction("predict", ROUTES[PREDICT])},
+            PREDICT: {"parameters": [_MODEL_ID], "post": _prediction("predict", PREDICT)},
             PREDICT_BY_FIELD: {
                 "get": _operation("The page", {"text/html": _TEXT}),
-                "post": _prediction("predict_by_field", ROUTES[PREDICT_BY_FIELD]),
+                "post": _prediction("predict_by_field", PREDICT_BY_FIELD),
+            },
+            **{path: _platform(operation, path) for operation, path in _PLATFORM.items()},
+            _PLATFORM_LOOKUP: {
+                "parameters": _named_in(_PLATFORM_LOOKUP),
+                "get": _operation(
+                    "Whether Platform's clients find a model", _json(PlatformModel), (404,), PlatformError
+                ),
             },
             "/v1/models": {"get": _operation("The models", _json(ModelList))},
             "/v1/models/{model_id}": {
@@ -61,7 +103,7 @@ def document() -> Schema:
             "/v1/models/reload": {
                 "post": {
                     **_operation("Look for new, replaced and removed files", _json(Reload), (401,)),
-                    "security": [{"key": []}],
+                    "security": _KEYS,
                 }
             },
             "/livez": {"get": _operation("Whether the process answers", _json(Status))},
@@ -71,7 +113,10 @@ def document() -> Schema:
         },
         "components": {
             "schemas": _schemas(),
-            "securitySchemes": {"key": {"type": "apiKey", "in": "header", "name": "x-api-key"}},
+            "securitySchemes": {
+                "key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
+                "bearer": {"type": "http", "scheme": "bearer"},
+            },
         },
     }
 
@@ -79,7 +124,7 @@ def document() -> Schema:
 def _schemas() -> Schema:
     """All components: of each dialect an upload, an address and the answer, and what else is answered."""
     structs = [struct for dialect in DIALECTS for struct in (dialect.fields, dialect.answer)]
-    structs += [Error, Health, ModelInfo, ModelList, Reload, Status]
+    structs += [Error, PlatformError, PlatformModel, Health, ModelInfo, ModelList, Reload, Status]
     _, schemas = msgspec.json.schema_components(structs, ref_template=_REFERENCE)
     for dialect in DIALECTS:
         fields, url = schemas.pop(dialect.fields.__name__), dialect.wire_name("url")
@@ -91,8 +136,22 @@ def _schemas() -> Schema:
     return schemas
 
 
-def _prediction(operation: str, dialects: Sequence[Dialect]) -> Schema:
+def _platform(operation: str, path: str) -> Schema:
+    """A route of Ultralytics Platform that predicts."""
+    names = _named_in(path)
+    return {**({"parameters": names} if names else {}), "post": _prediction(operation, path)}
+
+
+def _named_in(path: str) -> list[Schema]:
+    """The parameters of a path of Ultralytics Platform."""
+    names = re.findall(r"\{(\w+)\}", path)
+    return [{**_MODEL_ID, "name": name, "description": _PLATFORM_NAMES[name]} for name in names]
+
+
+def _prediction(operation: str, path: str) -> Schema:
     """A route that predicts, for the dialects that it accepts."""
+    dialects = ROUTES[path]
+    error = PlatformError if is_platform_path(path) else Error
 
     def any_of(kind: str) -> Schema:
         return {"schema": {"anyOf": [_reference(f"{dialect.fields.__name__}{kind}") for dialect in dialects]}}
@@ -100,7 +159,7 @@ def _prediction(operation: str, dialects: Sequence[Dialect]) -> Schema:
     return {
         "operationId": operation,
         "summary": "Predict one image",
-        "security": [{}, {"key": []}],
+        "security": [{}, *_KEYS],
         "parameters": [
             {"name": name, "in": "query", "schema": schema, "description": "Where the body is the image."}
             for name, schema in _in_query(dialects).items()
@@ -117,7 +176,7 @@ def _prediction(operation: str, dialects: Sequence[Dialect]) -> Schema:
         },
         "responses": {
             "200": {"description": "What was found", "content": {"application/json": any_of("Answer")}},
-            **_errors(tuple(_ERRORS)),
+            **_errors(tuple(_ERRORS), error),
         },
     }
 
@@ -137,13 +196,15 @@ def _readiness() -> Schema:
     return found
 
 
-def _operation(summary: str, content: Schema, errors: Sequence[int] = ()) -> Schema:
-    responses = {"200": {"description": summary, "content": content}, **_errors(errors)}
+def _operation(
+    summary: str, content: Schema, errors: Sequence[int] = (), error: type[Error] = Error
+) -> Schema:
+    responses = {"200": {"description": summary, "content": content}, **_errors(errors, error)}
     return {"summary": summary, "responses": responses}
 
 
-def _errors(statuses: Sequence[int]) -> Schema:
-    return {str(s): {"description": _ERRORS[s], "content": _json(Error)} for s in statuses}
+def _errors(statuses: Sequence[int], error: type[Error]) -> Schema:
+    return {str(s): {"description": _ERRORS[s], "content": _json(error)} for s in statuses}
 
 
 def _json(struct: type[msgspec.Struct]) -> Schema:

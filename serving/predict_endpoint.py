@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from time import perf_counter
-from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -17,12 +17,19 @@ from .authorization import check_key
 from .bodies import read_submission
 from .dialects.accepted import read_arguments
 from .dialects.dialect import Arguments, Dialect
-from .error_responses import NotFound, status_of
+from .encoded_images import image_from_text
+from .error_responses import status_of
 from .fetch.fetcher import FetchError
 from .forms import Submission
-from .model_registry import LoadedModel, Registry
+from .image_guard.headers import FORMATS, NotAnImage
+from .model_lookup import by_name
+from .model_registry import LoadedModel
 from .schemas import encode
 from .tickets import ClientGone, Ticket, Work
+from .video_formats import video_format
+
+Find = Callable[[], LoadedModel]
+"""Gives the model of a request, or raises."""
 
 
 class PredictEndpoint:
@@ -32,12 +39,12 @@ class PredictEndpoint:
         """Use the models, the scheduler and the limits of `state`."""
         self._state = state
 
-    async def answer(self, request: Request, model_id: str | None, accepted: Sequence[Dialect]) -> Response:
+    async def answer(self, request: Request, find: Find | None, accepted: Sequence[Dialect]) -> Response:
         """Predict, and count the outcome.
 
         Args:
             request: with `notes` for the log in its state.
-            model_id: from the path; None where a field names the model.
+            find: gives the model that the path names; None where a field names it.
             accepted: the dialects of the route.
 
         Raises:
@@ -46,7 +53,7 @@ class PredictEndpoint:
         started, metrics = perf_counter(), self._state.metrics
         notes = request.state.notes
         try:
-            response = await self._predict(request, model_id, accepted)
+            response = await self._predict(request, find, accepted)
         except ClientGone:
             raise
         except Exception as exc:
@@ -56,20 +63,24 @@ class PredictEndpoint:
         metrics.seconds.labels(notes["model"]).observe(perf_counter() - started)
         return response
 
-    async def _predict(self, request: Request, model_id: str | None, accepted: Sequence[Dialect]) -> Response:
+    async def _predict(self, request: Request, find: Find | None, accepted: Sequence[Dialect]) -> Response:
         state, notes = self._state, request.state.notes
         check_key(request, state.keys, state.settings.no_auth)
         if state.drain.is_draining:
             state.metrics.shed.labels("drain").inc()
             raise ServerBusy("this server is shutting down, send it again", 1)
-        model = None if model_id is None else find_model(state.registry, model_id, notes)
+        model = None if find is None else find()
+        if model is not None:
+            notes["model"] = model.id
         state.scheduler.check_room()  # before the body, which costs the client nothing yet
+        long_field = accepted[0].long_field
         with state.uploads.request(_address(request)) as take:
-            submission = await read_submission(request, state.settings.max_body, state.pace, take)
+            submission = await read_submission(request, state.settings.max_body, state.pace, take, long_field)
         arguments = read_arguments(submission.fields, submission.files, accepted)
         if model is None:
-            model = find_model(state.registry, _last_segment(arguments.model), notes)
-        elif arguments.model is not None and _last_segment(arguments.model) != model.id:
+            model = by_name(state.registry, arguments.model)
+            notes["model"] = model.id
+        elif arguments.model is not None and by_name(state.registry, arguments.model) is not model:
             raise InputError(f"model={arguments.model[:60]!r}: the path names {model.id!r}")
         arguments.dialect.check_task(model)
         work = _work(model, arguments)
@@ -89,53 +100,61 @@ class PredictEndpoint:
 
         Raises:
             InputError: there is no image, more than one, or an empty one.
+            NotAnImage: it is something else.
             FetchError: its address cannot be fetched.
         """
         file, url = arguments.dialect.file, arguments.dialect.wire_name("url")
-        places = {file: submission.files.get(file), url: arguments.url, "the body": submission.raw}
+        source = arguments.url if arguments.encoded is None else arguments.encoded
+        places = {file: submission.files.get(file), url: source, "the body": submission.raw}
         given = [name for name, content in places.items() if content is not None]
         if len(given) != 1:
             found = " and ".join(given) or "neither"
             raise InputError(f"expected one image, as file {file!r} or address {url!r}, found {found}")
-        if arguments.url is None:
+        if arguments.url is not None:
+            data = await self._fetch(url, arguments.url, ticket, address)
+        elif arguments.encoded is not None:
+            data = await _decoded(url, arguments.encoded)
+        else:
             data = submission.files[file] if submission.raw is None else submission.raw
-            if not data:
-                raise InputError(f"{given[0]}: expected an image, found 0 bytes")
-            return given[0], data
+        if not data:
+            raise InputError(f"{given[0]}: expected an image, found 0 bytes")
+        video = video_format(data)
+        if video is not None:
+            raise NotAnImage(f"{given[0]}: expected an image ({FORMATS}), found a video ({video})")
+        return given[0], data
+
+    async def _fetch(self, field: str, url: str, ticket: Ticket, address: str) -> bytes:
+        """The image at an address; the time that it takes is a stage of the request.
+
+        Raises:
+            FetchError: it cannot be fetched, or this server fetches none.
+        """
         if not self._state.settings.url_fetch:
             raise FetchError(
-                f"{url}: this server fetches no addresses; send the image itself, or start the server with "
+                f"{field}: this server fetches no addresses; send the image itself, or start the server with "
                 "--url-fetch"
             )
         started = perf_counter()
         try:
             with self._state.fetches.request(address) as take:
                 take(1)
-                data = await self._state.fetcher.fetch(arguments.url)
+                data = await self._state.fetcher.fetch(url)
         except FetchError as exc:
-            raise FetchError(f"{url}: {exc}") from exc
+            raise FetchError(f"{field}: {exc}") from exc
         ticket.stages["fetch"] = (perf_counter() - started) * 1e3
-        return url, data
+        return data
 
 
-def find_model(registry: Registry, model_id: str | None, notes: dict[str, Any]) -> LoadedModel:
-    """The model of an id; notes it for the log.
+async def _decoded(field: str, text: str) -> bytes:
+    """The image in the text of a field, decoded beside the event loop.
 
     Raises:
-        InputError: there is no id.
-        NotFound: no model has it.
-        ServerBusy: no model has it yet, as they are being loaded.
+        InputError: there is none in it.
     """
-    if model_id is None:
-        raise InputError(f"model is needed: one of {', '.join(registry.models)}")
-    model = registry.models.get(model_id)
-    if model is None:
-        if not registry.is_ready:
-            raise ServerBusy("the models are being loaded, send it again", 1)
-        known = ", ".join(list(registry.models)[:20]) or "none at all"
-        raise NotFound(f"no model is called {model_id[:100]!r}; there are {known}")
-    notes["model"] = model.id
-    return model
+    try:
+        return await asyncio.to_thread(image_from_text, text)
+    except InputError as exc:
+        raise type(exc)(f"{field}: {exc}") from None
 
 
 def _work(model: LoadedModel, arguments: Arguments) -> Work:
@@ -156,13 +175,6 @@ def _work(model: LoadedModel, arguments: Arguments) -> Work:
         return encode(arguments.dialect.render(results, arguments, model))
 
     return Work(model, b"", "image", size, options, render)
-
-
-def _last_segment(model: str | None) -> str | None:
-    """The id in a model field: the field itself, or the last segment of an address."""
-    if model is None or "/" not in model:
-        return model
-    return re.split(r"[?#]", model)[0].rstrip("/").rpartition("/")[2]
 
 
 def _address(request: Request) -> str:

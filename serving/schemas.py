@@ -29,6 +29,12 @@ class Error(msgspec.Struct, kw_only=True):
     message: Annotated[str, Meta(description="One line.")]
 
 
+class PlatformError(Error, kw_only=True):
+    """The same for the routes of Ultralytics Platform, whose clients show `error`."""
+
+    error: Annotated[str, Meta(description="The message again.")]
+
+
 class Status(msgspec.Struct):
     """`GET /livez` and `GET /readyz`."""
 
@@ -48,6 +54,15 @@ class ModelInfo(msgspec.Struct):
     kpt_shape: Annotated[Pair | None, Meta(description="Keypoints, and values of each.")]
     device: str
     provider: Annotated[str, Meta(description="ONNX Runtime's execution provider.")]
+
+
+class PlatformModel(msgspec.Struct, kw_only=True):
+    """`GET /api/models/{owner}/{project}/{model}`: that there is such a model, for Platform's `ul`."""
+
+    owner: str
+    project: str
+    model: Annotated[str, Meta(description="Its id here.")]
+    task: str
 
 
 class ModelHealth(ModelInfo):

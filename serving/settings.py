@@ -25,6 +25,18 @@ PREFIX = "YOLEAN"
 Network = IPv4Network | IPv6Network
 
 
+MODEL_ID_PARTS = 3
+"""Most parts of an id: owner, project and model."""
+
+
+def is_model_id(text: str) -> bool:
+    """Whether a model may be called so: what a path of an address can name, in up to three parts."""
+    parts = text.split("/")
+    return len(parts) <= MODEL_ID_PARTS and all(
+        re.fullmatch(r"[\w.-]{1,100}", part) and part not in (".", "..") for part in parts
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class ModelSource:
     """Where models are: one .onnx file, or a folder that is watched for them.
@@ -46,6 +58,7 @@ class Settings:
     """All settings of a server. The options of `yolean serve` say what each means."""
 
     models: tuple[ModelSource, ...] = ()
+    default_model: str | None = None
     host: str = "127.0.0.1"
     port: int = 8000
     device: str = "auto"
@@ -140,8 +153,11 @@ class _Models(click.ParamType[ModelSource]):
             self.fail(f"{path!r} does not exist: expected an .onnx file or a folder of them")
         if source.path.is_dir() and model_id is not None:
             self.fail(f"{value!r}: {path} is a folder, whose models are called as their files are")
-        if model_id is not None and not re.fullmatch(r"[\w.-]{1,100}", model_id):
-            self.fail(f"{value!r}: an id is made of letters, digits, '.', '_' and '-'")
+        if model_id is not None and not is_model_id(model_id):
+            self.fail(
+                f"{value!r}: an id is made of letters, digits, '.', '_' and '-', or of up to "
+                f"{MODEL_ID_PARTS} such parts with '/' between them"
+            )
         return source
 
 
@@ -191,7 +207,10 @@ _DEFAULT = Settings()
 _OPTIONS = (
     click.option("--models", type=_Models(), multiple=True, metavar="FILE|FOLDER|ID=FILE",
                  help="What to serve: an .onnx file, called by its stem or ID, or a folder that is "
-                      "watched for them; may be repeated.  [default: the five demo models]"),
+                      "watched for them; may be repeated. An ID may be OWNER/PROJECT/NAME.  "
+                      "[default: the five demo models]"),
+    click.option("--default-model", metavar="ID",
+                 help="The model of requests that name none, where several are served: POST /predict."),
     click.option("--host", default=_DEFAULT.host, metavar="ADDRESS", help="Address to listen on."),
     click.option("--port", type=click.IntRange(0, 65535), default=_DEFAULT.port, metavar="N",
                  help="Port to listen on; 0 takes a free one."),

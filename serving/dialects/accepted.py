@@ -12,11 +12,23 @@ from ...engine.errors import InputError
 from .dialect import Arguments, Dialect, shown
 from .hub_v1 import HUB_V1
 from .hub_v2 import HUB_V2
+from .platform import PLATFORM
 
 PREDICT = "/v1/predict/{model_id}"
 PREDICT_BY_FIELD = "/"
+PLATFORM_MODEL = "/api/models/{owner}/{project}/{model}/predict"
+PLATFORM_MODEL_ID = "/api/models/{model_id}/predict"
+PLATFORM_DEPLOYMENT = "/api/deployments/{owner}/{deployment}/predict"
+PLATFORM_ENDPOINT = "/predict"
 
-ROUTES: Mapping[str, tuple[Dialect, ...]] = {PREDICT: (HUB_V1, HUB_V2), PREDICT_BY_FIELD: (HUB_V2,)}
+ROUTES: Mapping[str, tuple[Dialect, ...]] = {
+    PREDICT: (HUB_V1, HUB_V2),
+    PREDICT_BY_FIELD: (HUB_V2,),
+    PLATFORM_MODEL_ID: (PLATFORM,),
+    PLATFORM_MODEL: (PLATFORM,),
+    PLATFORM_DEPLOYMENT: (PLATFORM,),
+    PLATFORM_ENDPOINT: (PLATFORM,),
+}
 """The dialects that each route accepts; the first is taken where the fields do not tell."""
 
 DIALECTS = tuple(dict.fromkeys(dialect for accepted in ROUTES.values() for dialect in accepted))
@@ -85,3 +97,8 @@ def _route_of(dialect: Dialect) -> str:
     """A route that accepts a dialect, as a client writes it."""
     path = next(path for path, accepted in ROUTES.items() if dialect in accepted)
     return path.replace("{model_id}", "MODEL_ID")
+
+
+def is_platform_path(path: str) -> bool:
+    """Whether a path, without that of a mount, is one of Ultralytics Platform's, served or not."""
+    return path.startswith("/api/") or path == PLATFORM_ENDPOINT

@@ -8,8 +8,9 @@ validate requests, encode answers and make `/openapi.json`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Annotated, Any, get_args
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -17,11 +18,17 @@ from msgspec import UNSET, Meta, UnsetType
 from ...engine.errors import InputError
 from ...engine.results.results import Results
 from ...postprocess.layout import TASKS, Task
+from ..encoded_images import is_address
 from ..model_registry import LoadedModel
 
 # ---- types of fields -------------------------------------------------------------------------------------
 
-Url = Annotated[str, Meta(min_length=1, max_length=2000, description="Address of the image, http or https.")]
+MAX_ADDRESS = 2000
+"""Characters of an address."""
+
+Url = Annotated[
+    str, Meta(min_length=1, max_length=MAX_ADDRESS, description="Address of the image, http or https.")
+]
 SideLength = Annotated[
     int,
     Meta(
@@ -68,6 +75,12 @@ class Arguments:
         conf: lowest score, 0.01 to 1.
         iou: threshold of non-maximum suppression, 0 to 0.95.
         model: id of the model, where a field names it; else None.
+        encoded: the image itself as text, in base64 or as a data: URI; None if it came in another way.
+        normalize: whether coordinates are from 0 to 1, where the dialect leaves the choice.
+        decimals: to which numbers are rounded, where the dialect leaves the choice.
+        vid_stride: of a video, every n-th frame.
+        bits: of a depth map.
+        read_at: when they were read, on the clock of `perf_counter`, seconds.
     """
 
     dialect: Dialect
@@ -76,6 +89,16 @@ class Arguments:
     conf: float
     iou: float
     model: str | None
+    encoded: str | None = None
+    normalize: bool = False
+    decimals: int = 5
+    vid_stride: int = 1
+    bits: int = 8
+    read_at: float = field(default_factory=perf_counter, compare=False)
+
+
+_OPTIONAL = ("normalize", "decimals", "vid_stride", "bits")
+"""Arguments that a dialect may lack: their defaults say what happens then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +113,7 @@ class Dialect:
         answer: the struct that `render` makes.
         render: makes the answer of a request.
         tasks: that an answer can be rendered for.
+        takes_encoded: whether the field with the address takes the image itself as text, too.
     """
 
     title: str
@@ -98,6 +122,7 @@ class Dialect:
     answer: type[msgspec.Struct]
     render: Callable[[Results, Arguments, LoadedModel], msgspec.Struct]
     tasks: tuple[Task, ...] = TASKS
+    takes_encoded: bool = False
 
     def check_task(self, model: LoadedModel) -> None:
         """Check that a model's results can be answered.
@@ -120,6 +145,11 @@ class Dialect:
         """The names of all fields of a request, that of the file first."""
         return [self.file, *self.fields.__struct_encode_fields__]
 
+    @property
+    def long_field(self) -> str | None:
+        """The field whose text may be as long as a body; None where all are short."""
+        return self.wire_name("url") if self.takes_encoded else None
+
     def read(self, fields: Mapping[str, Any]) -> Arguments:
         """Validate the fields of a request.
 
@@ -133,13 +163,20 @@ class Dialect:
             found = msgspec.convert(dict(fields), self.fields, strict=False)
         except msgspec.ValidationError as exc:
             raise InputError(self._complaint(fields, str(exc))) from None
+        source = found.url or None
+        if source is not None and len(source) > MAX_ADDRESS and is_address(source):
+            name = self.wire_name("url")
+            raise InputError(f"{name}={shown(source)}: expected an address of up to {MAX_ADDRESS} characters")
+        is_encoded = self.takes_encoded and source is not None and not is_address(source)
         return Arguments(
             self,
-            url=found.url or None,
+            url=None if is_encoded else source,
             size=found.size or None,
             conf=found.conf,
             iou=found.iou,
             model=getattr(found, "model", None) or None,
+            encoded=source if is_encoded else None,
+            **{name: getattr(found, name) for name in _OPTIONAL if hasattr(found, name)},
         )
 
     def _complaint(self, fields: Mapping[str, Any], reason: str) -> str:
@@ -155,20 +192,26 @@ class Dialect:
 
 def shown(value: Any) -> str:
     """A value for a message: its `repr`, cut off after 60 characters."""
-    text = repr(value)
+    text = repr(value[:61] if isinstance(value, str) else value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _expected(hint: Any) -> str:
     """The range of a field, in words."""
     kind, meta = _annotated(hint)
+    if get_origin(kind) is Literal:
+        *others, last = map(str, get_args(kind))
+        return f"{', '.join(others)} or {last}"
+    if kind is bool:
+        return "true or false"
     if kind is str:
-        return f"text of {meta.min_length} to {meta.max_length} characters"
+        most = f"{meta.min_length} to {meta.max_length}" if meta.max_length else f"at least {meta.min_length}"
+        return f"text of {most} characters"
     number = "a whole number" if kind is int else "a number"
     return f"{number} from {meta.ge} to {meta.le}"
 
 
-def _annotated(hint: Any) -> tuple[type, Meta]:
+def _annotated(hint: Any) -> tuple[Any, Meta]:
     """The type and its limits, out of `Annotated[type, Meta(...)]` or a union of that and UNSET."""
     parts = get_args(hint)
     if any(isinstance(part, Meta) for part in parts):

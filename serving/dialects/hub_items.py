@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, TypeVar
+from typing import TypeVar
 
 import msgspec
-from msgspec import Meta
 
 from ...engine.results.results import Results
 from ...postprocess.layout import Task
+from .objects import Score
 
 HUB_TASKS: tuple[Task, ...] = ("detect", "segment", "pose", "obb", "classify")
 """What HUB had models for."""
-
-Score = Annotated[float, Meta(ge=0, le=1)]
 
 
 class HubItem(msgspec.Struct, kw_only=True):

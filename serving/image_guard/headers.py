@@ -41,6 +41,9 @@ from .limits import MAX_EXIF, area, bounded, largest, limit, unpack
 from .png import check_png_pixels, png_size
 from .tiff import tiff_size
 
+FORMATS = "JPEG, PNG, WebP, BMP, TIFF or AVIF"
+"""Of images that are taken, for messages."""
+
 MAX_SCANS = 100  # an encoder writes about 10; each costs up to 2 ms a megapixel
 MAX_SEGMENTS = 10_000  # of a JPEG, chunks of a WebP
 
@@ -111,8 +114,7 @@ def check_pixels(data: bytes, max_pixels: int, name: str = "image") -> Header:
     except InputError as exc:
         raise InputError(f"{name}: {exc}") from None
     if header is None:
-        formats = "JPEG, PNG, WebP, BMP, TIFF or AVIF"
-        raise NotAnImage(f"{name}: expected an image ({formats}), found {describe(data)}")
+        raise NotAnImage(f"{name}: expected an image ({FORMATS}), found {describe(data)}")
     pixels = area(header.size)
     if pixels > max_pixels:
         found = f"{header.size.width}x{header.size.height} = {pixels}"

@@ -104,14 +104,31 @@ def test_the_page_is_sent_once(server: Any) -> None:
 @pytest.mark.parametrize("path", [PREDICT, "/?model=shapes", "/v1/models/reload"])
 def test_keys(configured: Any, path: str) -> None:
     with configured.client() as http:
-        configured.check_refusal(http.post(path, files={"file": SHAPES}), 401, "x-api-key", "missing")
+        configured.check_refusal(
+            http.post(path, files={"file": SHAPES}), 401, "x-api-key", "Bearer", "missing"
+        )
         for wrong in ("", "wrong-secret", KEY.upper(), KEY + "x", KEY[:-1], f"{KEY},another-key", "\xe9"):
             reply = http.post(path, files={"file": SHAPES}, headers={"x-api-key": wrong.encode("latin-1")})
             configured.check_refusal(reply, 401, "x-api-key", "not a key")
             assert "www-authenticate" in reply.headers
         for key in (KEY, "another-key"):
-            reply = http.post(path, files={"file": SHAPES}, headers={"x-api-key": key})
-            assert reply.status_code == 200, reply.text
+            for headers in (
+                {"x-api-key": key},
+                {"authorization": f"Bearer {key}"},
+                {"authorization": f"bearer   {key} "},
+                {"authorization": f"Bearer {key}", "x-api-key": key},  # the same twice
+                {"authorization": "Basic of-a-proxy", "x-api-key": key},
+            ):
+                reply = http.post(path, files={"file": SHAPES}, headers=headers)
+                assert reply.status_code == 200, reply.text
+        for headers in ({"authorization": "Bearer wrong"}, {"authorization": "Bearer"}):
+            reply = http.post(path, files={"file": SHAPES}, headers=headers)
+            configured.check_refusal(reply, 401, "Bearer is not a key")
+            assert "bearer" in reply.headers["www-authenticate"].lower()
+        for first, second in ((KEY, "another-key"), (KEY, "wrong"), ("", KEY)):
+            headers = {"authorization": f"Bearer {first}", "x-api-key": second}
+            reply = http.post(path, files={"file": SHAPES}, headers=headers)
+            configured.check_refusal(reply, 400, "two keys", "expected one")
         # What tells about the server needs none.
         for open_to_all in ("/livez", "/readyz", "/health", "/metrics", "/v1/models", "/openapi.json", "/"):
             assert http.get(open_to_all).status_code == 200
@@ -121,7 +138,8 @@ def test_keys(configured: Any, path: str) -> None:
 def test_a_key_in_another_place_is_not_taken(configured: Any) -> None:
     with configured.client() as http:
         assert http.post(f"{PREDICT}?x-api-key={KEY}", files=IMAGE).status_code == 401
-        assert http.post(PREDICT, files=IMAGE, headers={"authorization": f"Bearer {KEY}"}).status_code == 401
+        for value in (KEY, f"Basic {KEY}", f"Token {KEY}", f"Bearer{KEY}"):
+            assert http.post(PREDICT, files=IMAGE, headers={"authorization": value}).status_code == 401
 
 
 def test_the_log_holds_no_secret(configured: Any) -> None:
@@ -153,7 +171,8 @@ def test_paths_and_methods_that_there_are_not(server: Any) -> None:
         (404, "GET", "/v1/models/yolov8n", ["'yolov8n'", "shapes, shapes-cls"]),
         (404, "GET", "/v1/predict", ["/v1/predict/MODEL_ID"]),
         (404, "GET", "/admin", ["no such path"]),
-        (404, "POST", "/v1/predict/a/b", ["no such path"]),
+        (404, "POST", "/v1/predict/a/b", ["no model is called 'a/b'"]),
+        (404, "POST", "/v1/predict/a/b/c/d", ["no such path"]),
         (404, "GET", "//other.example/", ["no such path"]),
         (405, "GET", PREDICT, ["POST"]),
         (405, "PUT", PREDICT, ["POST"]),
@@ -189,7 +208,7 @@ def test_options_without_cors(server: Any) -> None:
 def test_cors_lets_one_origin_in(configured: Any) -> None:
     asked = {
         "origin": ORIGIN, "access-control-request-method": "POST",
-        "access-control-request-headers": "x-api-key, content-type, x-request-id",
+        "access-control-request-headers": "x-api-key, authorization, content-type, x-request-id",
     }  # fmt: skip
     with configured.client() as http:  # a browser asks without the key
         reply = http.options(PREDICT, headers=asked)
@@ -197,7 +216,7 @@ def test_cors_lets_one_origin_in(configured: Any) -> None:
         assert reply.headers["access-control-allow-origin"] == ORIGIN
         assert "POST" in reply.headers["access-control-allow-methods"]
         allowed = reply.headers["access-control-allow-headers"].lower()
-        assert all(name in allowed for name in ("x-api-key", "content-type", "x-request-id"))
+        assert all(name in allowed for name in ("x-api-key", "authorization", "content-type", "x-request-id"))
         other = http.options(PREDICT, headers={**asked, "origin": "https://other.example"})
         assert other.status_code == 400
         assert "access-control-allow-origin" not in other.headers

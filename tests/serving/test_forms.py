@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import io
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import requests
@@ -20,18 +22,20 @@ FORM = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data; boundary=XX"
 
 
-def submit(body: bytes, content_type: str) -> Submission:
+def submit(body: bytes, content_type: str, long_field: str | None = None) -> Submission:
     """What a body of this type holds."""
     kind, options = parse_options_header(content_type.encode())
     if kind.lower() == b"multipart/form-data":
-        return parse_multipart(body, options)
-    return parse_json(body) if content_type == JSON else parse_urlencoded(body)
+        return parse_multipart(body, options, long_field)
+    if content_type == JSON:
+        return parse_json(body, long_field)
+    return parse_urlencoded(body, long_field=long_field)
 
 
-def refusal(body: bytes, content_type: str) -> str:
+def refusal(body: bytes, content_type: str, long_field: str | None = None) -> str:
     """The line with which a body is refused."""
     with pytest.raises(InputError) as refused:
-        submit(body, content_type)
+        submit(body, content_type, long_field)
     return checked(str(refused.value))
 
 
@@ -331,6 +335,54 @@ def test_what_is_no_finite_number_gets_no_further_than_to_the_arguments() -> Non
             with pytest.raises(InputError) as refused:
                 read_arguments(submit(b'{"%s": %s}' % (name.encode(), number), JSON).fields, {})
             checked(str(refused.value))
+
+
+# ---- one field may be long --------------------------------------------------------------------------------
+
+IMAGE = base64.b64encode(bytes(range(256)) * 300).decode()
+ESCAPED = quote(IMAGE, safe="").encode()
+LONG_BODIES = [
+    (multipart(text(b"source", IMAGE.encode()), text(b"conf", b"0.5")), MULTIPART),
+    (b"source=%s&conf=0.5" % ESCAPED, FORM),
+    (b"conf=0.5&source=%s" % ESCAPED.replace(b"%2B", b"%2b"), FORM),
+    (f'{{"source": "{IMAGE}", "conf": "0.5"}}'.encode(), JSON),
+    (f'{{"conf": "0.5", "source": "{IMAGE}"}}'.replace("/", "\\/").encode(), JSON),  # as PHP writes it
+]
+
+
+def test_a_field_may_be_as_long_as_the_body() -> None:
+    for body, kind in LONG_BODIES:
+        assert submit(body, kind, "source").fields == {"source": IMAGE, "conf": "0.5"}
+        for other in (None, "conf"):  # its length is the exception of one field
+            assert "16384" in refusal(body, kind, other)
+
+
+def test_a_long_field_of_a_form_keeps_the_escapes_that_base64_has_not() -> None:
+    long = "data:image/png;base64," + IMAGE + "%41\u00e9"
+    assert submit(b"source=" + quote(long, safe="").encode(), FORM, "source").fields == {
+        "source": long.replace("%41\u00e9", "%2541%C3%A9")
+    }
+
+
+LONG_REFUSED = [
+    (b"source=%s&source=%s" % (ESCAPED, ESCAPED), FORM, "16384"),
+    (b"source=%s&conf=" % ESCAPED + b"1" * 20_000, FORM, "16384"),
+    (b"source=" + "\u00e9".encode() * 20_000, FORM, "cannot be read"),
+    (b"conf=1&conf=2&source=" + ESCAPED, FORM, "conf: expected once"),
+    (f'{{"source": "{IMAGE}", "source": "{IMAGE}"}}'.encode(), JSON, "source: expected once"),
+    (f'{{"source": "{IMAGE}", "conf": "{IMAGE}"}}'.encode(), JSON, "16384"),
+    (b'{"source": [' + b"1," * 20_000 + b"1]}", JSON, "16384"),
+    (b'{"source": {"a": "' + IMAGE.encode() + b'"}}', JSON, "16384"),
+    (b"[" * 20_000, JSON, "16384"),
+    (b"{" + b'"a":1,' * 20_000 + b'"a":1}', JSON, "16384"),
+    (multipart(text(b"source", b"\xff" * 20_000)), MULTIPART, "source: expected UTF-8"),
+    (multipart(text(b"source", IMAGE.encode()), text(b"conf", b"1" * 17_000)), MULTIPART, "16384"),
+]
+
+
+def test_what_is_long_beside_that_field_is_refused() -> None:
+    for body, kind, reason in LONG_REFUSED:
+        assert reason in refusal(body, kind, "source"), body[:40]
 
 
 # ---- anything ---------------------------------------------------------------------------------------------

@@ -222,7 +222,7 @@ def test_a_client_that_has_left_gets_no_answer_and_is_logged(log: Log) -> None:
 ERRORS: list[tuple[Exception, int, dict[str, str]]] = [
     (InputError("size=1: expected 32"), 400, {}),
     (ModelError("ONNX Runtime says that"), 400, {}),
-    (NotAllowed("no key"), 401, {"www-authenticate": "x-api-key"}),
+    (NotAllowed("no key"), 401, {"www-authenticate": "Bearer, x-api-key"}),
     (NotFound("no such model"), 404, {}),
     (HTTPException(404), 404, {}),
     (HTTPException(405, headers={"Allow": "POST"}), 405, {"allow": "POST"}),

@@ -16,12 +16,12 @@ from yolean.engine.errors import InputError
 from yolean.engine.pipeline import Engine
 from yolean.models import DEMO_MODELS, demo_images, demo_model
 from yolean.server import create_app
-from yolean.serving.dialects.accepted import DIALECTS, ROUTES
+from yolean.serving.dialects.accepted import DIALECTS, ROUTES, is_platform_path
 from yolean.serving.dialects.dialect import Arguments, Dialect
 from yolean.serving.error_responses import reply_to
 from yolean.serving.model_registry import LoadedModel
 from yolean.serving.openapi import document
-from yolean.serving.schemas import Error, encode
+from yolean.serving.schemas import Error, PlatformError, encode
 from yolean.serving.settings import Settings
 
 METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}
@@ -64,8 +64,10 @@ def test_it_has_what_every_document_needs(api: dict[str, Any]) -> None:
     assert api["openapi"].startswith("3.1")
     assert api.keys() <= {"openapi", "info", "jsonSchemaDialect", "servers", "paths", "components", "tags"}
     assert (api["info"]["title"], api["info"]["version"]) == ("yolean", yolean.__version__)
-    key = {"type": "apiKey", "in": "header", "name": "x-api-key"}
-    assert api["components"]["securitySchemes"] == {"key": key}
+    assert api["components"]["securitySchemes"] == {
+        "key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
+        "bearer": {"type": "http", "scheme": "bearer"},
+    }
     for where, value in walk(api):
         assert value is None or isinstance(value, (dict, list, str, int, float, bool)), where
         assert not isinstance(value, float) or math.isfinite(value), where
@@ -108,7 +110,7 @@ def test_each_call_makes_a_document_of_its_own() -> None:
 def test_every_route_is_described_and_no_other(api: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("YOLEAN_API_KEY", raising=False)
     routes = {
-        (method.lower(), route.path)
+        (method.lower(), re.sub(r":\w+}", "}", route.path))
         for route in create_app(Settings()).routes
         if isinstance(route, Route)
         for method in (route.methods or set()) - {"HEAD"}
@@ -132,13 +134,28 @@ RANGES: dict[str, dict[str, tuple[float, float, float | None]]] = {
         "iou": (0, 0.95, 0.45),
         "model": (1, 500, None),
     },
+    "Platform": {
+        "source": (1, math.inf, None),
+        "imgsz": (32, 1280, None),
+        "conf": (0.01, 1.0, 0.25),
+        "iou": (0, 0.95, 0.7),
+        "normalize": (False, True, False),
+        "decimals": (0, 10, 5),
+        "vid_stride": (1, 10_000, 1),
+        "bits": (8, 16, 8),
+    },
 }
 
 
 def limits(field: dict[str, Any]) -> tuple[float, float, float | None]:
     """The range of a field and its default."""
+    default = field.get("default")
+    if "enum" in field:
+        return field["enum"][0], field["enum"][-1], default
+    if field["type"] == "boolean":
+        return False, True, default
     low, high = ("minLength", "maxLength") if field["type"] == "string" else ("minimum", "maximum")
-    return field[low], field[high], field.get("default")
+    return field[low], field.get(high, math.inf), default
 
 
 @IN_ALL
@@ -158,12 +175,15 @@ def test_the_edges_of_the_document_are_those_of_the_server(api: dict[str, Any], 
     schema = api["components"]["schemas"][f"{dialect.fields.__name__}Address"]
     for name, field in schema["properties"].items():
         low, high, _ = limits(field)
-        is_text = field["type"] == "string"
-        make: Callable[[Any], Any] = (lambda length: "x" * length) if is_text else (lambda number: number)
-        step = 1e-6 if field["type"] == "number" else 1
-        for value in (low, high):
+        kind = field.get("type")
+        make: Callable[[Any], Any] = (
+            (lambda length: "x" * length) if kind == "string" else (lambda number: number)
+        )
+        step = 1e-6 if kind == "number" else 2
+        edges = [edge for edge in (low, high) if edge < math.inf]
+        for value in edges:
             dialect.read({name: make(value)})
-        for value in (low - step, high + step):
+        for value in (low - step, high + step)[: len(edges)]:
             with pytest.raises(InputError):
                 dialect.read({name: make(value)})
 
@@ -183,7 +203,7 @@ def test_a_prediction_takes_every_kind_of_body_in_its_dialects(api: dict[str, An
         f"#/components/schemas/{name}"
         for dialect in ROUTES[path]
         for name in (
-            "Error",
+            "PlatformError" if is_platform_path(path) else "Error",
             *(f"{dialect.fields.__name__}{kind}" for kind in ("Upload", "Address", "Answer")),
         )
     }
@@ -195,10 +215,12 @@ def test_a_prediction_takes_every_kind_of_body_in_its_dialects(api: dict[str, An
 
 def test_errors_are_as_described() -> None:
     for error in (InputError("size=1"), RuntimeError("a bug")):
-        body = reply_to(error, "id")[1]
-        found = msgspec.json.decode(body, type=Error)
-        assert found.success is False
-        assert encode(found) == body
+        for path, kind in (("/v1/predict/a", Error), ("/predict", PlatformError), ("/api/x", PlatformError)):
+            body = reply_to(error, "id", path)[1]
+            found = msgspec.json.decode(body, type=kind)
+            assert found.success is False
+            assert getattr(found, "error", found.message) == found.message
+            assert encode(found) == body
 
 
 @IN_ALL

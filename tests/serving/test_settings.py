@@ -54,6 +54,13 @@ OPTIONS: list[tuple[list[str], dict[str, str], str, object]] = [
         "models",
         (ModelSource(Path("a.onnx"), "x"), ModelSource(Path("b.onnx"))),
     ),
+    (
+        ["--models", "acme/doors/best=a.onnx"],
+        {"MODELS": "acme/doors/best=a.onnx"},
+        "models",
+        (ModelSource(Path("a.onnx"), "acme/doors/best"),),
+    ),
+    (["--default-model", "a/b"], {"DEFAULT_MODEL": "a/b"}, "default_model", "a/b"),
     (["--host", "::1"], {"HOST": "::1"}, "host", "::1"),
     (["--port", "0"], {"PORT": "0"}, "port", 0),
     (["--port", "65535"], {"PORT": "65535"}, "port", 65535),
@@ -137,8 +144,10 @@ def test_the_environment_carries_every_setting(tmp_path: Path) -> None:
             ModelSource(folder / "b=c.onnx"),
             ModelSource(folder / "b=c.onnx", "with.dots-and_lines"),
             ModelSource(folder / "ü.onnx"),
+            ModelSource(folder / "a.onnx", "acme/doors/best"),
             ModelSource(folder),
         ),
+        default_model="acme/doors/best",
         host="::",
         port=0,
         device="openvino:GPU",
@@ -268,7 +277,11 @@ REFUSED = [
     ("--models", "x=missing.onnx", "'missing.onnx' does not exist"),
     ("--models", "x=models", "models is a folder"),
     ("--models", "a b=a.onnx", "an id is made of letters, digits"),
-    ("--models", "a/b=a.onnx", "an id is made of letters, digits"),
+    ("--models", "a/b/c/d=a.onnx", "of up to 3 such parts"),
+    *(
+        ("--models", f"{name}=a.onnx", "an id is made of")
+        for name in ("/a", "a/", "a//b", "a/../b", ".", "a\\b")
+    ),
     ("--models", "=a.onnx", "an id is made of letters, digits"),
     ("--models", "x" * 101 + "=a.onnx", "an id is made of letters, digits"),
     ("--models", "~nobody-is-called-so/a.onnx", "does not exist"),

@@ -9,10 +9,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from yolean.engine.errors import InputError
-from yolean.serving.dialects.accepted import DIALECTS, PREDICT, PREDICT_BY_FIELD, ROUTES, read_arguments
+from yolean.serving.dialects.accepted import (
+    DIALECTS,
+    PREDICT,
+    PREDICT_BY_FIELD,
+    ROUTES,
+    is_platform_path,
+    read_arguments,
+)
 from yolean.serving.dialects.dialect import Arguments, Dialect
 from yolean.serving.dialects.hub_v1 import HUB_V1
 from yolean.serving.dialects.hub_v2 import HUB_V2
+from yolean.serving.dialects.platform import PLATFORM
 
 V1_FIRST, V2_FIRST = (HUB_V1, HUB_V2), (HUB_V2, HUB_V1)
 
@@ -34,9 +42,20 @@ def one_line(message: str) -> str:
 
 
 def test_the_routes_of_the_contract() -> None:
-    assert ROUTES == {PREDICT: (HUB_V1, HUB_V2), PREDICT_BY_FIELD: (HUB_V2,)}
+    assert ROUTES == {
+        PREDICT: (HUB_V1, HUB_V2),
+        PREDICT_BY_FIELD: (HUB_V2,),
+        "/api/models/{owner}/{project}/{model}/predict": (PLATFORM,),
+        "/api/models/{model_id}/predict": (PLATFORM,),
+        "/api/deployments/{owner}/{deployment}/predict": (PLATFORM,),
+        "/predict": (PLATFORM,),
+    }
+    assert {path for path in ROUTES if is_platform_path(path)} == set(ROUTES) - {PREDICT, PREDICT_BY_FIELD}
     assert HUB_V1.names == ["image", "url", "size", "confidence", "iou"]
     assert HUB_V2.names == ["file", "source", "imgsz", "conf", "iou", "model"]
+    assert PLATFORM.names == [
+        *("file", "source", "imgsz", "conf", "iou", "normalize", "decimals", "vid_stride", "bits"),
+    ]  # fmt: skip
 
 
 CHOICES: list[tuple[dict[str, Any], list[str], tuple[Dialect, ...], Dialect]] = [
@@ -96,6 +115,29 @@ def test_a_dialect_that_the_route_does_not_accept_is_sent_to_one_that_does() -> 
     assert "/v1/predict/MODEL_ID" in message
 
 
+def test_dialects_of_other_routes_are_told_where_to_go() -> None:
+    of_platform = ROUTES["/predict"]
+    for fields, files, route, message in (
+        (
+            {"normalize": "1"},
+            ["file"],
+            ROUTES[PREDICT],
+            "of Ultralytics Platform, which go to /api/models/MODEL",
+        ),
+        ({"confidence": "0.5"}, [], of_platform, "of HUB v1, which go to /v1/predict/MODEL_ID"),
+        ({"model": "a"}, ["file"], of_platform, "of HUB v2, which go to /v1/predict/MODEL_ID"),
+        (
+            {"confidence": "0.5", "bits": "8"},
+            ["file"],
+            of_platform,
+            "do not belong together: expected some of",
+        ),
+        ({"normalize": "1", "model": "m"}, ["file"], ROUTES[PREDICT], "'normalize' do not belong together"),
+    ):
+        assert message in refusal(fields, files, route)
+    assert read_arguments({"iou": "0.5"}, {"file": b"x"}, of_platform).dialect is PLATFORM
+
+
 SCALARS = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.binary(),
     st.integers(0, 2000).map(str), st.floats(0, 1).map(str),
@@ -103,7 +145,7 @@ SCALARS = st.one_of(
 
 
 @settings(max_examples=25, deadline=None)
-@given(data=st.data(), names=st.sampled_from([HUB_V1.names, HUB_V2.names, [*HUB_V1.names, *HUB_V2.names]]))
+@given(data=st.data(), names=st.sampled_from([*(d.names for d in DIALECTS), [*HUB_V1.names, *HUB_V2.names]]))
 def test_whatever_comes_is_within_the_ranges_or_refused_in_one_line(
     data: st.DataObject, names: list[str]
 ) -> None:

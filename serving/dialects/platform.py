@@ -1,0 +1,129 @@
+"""Ultralytics Platform: the file is `file`, `source` may be an address or the image itself in base64.
+
+One image is one `PlatformImage`, whether it was sent alone or is a frame; an answer is a list of them with
+metadata. So a task with maps adds them in `image`, which renders the frames of a video one by one.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from time import perf_counter
+from typing import Annotated, Literal
+
+import cv2
+import msgspec
+import numpy as np
+import onnxruntime
+from msgspec import UNSET, Meta, UnsetType
+
+from ..._version import __version__
+from ...engine.results.results import Results
+from ..model_registry import LoadedModel
+from ..schemas import Pair
+from .dialect import Arguments, Dialect, Iou, RequestFields, SideLength
+from .hub_items import HUB_TASKS
+from .objects import Object, Speed, objects
+
+Source = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        description="Address of the image, http or https; or the image itself, in base64 or as a data: URI.",
+    ),
+]
+Decimals = Annotated[int, Meta(ge=0, le=10, description="All numbers of results are rounded to so many.")]
+VideoStride = Annotated[int, Meta(ge=1, le=10_000, description="Of a video, every n-th frame.")]
+
+_STARTED_AT = perf_counter()
+_VERSIONS = {
+    "yolean": __version__,
+    "onnxruntime": onnxruntime.__version__,
+    "opencv": cv2.__version__,
+    "numpy": np.__version__,
+    "python": platform.python_version(),
+}
+
+
+class Platform(RequestFields, kw_only=True, frozen=True):
+    """Ultralytics Platform: the file is `file`; the answer has pixels, or coordinates from 0 to 1."""
+
+    url: Source | UnsetType = msgspec.field(name="source", default=UNSET)
+    size: SideLength | UnsetType = msgspec.field(name="imgsz", default=UNSET)
+    iou: Iou = 0.7
+    normalize: Annotated[bool, Meta(description="Coordinates from 0 to 1 instead of pixels.")] = False
+    decimals: Decimals = 5
+    vid_stride: VideoStride = 1
+    bits: Annotated[Literal[8, 12, 16], Meta(description="Of a depth map; other tasks have none.")] = 8
+
+
+class PlatformImage(msgspec.Struct, kw_only=True):
+    """What was found in an image."""
+
+    shape: Annotated[Pair, Meta(description="Height and width of the upright image, pixels.")]
+    results: list[Object]
+    speed: Speed
+
+
+class PlatformMetadata(msgspec.Struct, kw_only=True):
+    """The model and the call."""
+
+    image_count: int = msgspec.field(name="imageCount")
+    function_time_call: Annotated[float, Meta(description="Seconds that the answer took.")] = msgspec.field(
+        name="functionTimeCall"
+    )
+    function_time_alive: Annotated[float, Meta(description="Seconds since the server began.")] = (
+        msgspec.field(name="functionTimeAlive")
+    )
+    model: str
+    task: str
+    class_names: Annotated[list[str], Meta(description="By class id.")] = msgspec.field(name="classNames")
+    version: Annotated[Mapping[str, str], Meta(description="Of the server and what it runs on.")]
+
+
+class PlatformAnswer(msgspec.Struct):
+    """The answer of Ultralytics Platform."""
+
+    images: list[PlatformImage]
+    metadata: PlatformMetadata
+
+
+def render(results: Results, arguments: Arguments, model: LoadedModel) -> PlatformAnswer:
+    """The answer to a request with one image."""
+    return PlatformAnswer([image(results, arguments)], metadata(1, arguments, model))
+
+
+def image(results: Results, arguments: Arguments) -> PlatformImage:
+    """The item of one image, or of one frame."""
+    return PlatformImage(
+        shape=results.orig_shape,
+        results=objects(results, arguments.normalize, arguments.decimals),
+        speed=Speed.of(results),
+    )
+
+
+def metadata(count: int, arguments: Arguments, model: LoadedModel) -> PlatformMetadata:
+    """The metadata of an answer with `count` images, which ends now."""
+    now = perf_counter()
+    return PlatformMetadata(
+        image_count=count,
+        function_time_call=round(now - arguments.read_at, 6),
+        function_time_alive=round(now - _STARTED_AT, 3),
+        model=model.id,
+        task=model.engine.task,
+        class_names=class_names(model.engine.names),
+        version=_VERSIONS,
+    )
+
+
+def class_names(names: Mapping[int, str]) -> list[str]:
+    """Names in a list, whose place is the class id; up to the first id that has none."""
+    found: list[str] = []
+    while len(found) in names:
+        found.append(names[len(found)])
+    return found
+
+
+PLATFORM = Dialect(
+    "Ultralytics Platform", Platform, "file", PlatformAnswer, render, HUB_TASKS, takes_encoded=True
+)

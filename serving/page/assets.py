@@ -1,4 +1,8 @@
-"""The page at `/`, and the demo images that it offers."""
+"""The page at `/`, and the demo images that it offers.
+
+The page is sent as one file without external resources. Its sources are `index.html` and beside it the style
+and the scripts that it names; they are put in their places when the page is read.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,9 @@ from pathlib import Path
 from ...models import DEMO_MODELS, demo_images
 
 PAGE = Path(__file__).parent / "index.html"
+
+_STYLE = re.compile(rb'<link rel="stylesheet" href="(\w+\.css)">')
+_SCRIPT = re.compile(rb'<script src="(\w+\.js)"></script>')
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +34,12 @@ class Page:
 
 
 def read_page(file: Path = PAGE) -> Page:
-    """Read the page; its Content-Security-Policy allows its own script and style and nothing else."""
-    html = file.read_bytes()
+    """Read the page; its Content-Security-Policy allows its own scripts and style and nothing else.
+
+    Args:
+        file: the markup. Styles and scripts that it names by a bare file name lie beside it.
+    """
+    html = _inline(file)
     script, style = (_hashes(html, tag) for tag in (b"script", b"style"))
     policy = (
         f"default-src 'none'; script-src {script}; style-src {style}; img-src 'self' blob: data:; "
@@ -49,6 +60,16 @@ def demo_image(model_id: str) -> Path:
     stem = "star" if model_id == DEMO_MODELS["classify"] else "shapes"  # one object, not many
     images = {image.stem: image for image in demo_images()}
     return images[stem]
+
+
+def _inline(file: Path) -> bytes:
+    """The markup of a page with the styles and scripts that it names in their places."""
+
+    def source(match: re.Match[bytes]) -> bytes:
+        return (file.parent / match[1].decode()).read_bytes()
+
+    html = _STYLE.sub(lambda match: b"<style>\n" + source(match) + b"</style>", file.read_bytes())
+    return _SCRIPT.sub(lambda match: b"<script>\n" + source(match) + b"</script>", html)
 
 
 def _hashes(html: bytes, tag: bytes) -> str:

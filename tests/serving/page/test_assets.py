@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yolean
 from yolean.models import DEMO_MODELS, demo_model
-from yolean.serving.page.assets import Page, demo_image, read_page
+from yolean.serving.page.assets import PAGE, Page, demo_image, read_page
 
 
 class Reader(HTMLParser):
@@ -66,6 +66,13 @@ def test_every_script_and_style_of_the_page_is_let_in_and_no_other(
         assert contents
         digests = [base64.b64encode(sha256(content.encode()).digest()).decode() for content in contents]
         assert policy[f"{tag}-src"] == [f"'sha256-{digest}'" for digest in digests]
+
+
+def test_every_source_is_in_the_page_and_the_page_needs_no_other_file(page: Page) -> None:
+    for file in PAGE.parent.iterdir():
+        if file.suffix in (".js", ".css"):
+            assert page.html.count(file.read_bytes()) == 1, file.name
+    assert not re.findall(rb"<script[^>]+src=|<link[^>]+stylesheet", page.html)
 
 
 def test_the_page_has_the_line_breaks_that_browsers_hash(page: Page) -> None:

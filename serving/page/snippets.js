@@ -9,6 +9,9 @@ const inPath = (id) => id.split("/").map(encodeURIComponent).join("/");
 const DIALECTS = {
   v1: { title: "HUB v1", path: (id) => `/v1/predict/${inPath(id)}`, file: "image", conf: "confidence", key: "x-api-key: ", maps: false },
   v2: { title: "HUB v2", path: (id) => `/v1/predict/${inPath(id)}`, file: "file", conf: "conf", key: "x-api-key: ", maps: false },
+  platform: {
+    title: "Platform", path: (id) => `/api/models/${inPath(id)}/predict`, file: "file", conf: "conf", key: "Authorization: Bearer ", maps: true,
+  },
 };
 
 let dialect = "v1"; // the chosen one

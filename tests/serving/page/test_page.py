@@ -442,7 +442,7 @@ def test_busy_server(tab: Tab) -> None:
 # ---- The snippets ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("dialect", ["v1", "v2"])
+@pytest.mark.parametrize("dialect", ["v1", "v2", "platform"])
 @pytest.mark.parametrize("snippet", ["curl", "python"])
 @pytest.mark.parametrize("which", ["server", "locked"])
 def test_snippets_run(
@@ -473,6 +473,7 @@ def test_snippets_run(
     assert ran.returncode == 0, ran.stderr
     found = json.loads(ran.stdout) if snippet == "curl" else ast.literal_eval(ran.stdout)
     items = found["data"] if dialect == "v1" else found["images"][0]["results"]
+    assert ("imageCount" in found.get("metadata", {})) == (dialect == "platform")
     assert [item["name"] for item in items] == tab.page.locator("#results .name").all_text_contents()
     assert len(items) == tab.count > 0
 

@@ -23,8 +23,12 @@ def decode(outputs: Sequence[Float], layout: Layout, geometry: Geometry, options
         options: not used: every pixel has a depth.
 
     Returns:
-        float32 metres at the size of the image. Without a valid value a pixel is 0, if the model says so.
+        float32 metres at the size of the image, and at that of the tensor. Without a valid value a pixel
+        is 0, if the model says so.
     """
     values = outputs[0].reshape(outputs[0].shape[-2:])
-    depth = corner_aligned(corner_aligned(values, geometry.tensor), geometry.original)
-    return Detections.of_map(depth=np.array(depth, np.float32) if np.shares_memory(depth, values) else depth)
+    at_input = corner_aligned(values, geometry.tensor)
+    depth = corner_aligned(at_input, geometry.original)
+    if np.shares_memory(depth, values):
+        depth = np.array(depth, np.float32)
+    return Detections.of_map(depth=depth, depth_at_input=at_input)

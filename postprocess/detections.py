@@ -73,6 +73,7 @@ class Detections:
         probs: (nc,) float32 class probabilities for classify, else None.
         class_map: (height, width) class ids for semantic, see `semantic.decode`, else None.
         depth: (height, width) float32 metres for depth, else None.
+        depth_at_input: the same at the size of the input tensor, which no interpolation has changed.
     """
 
     boxes: Float
@@ -83,9 +84,17 @@ class Detections:
     probs: Float | None = None
     class_map: ClassMap | None = None
     depth: Float | None = None
+    depth_at_input: Float | None = None
 
     @classmethod
-    def of_map(cls, *, class_map: ClassMap | None = None, depth: Float | None = None) -> Detections:
+    def of_map(
+        cls,
+        *,
+        class_map: ClassMap | None = None,
+        depth: Float | None = None,
+        depth_at_input: Float | None = None,
+    ) -> Detections:
         """A dense map, which has no objects beside it."""
         none = np.zeros(0, np.float32)
-        return cls(none.reshape(0, 4), none, none.astype(np.int64), class_map=class_map, depth=depth)
+        maps = {"class_map": class_map, "depth": depth, "depth_at_input": depth_at_input}
+        return cls(none.reshape(0, 4), none, none.astype(np.int64), **maps)  # type: ignore[arg-type]

@@ -60,7 +60,13 @@ class DepthMap(_DenseView):
 
     Attributes:
         data: (height, width) float32, metres; 0 where there is none.
+        at_input: the same at the size of the model's input, as the model gave it; `data` itself where that
+            is not known.
     """
+
+    def __init__(self, data: Float, orig_shape: Size, at_input: Float | None = None) -> None:
+        super().__init__(data, orig_shape)
+        self.at_input = self.data if at_input is None else Array.of(at_input)
 
     @cached_property
     def range(self) -> tuple[float, float] | None:

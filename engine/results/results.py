@@ -62,7 +62,7 @@ class Results(Arrays):
         self.keypoints = None if found.keypoints is None else Keypoints(found.keypoints, shape)
         self.probs = None if found.probs is None else Probs(found.probs)
         self.semantic_mask = None if found.class_map is None else SemanticMask(found.class_map, shape)
-        self.depth = None if found.depth is None else DepthMap(found.depth, shape)
+        self.depth = None if found.depth is None else DepthMap(found.depth, shape, found.depth_at_input)
 
     def __len__(self) -> int:
         """Number of objects; 1 for a classification or a map."""

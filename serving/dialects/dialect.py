@@ -93,7 +93,7 @@ class Arguments:
     normalize: bool = False
     decimals: int = 5
     vid_stride: int = 1
-    bits: int = 8
+    bits: Literal[8, 12, 16] = 8
     read_at: float = field(default_factory=perf_counter, compare=False)
 
 

@@ -71,7 +71,7 @@ def items(results: Results, conf: float) -> list[Object]:
     if results.probs is not None:
         # The same fields in another order, which HUB had as well and clients do not see.
         return cast("list[Object]", classes(results, conf, HubItem))
-    return objects(results)
+    return objects(results, Object)
 
 
 HUB_V2 = Dialect("HUB v2", HubV2, "file", HubV2Answer, render, HUB_TASKS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -44,6 +44,9 @@ class Object(msgspec.Struct, kw_only=True):
     keypoints: Points | UnsetType = UNSET
 
 
+Item = TypeVar("Item", bound=Object)
+
+
 class Speed(msgspec.Struct):
     """Milliseconds by stage."""
 
@@ -57,23 +60,23 @@ class Speed(msgspec.Struct):
         return cls(*(round(results.speed[stage], 3) for stage in cls.__struct_fields__))
 
 
-def objects(results: Results, normalize: bool = False, decimals: int = 5) -> list[Object]:
-    """The objects of an image, or the five most probable classes.
+def objects(results: Results, kind: type[Item], normalize: bool = False, decimals: int = 5) -> list[Item]:
+    """The objects of an image, or what else `Results.summary` lists.
 
     Args:
         results: of the image.
+        kind: of the items, which has the fields of the summary.
         normalize: coordinates from 0 to 1 instead of pixels of the upright image.
         decimals: all numbers are rounded to so many.
     """
-    return [_object(found) for found in results.summary(normalize, decimals)]
+    return [_item(found, kind) for found in results.summary(normalize, decimals)]
 
 
-def _object(found: dict[str, Any]) -> Object:
-    item = Object(name=found["name"], class_=found["class"], confidence=found["confidence"])
-    if "box" in found:
-        item.box = Box(**found["box"])
-    if "segments" in found:
-        item.segments = Points(**found["segments"])
-    if "keypoints" in found:
-        item.keypoints = Points(**found["keypoints"])
-    return item
+def _item(found: dict[str, Any], kind: type[Item]) -> Item:
+    fields: dict[str, Any] = {}
+    for name, value in found.items():
+        fields[name] = _PARTS[name](**value) if name in _PARTS else value
+    return kind(class_=fields.pop("class"), **fields)
+
+
+_PARTS: dict[str, type[Box | Points]] = {"box": Box, "segments": Points, "keypoints": Points}

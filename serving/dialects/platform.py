@@ -9,7 +9,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Mapping
 from time import perf_counter
-from typing import Annotated, Literal
+from typing import Annotated
 
 import cv2
 import msgspec
@@ -22,8 +22,8 @@ from ...engine.results.results import Results
 from ..model_registry import LoadedModel
 from ..schemas import Pair
 from .dialect import Arguments, Dialect, Iou, RequestFields, SideLength
-from .hub_items import HUB_TASKS
-from .objects import Object, Speed, objects
+from .objects import Object, Score, Speed, objects
+from .platform_maps import Bits, PlatformDepth, PlatformMask, depth_map, semantic_mask
 
 Source = Annotated[
     str,
@@ -54,15 +54,24 @@ class Platform(RequestFields, kw_only=True, frozen=True):
     normalize: Annotated[bool, Meta(description="Coordinates from 0 to 1 instead of pixels.")] = False
     decimals: Decimals = 5
     vid_stride: VideoStride = 1
-    bits: Annotated[Literal[8, 12, 16], Meta(description="Of a depth map; other tasks have none.")] = 8
+    bits: Annotated[Bits, Meta(description="Of a depth map; other tasks have none.")] = 8
+
+
+class PlatformObject(Object, kw_only=True):
+    """An object; or a class of a semantic mask, with its share of the pixels."""
+
+    confidence: Score | UnsetType = UNSET  # type: ignore[assignment]
+    pixel_ratio: Score | UnsetType = UNSET
 
 
 class PlatformImage(msgspec.Struct, kw_only=True):
     """What was found in an image."""
 
     shape: Annotated[Pair, Meta(description="Height and width of the upright image, pixels.")]
-    results: list[Object]
+    results: list[PlatformObject]
     speed: Speed
+    semantic_mask: PlatformMask | UnsetType = UNSET
+    depth: PlatformDepth | UnsetType = UNSET
 
 
 class PlatformMetadata(msgspec.Struct, kw_only=True):
@@ -95,11 +104,16 @@ def render(results: Results, arguments: Arguments, model: LoadedModel) -> Platfo
 
 def image(results: Results, arguments: Arguments) -> PlatformImage:
     """The item of one image, or of one frame."""
-    return PlatformImage(
+    item = PlatformImage(
         shape=results.orig_shape,
-        results=objects(results, arguments.normalize, arguments.decimals),
+        results=objects(results, PlatformObject, arguments.normalize, arguments.decimals),
         speed=Speed.of(results),
     )
+    if results.semantic_mask is not None:
+        item.semantic_mask = semantic_mask(results.semantic_mask)
+    if results.depth is not None:
+        item.depth = depth_map(results.depth, arguments.bits)
+    return item
 
 
 def metadata(count: int, arguments: Arguments, model: LoadedModel) -> PlatformMetadata:
@@ -124,6 +138,4 @@ def class_names(names: Mapping[int, str]) -> list[str]:
     return found
 
 
-PLATFORM = Dialect(
-    "Ultralytics Platform", Platform, "file", PlatformAnswer, render, HUB_TASKS, takes_encoded=True
-)
+PLATFORM = Dialect("Ultralytics Platform", Platform, "file", PlatformAnswer, render, takes_encoded=True)

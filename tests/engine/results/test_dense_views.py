@@ -41,4 +41,6 @@ def test_the_range_of_depth_leaves_out_pixels_without() -> None:
     assert DepthMap(METRES, SIZE).range == (0.5, 16)
     assert DepthMap(METRES + 1, SIZE).range == (1, 17)
     assert DepthMap(METRES * 0, SIZE).range is None
+    np.testing.assert_array_equal(DepthMap(METRES, SIZE).at_input, METRES)
+    np.testing.assert_array_equal(DepthMap(METRES, SIZE, METRES[:1]).at_input, METRES[:1])
     assert DepthMap(METRES, SIZE)[1:].range is None

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import cv2
 import numpy as np
 import pytest
 import yolean
@@ -15,6 +18,7 @@ from yolean.models import DEMO_MODELS
 from yolean.serving.dialects.hub_v2 import HUB_V2
 from yolean.serving.dialects.platform import PLATFORM, class_names, image, metadata
 from yolean.serving.model_registry import LoadedModel
+from yolean.serving.schemas import encode
 
 TASKS = pytest.mark.parametrize("task", DEMO_MODELS)
 MODEL = LoadedModel(
@@ -74,6 +78,64 @@ def test_a_classification_has_its_five_best_whatever_the_threshold(predict: Any)
     assert [item["confidence"] for item in items] == sorted((i["confidence"] for i in items), reverse=True)
     hub, _ = predict(HUB_V2, "classify", "star", conf=1.0)
     assert hub["images"][0]["results"] == []
+
+
+# ---- maps -------------------------------------------------------------------------------------------------
+
+
+def pixels(encoded: str) -> Any:
+    """The image in an item, as Platform's clients read it."""
+    return cv2.imdecode(np.frombuffer(base64.b64decode(encoded), np.uint8), cv2.IMREAD_UNCHANGED)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16])
+def test_a_semantic_mask_has_its_classes_and_their_shares(made: Any, dtype: Any) -> None:
+    ids = np.zeros((100, 200), dtype)
+    ids[:, 150:] = 3
+    item = json.loads(encode(image(made.results("semantic", class_map=ids), PLATFORM.read({}))))
+    assert item["results"] == [
+        {"name": "n0", "class": 0, "pixel_ratio": 0.75},
+        {"name": "n3", "class": 3, "pixel_ratio": 0.25},
+    ]
+    assert item.keys() == {"shape", "results", "speed", "semantic_mask"}
+    mask = item["semantic_mask"]
+    assert (mask.keys(), mask["shape"]) == ({"shape", "encoding", "data"}, [100, 200])
+    assert mask["encoding"] == "png"
+    found = pixels(mask["data"])
+    assert found.dtype == (np.uint8 if dtype is np.uint8 else np.uint16)
+    np.testing.assert_array_equal(found, ids)
+
+
+@pytest.mark.parametrize(
+    ("bits", "divisor", "levels"), [(8, 255, 255), (12, 65535, 4095), (16, 65535, 65535)]
+)
+def test_a_depth_map_is_that_of_the_model_within_a_step(
+    made: Any, bits: int, divisor: int, levels: int
+) -> None:
+    metres = np.random.default_rng(1).uniform(0.31, 79.9, (48, 64)).astype(np.float32)
+    metres[0, :] = 0  # no depth
+    metres[1, 0] = 0.001  # less than half a step
+    results = made.results("depth", depth=np.ones((100, 200), np.float32), depth_at_input=metres)
+    item = image(results, PLATFORM.read({"bits": bits}))
+    found = json.loads(encode(item))
+    assert (found["results"], found["shape"]) == ([], [100, 200])
+    depth = found["depth"]
+    assert depth.keys() == {"shape", "encoding", "data", "min", "max", "bits"}
+    assert (depth["shape"], depth["encoding"], depth["bits"]) == ([48, 64], "png", bits)
+    assert (depth["min"], depth["max"]) == (pytest.approx(0.001), metres.max())
+    read = pixels(depth["data"])
+    assert read.dtype == (np.uint8 if bits == 8 else np.uint16)
+    np.testing.assert_array_equal(read == 0, metres == 0)
+    assert len(np.unique(read)) <= levels + 1
+    assert np.abs(read * depth["max"] / divisor - metres).max() <= depth["max"] / levels
+
+
+def test_a_map_without_any_depth(made: Any) -> None:
+    for value in (0, -1):
+        results = made.results("depth", depth=np.full((4, 6), value, np.float32))
+        depth = json.loads(encode(image(results, PLATFORM.read({}))))["depth"]
+        assert (depth["min"], depth["max"], depth["shape"]) == (0, 0, [4, 6])
+        assert not pixels(depth["data"]).any()
 
 
 def test_several_images_have_one_metadata() -> None:

@@ -2,7 +2,7 @@
 
     python -m scripts.make_demo_models
 
-Run it in a clone whose yolean is installed. One command makes everything again: five small Ultralytics
+Run it in a clone whose yolean is installed. One command makes everything again: seven small Ultralytics
 models, one a task, trained from nothing on the shapes that `drawn_shapes.py` draws, and the images to try
 them on. It needs `ultralytics`, `onnx` and `onnxslim`, no network and no GPU. All seeds are fixed; the number
 of threads is too, since sums depend on it.
@@ -26,9 +26,9 @@ import cv2
 import numpy as np
 from yolean.export.optimizer import OptimizeOptions, optimize
 
+from .dense_labels import MILLIMETRES, class_map, draw_depth_pair
 from .drawn_shapes import KINDS, TIPS, Scene, Shape, draw
 
-THREADS = 2
 MAX_CHANNELS = 384  # before the width is divided by eight: more would not fit 2 MB
 TRAIN_SEED, VAL_SEED, DEMO_SEED = 0, 100_000, 200_000
 DESCRIPTION = "yolean demo model, trained with Ultralytics on drawn shapes"
@@ -49,6 +49,8 @@ class Recipe:
     end2end: bool = False
     images: int = 1600
     freeze: int | None = None  # how many first layers stay as `start` left them
+    max_channels: int = MAX_CHANNELS
+    zoom: bool = True  # whether training scales and shifts the images; it would change what is far away
 
 
 _OBB_KINDS = ("disk", "box", "triangle")  # round disks and stars have no one direction
@@ -59,7 +61,18 @@ RECIPES = (
     Recipe("pose", "shapes-pose", "26/yolo26-pose.yaml", ("star",), 256, 320, 12, "detect", True, freeze=5),
     Recipe("obb", "shapes-obb", "26/yolo26-obb.yaml", _OBB_KINDS, 256, 320, 10, "detect", freeze=5),
     Recipe("classify", "shapes-cls", "26/yolo26-cls.yaml", _SORTED_KINDS, 128, 128, 10, "detect"),
-)
+    Recipe(
+        "semantic", "shapes-sem", "26/yolo26-sem.yaml", (*KINDS, "ground"), 160, 320, 6, "obb", freeze=3,
+    ),
+    Recipe(
+        "depth", "shapes-depth", "26/yolo26-depth.yaml", ("depth",), 192, 192, 9,
+        max_channels=192, zoom=False,
+    ),
+)  # fmt: skip
+_DEPTH_CHANNELS = 16  # of the depth head, where Ultralytics has 256
+# A quarter of what the others train on, with shapes of as many pixels: convolutions see the same in a quarter
+# of the time.
+_PART = Scene(160, 160, (1, 3), (0.12, 0.4))
 
 # File -> scene and seed: of the first forty, ones that look well and that the models do well on.
 DEMOS: dict[str, tuple[Scene, int]] = {
@@ -97,14 +110,16 @@ def _jpeg(image: np.ndarray[Any, Any], quality: int = 92) -> bytes:
     return cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
 
 
-def draw_sets(data: Path) -> None:
-    """Writes every task's training and validation images with their labels below `data`."""
-    drawn = [r for r in RECIPES if r.task != "classify"]
+def draw_sets(data: Path, recipes: list[Recipe]) -> None:
+    """Writes the training and validation images of these recipes with their labels below `data`."""
+    drawn = [r for r in recipes if r.task not in ("classify", *_MAPS)]
     for split, first in (("train", TRAIN_SEED), ("val", VAL_SEED)):
         for recipe in drawn:
             (data / recipe.task / "images" / split).mkdir(parents=True, exist_ok=True)
             (data / recipe.task / "labels" / split).mkdir(parents=True, exist_ok=True)
-        for index in range(max(r.images for r in drawn) if split == "train" else 200):
+        for index in range(
+            max((r.images for r in drawn), default=0) if split == "train" else 200 * bool(drawn)
+        ):
             image, shapes = draw(Scene(), first + index)
             height, width = image.shape[:2]
             coded = _jpeg(image)
@@ -113,11 +128,34 @@ def draw_sets(data: Path) -> None:
                 stem = f"{split}/{index:05d}"
                 (data / recipe.task / "images" / f"{stem}.jpg").write_bytes(coded)
                 (data / recipe.task / "labels" / f"{stem}.txt").write_text("\n".join(lines))
-    for recipe in RECIPES:
+    for recipe in recipes:
         if recipe.task == "classify":
             _draw_classify_set(data / recipe.task, recipe)
-        else:
+        elif recipe.task in _MAPS:
+            _draw_map_set(data / recipe.task, recipe)
+        if recipe.task != "classify":
             _write_data_yaml(data / recipe.task, recipe)
+        (data / recipe.task / "complete").touch()
+
+
+_MAPS = {"semantic": "masks", "depth": "depth"}  # task -> where Ultralytics looks for a map of every image
+
+
+def _draw_map_set(folder: Path, recipe: Recipe) -> None:
+    for split, first, count in (("train", TRAIN_SEED, recipe.images), ("val", VAL_SEED, 200)):
+        for kind in ("images", _MAPS[recipe.task]):
+            (folder / kind / split).mkdir(parents=True, exist_ok=True)
+        for index in range(count):
+            image: np.ndarray[Any, Any]
+            labels: np.ndarray[Any, Any]
+            if recipe.task == "depth":
+                image, labels = draw_depth_pair(first + index, recipe.trainsz)
+            else:
+                scene = _PART if split == "train" else Scene()
+                image, shapes = draw(scene, first + index)
+                labels = class_map(shapes, recipe.names, scene.height, scene.width)
+            (folder / "images" / split / f"{index:05d}.jpg").write_bytes(_jpeg(image))
+            cv2.imwrite(str(folder / _MAPS[recipe.task] / split / f"{index:05d}.png"), labels)
 
 
 def _draw_classify_set(folder: Path, recipe: Recipe) -> None:
@@ -140,6 +178,10 @@ def _write_data_yaml(folder: Path, recipe: Recipe) -> None:
     if recipe.task == "pose":
         # Mirroring an image swaps left and right tips.
         content |= {"kpt_shape": [len(TIPS), 3], "flip_idx": [0, 4, 3, 2, 1], "kpt_names": {0: list(TIPS)}}
+    elif recipe.task == "semantic":
+        content["masks_dir"] = _MAPS["semantic"]
+    elif recipe.task == "depth":
+        content["depth_scale"] = MILLIMETRES
     # Python's plain literals are YAML as well, and unlike JSON's they keep whole numbers as keys.
     (folder / "data.yaml").write_text("".join(f"{key}: {value!r}\n" for key, value in content.items()))
 
@@ -156,9 +198,11 @@ def _model_yaml(recipe: Recipe, work: Path) -> Path:
 
     content: dict[str, Any] = YAML.load(Path(ultralytics.__file__).parent / "cfg" / "models" / recipe.config)
     content["nc"] = len(recipe.names)
-    content["scales"] = {"n": [0.5, 0.125, MAX_CHANNELS]}
+    content["scales"] = {"n": [0.5, 0.125, recipe.max_channels]}
     if recipe.task == "pose":
         content["kpt_shape"] = [len(TIPS), 3]
+    if recipe.task == "depth":
+        content["head"][-1][-1] = [_DEPTH_CHANNELS]
     if "end2end" in content:
         content["end2end"] = recipe.end2end
     target = work / f"{recipe.stem}.yaml"
@@ -173,9 +217,9 @@ def _settings(recipe: Recipe, work: Path) -> dict[str, Any]:
         "batch": 16, "nbs": 16, "optimizer": "AdamW", "lr0": 0.003, "lrf": 0.02, "cos_lr": True,
         "warmup_epochs": 1.0, "warmup_bias_lr": 0.0,
         # The drawing varies nearly everything already, so little is left for augmentation to do.
-        "mosaic": 0.0, "close_mosaic": 0, "scale": 0.3, "translate": 0.05, "erasing": 0.0, "hsv_h": 0.05,
-        "auto_augment": None, "seed": 0, "deterministic": True, "device": "cpu", "workers": 0, "cache": "ram",
-        "amp": False, "plots": False, "val": False, "project": str(work / "runs"), "name": recipe.task,
+        "mosaic": 0.0, "close_mosaic": 0, "scale": 0.3 * recipe.zoom, "translate": 0.05 * recipe.zoom,
+        "erasing": 0.0, "hsv_h": 0.05, "auto_augment": None, "seed": 0, "deterministic": True,
+        "device": "cpu", "workers": 0, "cache": "ram", "amp": False, "plots": False, "val": False, "project": str(work / "runs"), "name": recipe.task,
         "exist_ok": True, "pretrained": recipe.start is not None, "freeze": recipe.freeze,
     }  # fmt: skip
 
@@ -196,7 +240,7 @@ def train(recipe: Recipe, work: Path) -> Path:
 
     def prepare(trainer: Any) -> None:
         # Ultralytics leaves one core free, which on two is half of them. Channels last is a quarter faster.
-        torch.set_num_threads(THREADS)
+        torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
         trainer.model.to(memory_format=torch.channels_last)
 
     model.add_callback("on_train_start", prepare)
@@ -228,7 +272,7 @@ def export(recipe: Recipe, weights: Path, plain: Path) -> Path:
 def shorten(recipe: Recipe, plain: Path, out: Path) -> Path:
     """Writes the file that ships: lean, where there is a head to cut off."""
     target = out / f"{recipe.stem}.onnx"
-    if recipe.task == "classify":
+    if recipe.task in ("classify", *_MAPS):
         shutil.copy(plain, target)
     else:
         optimize(OptimizeOptions(plain, target, overwrite=True))
@@ -246,6 +290,9 @@ def validate(recipe: Recipe, model: Path, work: Path) -> dict[str, float]:
     )  # fmt: skip
     if recipe.task == "classify":
         return {"top-1": float(found.top1)}
+    if recipe.task in _MAPS:
+        named = {"semantic": ("mIoU", "pixel_acc"), "depth": ("delta1", "abs_rel")}[recipe.task]
+        return {key: float(found.results_dict[f"metrics/{key}"]) for key in named}
     result = {"box mAP50": float(found.box.map50), "box mAP50-95": float(found.box.map)}
     part = {"segment": "seg", "pose": "pose"}.get(recipe.task)
     if part is not None:
@@ -272,11 +319,9 @@ def make(out: Path, work: Path, tasks: list[str]) -> Iterator[str]:
     plain.mkdir(parents=True, exist_ok=True)
     out.mkdir(parents=True, exist_ok=True)
     draw_demos(out)
-    drawn = work / "data" / "complete"
-    if not drawn.is_file():
-        draw_sets(work / "data")
-        drawn.touch()
-    for recipe in (r for r in RECIPES if r.task in tasks):
+    recipes = [r for r in RECIPES if r.task in tasks]
+    draw_sets(work / "data", [r for r in recipes if not (work / "data" / r.task / "complete").is_file()])
+    for recipe in recipes:
         began = time.monotonic()
         exported = export(recipe, train(recipe, work), plain)
         model = shorten(recipe, exported, out)
@@ -295,11 +340,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=home / "models", help="where the models and images go")
     parser.add_argument("--work", type=Path, default=Path("demo-work"), help="data sets, runs and weights")
     parser.add_argument("--tasks", nargs="+", default=[r.task for r in RECIPES], help="which models to make")
+    parser.add_argument("--threads", type=int, default=2, help="of training; sums depend on it")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
     work = options.work.resolve()
     # Read on import by PyTorch and Ultralytics. Threads that spin while they wait suffer beside other work.
-    os.environ |= {"OMP_NUM_THREADS": str(THREADS), "OMP_WAIT_POLICY": "PASSIVE"}
+    os.environ |= {"OMP_NUM_THREADS": str(options.threads), "OMP_WAIT_POLICY": "PASSIVE"}
     os.environ |= {"YOLO_CONFIG_DIR": str(work), "YOLO_AUTOINSTALL": "false"}
     rows = list(make(options.out.resolve(), work, options.tasks))
     print("\n| task | file | architecture | parameters | size | input | validation | time |")

@@ -27,14 +27,10 @@ IOU, MAX_DET = 0.7, 300
 CONFIDENCES = (0.25, 0.1, 0.02, 0.004, 0.001)
 """Thresholds that are tried in turn until the network finds an object in the reference images."""
 
-RUNNABLE_HEADS = ("Detect", "v10Detect", "Segment", "Segment26", "Pose", "Pose26", "OBB", "OBB26", "Classify")
-OTHER_HEADS = {
-    "RTDETRDecoder": "RT-DETR, which is no YOLO",
-    "WorldDetect": "a YOLO-World, whose classes are texts",
-    "YOLOEDetect": "a YOLOE, whose classes are texts or images",
-    "YOLOESegment": "a YOLOE, whose classes are texts or images",
-    "YOLOESegment26": "a YOLOE, whose classes are texts or images",
-}
+RUNNABLE_HEADS = (
+    "Detect", "v10Detect", "Segment", "Segment26", "Pose", "Pose26", "OBB", "OBB26", "Classify",
+    "WorldDetect", "YOLOEDetect", "YOLOESegment", "YOLOESegment26", "RTDETRDecoder",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -174,10 +170,12 @@ def check_network(yolo: Any, request: ExportRequest) -> None:
     head = (getattr(inner, "model", None) or [inner])[-1]
     kind = type(head).__name__
     if yolo.task not in TASKS or kind not in RUNNABLE_HEADS:
-        what = OTHER_HEADS.get(kind, f"a network for {yolo.task} with the head {kind}")
         raise ModelError(
-            f"{name} is {what}: yolean runs YOLOv5u, v8, v9, v10, 11, 12 and 26 for {', '.join(TASKS)}"
+            f"{name} is a network for {yolo.task} with the head {kind}: yolean runs YOLOv5u, v8, v9, v10, "
+            f"11, 12, 26, YOLO-World, YOLOE and RT-DETR for {', '.join(TASKS)}"
         )
+    if kind.startswith("YOLOE") and not hasattr(head, "lrpc") and getattr(inner, "pe", None) is None:
+        raise ModelError(f"{name} is a YOLOE without classes: fix them with set_classes() and save it")
     if request.end2end and getattr(head, "one2one_cv2", None) is None:
         raise InputError(
             f"--end2end: {name} has no end-to-end head, which YOLOv10 and YOLO26 have: leave --end2end out"

@@ -17,6 +17,8 @@ from yolean.models import demo_images
 
 PLAIN = Path(__file__).parents[1] / "golden" / "plain"
 
+SIDE = 192
+"""Pixels of the input of networks that are exported with the real Ultralytics."""
 
 ZIP = b"PK\x03\x04 and so on"
 

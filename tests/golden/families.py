@@ -29,6 +29,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 import cv2
 import numpy as np
 import torch
+from prompted import (
+    fix_classes,
+    free_of_prompts,
+    is_similarity,
+    rescale_linear,
+    rescale_similarity,
+    standard_similarity,
+    vary_boxes,
+)
 from reference_runner import OPTIONS, answer
 from torch import nn
 from ultralytics import YOLO, __version__
@@ -115,6 +124,12 @@ RECIPES = (
     Recipe("yolov8n-pose", ("", "dyn", "nms"), "yolov8n-pose-pairs", {"nc": 3, "kpt_shape": [5, 2]}),
     Recipe("yolo26n-pose", ("", "e2e"), "yolo26n-pose-pairs", {"nc": 3, "kpt_shape": [4, 2]}),
     Recipe("yolo26n-pose", (), "yolo26n-pose-two", {"nc": 1, "kpt_shape": [2, 3]}),
+    Recipe("yolov8n-world", ("", "dyn")),
+    Recipe("yolov8n-worldv2", ("", "dyn", "nms")),
+    Recipe("yoloe-v8n-seg", ("", "dyn")),
+    Recipe("yoloe-11n-seg", ("", "dyn"), "yoloe-11n-seg-pf"),
+    Recipe("yoloe-26n-seg", END2END),
+    Recipe("rtdetr-l", ("", "dyn")),
 )
 
 
@@ -142,9 +157,12 @@ def build(recipe: Recipe, folder: Path, image_paths: list[Path]) -> YOLO:
         yolo.model = type(network)(str(path), ch=channels, verbose=False)
         yolo.model.task, yolo.model.args, network = network.task, network.args, yolo.model
     images = read(image_paths, channels)
+    fix_classes(yolo)
     with torch.no_grad():
         settle(network, images)
         enliven(network, images)
+    if path.stem.endswith("-pf"):
+        free_of_prompts(yolo)
     return yolo
 
 
@@ -168,12 +186,27 @@ def enliven(network: Any, images: torch.Tensor) -> None:
         head.linear.weight *= factor
         head.linear.bias *= factor
         return
+    if hasattr(head, "dec_score_head"):
+        vary_boxes(head)
+        (scores,) = outputs(network, images, [head.dec_score_head[-1]])
+        best = (scores - scores.mean((0, 1))) / scores.std((0, 1)) * LOGIT_DEVIATION
+        shift = shift_of_scores([best.amax(dim=2)])
+        rescale_linear(head.dec_score_head[-1], scores, LOGIT_DEVIATION, shift)
+        return
     for prefix in ("", "one2one_"):
-        for part in ("cv2", "cv3", "cv4", "cv4_kpts"):
-            branches = getattr(head, prefix + part, None)
-            layers = [b if isinstance(b, nn.Conv2d) else b[-1] for b in branches or ()]
+        for part in ("cv2", "cv3", "cv4", "cv4_kpts", "cv5"):
+            branches = getattr(head, prefix + part, None) or ()
+            if any(map(is_similarity, branches)):
+                values = outputs(network, images, list(branches))
+                best = [standard_similarity(value, LOGIT_DEVIATION).amax(dim=1) for value in values]
+                for layer, value in zip(branches, values, strict=True):
+                    rescale_similarity(layer, value, LOGIT_DEVIATION, shift_of_scores(best))
+                continue
+            layers = [b if isinstance(b, nn.Conv2d) else b[-1] for b in branches]
             if not layers or not isinstance(layers[0], nn.Conv2d):
                 continue
+            if part == "cv3" and any(map(is_similarity, getattr(head, prefix + "cv4", ()))):
+                continue  # features, which cv4 compares with those of the texts
             values = outputs(network, images, layers)
             scale, shift = 1.5, torch.zeros(layers[0].out_channels)
             if part == "cv2":  # distances in strides: as they are, or as the mean of 16 bins
@@ -181,11 +214,16 @@ def enliven(network: Any, images: torch.Tensor) -> None:
                 scale, shift = (1.2, shift + 3) if head.reg_max == 1 else (2.0, -0.4 * bins)
             elif part == "cv3":
                 scale = LOGIT_DEVIATION
-                best = torch.cat([standard(v, scale).amax(dim=1).flatten() for v in values])
-                wanted = math.log(OPTIONS["conf"] / (1 - OPTIONS["conf"]))
-                shift = shift + wanted - np.quantile(best.numpy(), 1 - PASSING).item()
+                shift = shift + shift_of_scores([standard(v, scale).amax(dim=1) for v in values])
             for layer, value in zip(layers, values, strict=True):
                 rescale(layer, value, scale, shift)
+
+
+def shift_of_scores(best: list[torch.Tensor]) -> float:
+    """What to add to the best logit of every anchor, so that the wanted part of them passes."""
+    wanted = math.log(OPTIONS["conf"] / (1 - OPTIONS["conf"]))
+    values = torch.cat([one.flatten() for one in best]).numpy()
+    return float(wanted - np.quantile(values, 1 - PASSING).item())
 
 
 def outputs(network: nn.Module, images: torch.Tensor, layers: list[Any]) -> list[torch.Tensor]:

@@ -14,28 +14,35 @@ from yolean.export.weights import pytorch
 
 def network(head: str, task: str = "detect", channels: int = 3, **attributes: Any) -> Any:
     last = type(head, (), attributes)()
-    return SimpleNamespace(task=task, model=SimpleNamespace(model=[None, last], yaml={"channels": channels}))
+    parts = {"model": [None, last], "yaml": {"channels": channels}, "pe": attributes.get("pe")}
+    return SimpleNamespace(task=task, model=SimpleNamespace(**parts))
 
 
 @for_each("head", pytorch.RUNNABLE_HEADS)
 def test_known_heads_are_taken(head: str) -> None:
-    pytorch.check_network(network(head), request())
-    pytorch.check_network(network(head, channels=4, one2one_cv2=[]), request(end2end=True))
+    pytorch.check_network(network(head, pe="features"), request())
+    pytorch.check_network(network(head, channels=4, one2one_cv2=[], lrpc=[]), request(end2end=True))
 
 
 @for_each(
     "yolo, options, message",
     [
-        (network("RTDETRDecoder"), {}, "best.pt is RT-DETR, which is no YOLO: yolean runs YOLOv5u, v8"),
-        (network("WorldDetect"), {}, "is a YOLO-World, whose classes are texts"),
-        (network("YOLOESegment", "segment"), {}, "is a YOLOE, whose classes are texts or images"),
+        (
+            network("YOLOESegment", "segment"),
+            {},
+            "best.pt is a YOLOE without classes: fix them with set_classes",
+        ),
         (
             network("SemanticSegment", "semantic"),
             {},
             "is a network for semantic with the head SemanticSegment",
         ),
         (network("Depth", "depth"), {}, "is a network for depth"),
-        (network("MyDetect"), {}, "is a network for detect with the head MyDetect"),
+        (
+            network("MyDetect"),
+            {},
+            "with the head MyDetect: yolean runs YOLOv5u, v8, v9, .* YOLOE and RT-DETR for",
+        ),
         (network("Detect"), {"end2end": True}, "--end2end: best.pt has no end-to-end head"),
         (network("Detect", one2one_cv2=None), {"end2end": True}, "leave --end2end out"),
     ],

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from ..engine.errors import InputError
 from ..export.evaluation.differences import Differences, differences
-from ..export.evaluation.predictions import Boxes, Keypoints, Outlines, Prediction, Probs
+from ..export.evaluation.predictions import Boxes, Keypoints, Map, Outlines, Prediction, Probs
 
 PlainAnswer = dict[str, Any]
 """The answer to one image."""
@@ -42,6 +44,10 @@ def _prediction(answer: PlainAnswer, keypoint_values: int) -> Prediction:
     shape = _shape(answer)
     if "top5" in answer:
         return Prediction(shape, probs=_probs(answer, []))
+    if "semantic_mask" in answer:
+        return Prediction(shape, semantic_mask=Map(_map(answer["semantic_mask"])))
+    if "depth_map" in answer:
+        return Prediction(shape, depth=Map(_map(answer["depth_map"]) * (float(answer["depth_max"]) / 65535)))
     conf, cls = (_array(answer, name, len(answer["cls"])) for name in ("conf", "cls"))
     count = len(cls)
     if "obb" in answer:
@@ -56,6 +62,14 @@ def _prediction(answer: PlainAnswer, keypoint_values: int) -> Prediction:
         length = len(answer["keypoints"][0]) // keypoint_values if count else 0
         points = Keypoints(_array(answer, "keypoints", count, length, keypoint_values))
     return Prediction(shape, boxes, masks=masks, keypoints=points)
+
+
+def _map(png: str) -> NDArray[Any]:
+    """The values of a map that `reference_runner` wrote."""
+    found = cv2.imdecode(np.frombuffer(base64.b64decode(png), np.uint8), cv2.IMREAD_UNCHANGED)
+    if found is None:
+        raise ValueError("its map is no PNG")
+    return found
 
 
 def _shape(answer: PlainAnswer) -> tuple[int, int]:

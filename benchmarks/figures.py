@@ -68,6 +68,10 @@ def _largest(rows: list[ModelParity]) -> list[str]:
         parts.append(f"{max(scores):.4f} of scores")
     if ious := values("mask_iou"):
         parts.append(f"a least IoU of {min(ious):.3f} of outlines")
+    if shares := values("other_class"):
+        parts.append(f"{max(shares):.5f} of an image's pixels of another class")
+    if depths := values("depth"):
+        parts.append(f"{max(depths):.5f} of a depth")
     return parts
 
 

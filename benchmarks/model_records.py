@@ -221,7 +221,7 @@ class ModelParity(Struct):
         model, task, layout, provider, device, threads: what ran.
         reference_version: of Ultralytics; None where the reference file does not hold it.
         images, agree: images compared, and those within the tolerances.
-        objects: of the reference; None for classify.
+        objects: of the reference; None for tasks without objects.
         missing, extra: objects found by one of the two only, those at the threshold not counted.
         at_threshold: those.
         worst: by kind of difference.

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import base64
 import json
 import os
 import sys
@@ -27,6 +28,9 @@ from typing import Any
 
 OPTIONS: dict[str, Any] = {"conf": 0.25, "iou": 0.45, "max_det": 300}
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+DEPTH_STEP = 8
+"""Pixels between those whose depth is recorded."""
+
 NOT_INSTALLED = 3
 """Exit status where ultralytics or onnxruntime is not installed; the last line names it."""
 
@@ -40,11 +44,21 @@ def answer(result: Any) -> dict[str, Any]:
     for oriented ones `cls`, `conf`, `xywhr` and `obb`, eight coordinates of corners each; with `segments`, an
     outline [x, y, x, y, ...] each, or `keypoints`, [x, y, visibility, ...] each and `kpt_shape`, by task. A
     classification has `top5` and `top5conf` instead. Coordinates are pixels of the image.
+
+    A semantic mask has `semantic_mask` instead, the class ids of all pixels as PNG in base64; depth has
+    `depth_map`: of every eighth pixel in every eighth row, 16 bits that stand for 0 to `depth_max` metres.
     """
     entry: dict[str, Any] = {"shape": [int(side) for side in result.orig_shape]}
     if result.probs is not None:
         probs = result.probs.cpu().numpy()
         return entry | {"top5": [int(i) for i in probs.top5], "top5conf": _rounded(probs.top5conf, 6)}
+    if getattr(result, "semantic_mask", None) is not None:
+        return entry | {"semantic_mask": _png(result.semantic_mask.cpu().numpy().data)}
+    if getattr(result, "depth", None) is not None:
+        metres = result.depth.cpu().numpy().data[::DEPTH_STEP, ::DEPTH_STEP]
+        most = float(metres.max()) or 1.0
+        steps = (metres.astype("float64") / most * 65535).round().astype("uint16")
+        return entry | {"depth_map": _png(steps), "depth_max": most}
     boxes = (result.boxes if result.obb is None else result.obb).cpu().numpy()
     entry |= {"cls": boxes.cls.astype(int).tolist(), "conf": _rounded(boxes.conf, 6)}
     if result.obb is not None:
@@ -95,6 +109,14 @@ def _header(model: Path) -> tuple[dict[str, str], int]:
     session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
     batch = session.get_inputs()[0].shape[0]
     return session.get_modelmeta().custom_metadata_map, batch if isinstance(batch, int) else 1
+
+
+def _png(values: Any) -> str:
+    """A map of uint8 or uint16 as PNG in base64."""
+    import cv2
+
+    wide = values if values.itemsize == 1 else values.astype("uint16")
+    return base64.b64encode(cv2.imencode(".png", wide)[1].tobytes()).decode("ascii")
 
 
 def _rounded(array: Any, digits: int) -> list[Any]:

@@ -132,7 +132,7 @@ def bench(
 ) -> None:
     """Measure models on this machine.
 
-    A MODEL is an .onnx file, or a demo model's word as for `predict`; without any, the five demo models.
+    A MODEL is an .onnx file, or a demo model's word as for `predict`; without any, the demo models.
     Every combination of the lists is a configuration.
 
     Of each: the stages from encoded image to results in milliseconds an image, images a second, and the

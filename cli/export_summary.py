@@ -28,6 +28,9 @@ _SHOWN = {
     "mask_iou": "mask IoU {:.3f}",
     "keypoint_distance": "keypoints {:.1f} px",
     "corner_distance": "corners {:.1f} px",
+    "equal_pixels": "equal pixels {:.4f}",
+    "mean_class_iou": "mIoU {:.4f}",
+    "depth_error": "depth within {:.2%} on average",
 }
 _WITHIN = {
     "box": "box",
@@ -35,6 +38,7 @@ _WITHIN = {
     "keypoints": "keypoints",
     "visibility": "visibility",
     "probs": "probabilities",
+    "depth": "depth, relative,",
 }
 
 
@@ -161,8 +165,11 @@ def counted(number: int, noun: str) -> str:
 
 def _largest(found: Differences) -> Iterator[str]:
     """The largest differences, those that were measured."""
-    if found.probs is None:
+    if found.probs is None and found.other_class is None and found.depth is None:
         yield counted(found.matched, "object")
+    if found.other_class is not None:
+        share = f"{found.other_class:.2g}" if found.other_class else "none"
+        yield f"{share} of an image's pixels of another class"
     for name, text in _WITHIN.items():
         value = getattr(found, name)
         if value is not None:

@@ -17,7 +17,7 @@ from .shell import Refusal
 def serve(**options: Any) -> None:
     """Serve models over HTTP: the HUB Inference API on your own machine.
 
-    Without any option: the five demo models, on http://127.0.0.1:8000, with a page to try them. Every option
+    Without any option: the demo models, on http://127.0.0.1:8000, with a page to try them. Every option
     can be given as an environment variable too, --max-queue as YOLEAN_MAX_QUEUE and so on.
     """
     try:

@@ -28,6 +28,10 @@ def lean_form(model: onnx.ModelProto, source: Engine, notes: list[str]) -> onnx.
     shorter = None
     if layout.task == "classify":
         notes.append("a classifier has no head to cut off")
+    elif layout.is_dense:
+        notes.append("a map has no head to cut off: the graph is rewritten, and its output stays as it is")
+    elif layout.kind == "rtdetr":
+        notes.append("RT-DETR has no head to cut off: the graph is rewritten, and its output stays as it is")
     else:
         shorter = cut(model, source)
         if shorter is None:

@@ -21,7 +21,7 @@ from .evaluation.average_precision import MIN_SCORE, Quality
 from .evaluation.differences import Differences
 from .evaluation.equality import TIES, EqualityCheck, Limits, candidates_of, object_limit
 from .evaluation.paired_results import CONF, MAX_DET, paired_results
-from .evaluation.predictions import Result
+from .evaluation.predictions import Result, has_objects
 from .evaluation.speed import Speed, compare_speed
 from .evaluation.tolerance import Tolerance
 from .evaluation.verdict import compare
@@ -88,7 +88,7 @@ class OptimizeReport:
         differences: the largest ones, for fp32.
         agreement: recall, precision and so on, for fp16 and int8: half precision rounds coordinates to
             half a pixel, and the source's own are no better.
-        quality: average precision and change of scores, for fp16 and int8 of other tasks than classify.
+        quality: average precision and change of scores, for fp16 and int8 of tasks that find objects.
         speed: time from image to results, relative to the source.
         details: further decisions, such as the method of calibration.
         notes: what a reader should know and is no fault.
@@ -258,4 +258,4 @@ def _check_equality(
         return one, other, (limit, other_limit)
 
     limits = object_limit(source, MAX_DET), object_limit(made, MAX_DET)
-    check.add(pair, limits, source.spec.imgsz, candidates if source.task != "classify" else None)
+    check.add(pair, limits, source.spec.imgsz, candidates if has_objects(pair[0]) else None)

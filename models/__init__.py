@@ -13,6 +13,8 @@ DEMO_MODELS = {
     "pose": "shapes-pose",
     "obb": "shapes-obb",
     "classify": "shapes-cls",
+    "semantic": "shapes-sem",
+    "depth": "shapes-depth",
 }
 """Name of the demo model, by task."""
 

@@ -219,7 +219,8 @@ def _settings(recipe: Recipe, work: Path) -> dict[str, Any]:
         # The drawing varies nearly everything already, so little is left for augmentation to do.
         "mosaic": 0.0, "close_mosaic": 0, "scale": 0.3 * recipe.zoom, "translate": 0.05 * recipe.zoom,
         "erasing": 0.0, "hsv_h": 0.05, "auto_augment": None, "seed": 0, "deterministic": True,
-        "device": "cpu", "workers": 0, "cache": "ram", "amp": False, "plots": False, "val": False, "project": str(work / "runs"), "name": recipe.task,
+        "device": "cpu", "workers": 0, "cache": "ram", "amp": False, "plots": False, "val": False,
+        "project": str(work / "runs"), "name": recipe.task,
         "exist_ok": True, "pretrained": recipe.start is not None, "freeze": recipe.freeze,
     }  # fmt: skip
 

@@ -208,7 +208,7 @@ _OPTIONS = (
     click.option("--models", type=_Models(), multiple=True, metavar="FILE|FOLDER|ID=FILE",
                  help="What to serve: an .onnx file, called by its stem or ID, or a folder that is "
                       "watched for them; may be repeated. An ID may be OWNER/PROJECT/NAME.  "
-                      "[default: the five demo models]"),
+                      "[default: the demo models]"),
     click.option("--default-model", metavar="ID",
                  help="The model of requests that name none, where several are served: POST /predict."),
     click.option("--host", default=_DEFAULT.host, metavar="ADDRESS", help="Address to listen on."),

@@ -37,6 +37,8 @@ _NAMES = {
     "visibility": "visibility {:.2g}",
     "probs": "probability {:.2g}",
     "mask": "mask IoU {:.3f}",
+    "other_class": "{:.2g} of the pixels",
+    "depth": "depth {:.2g} of its value",
 }
 
 
@@ -49,13 +51,14 @@ class _Refusal(click.ClickException):
 def table(rows: Sequence[ModelParity], tolerances: Tolerances) -> Table:
     """A row a model; below, what disagrees, what is at the threshold, and the verdict."""
     headings = ["model", "images\nagree", "objects", "missing,\nextra", "box\npx", "score", "mask\nIoU"]
-    made = Table([*headings, "keypoints\npx", "top-1,\ntop-5"])
+    made = Table([*headings, "keypoints\npx", "top-1,\ntop-5", "map"])
     for row in rows:
         counts = ["", ""] if row.objects is None else [str(row.objects), f"{row.missing}, {row.extra}"]
         differences = [_worst(row, "{:.3f}", "box"), _worst(row, "{:.5f}", "score", "probs")]
         differences += [_worst(row, "{:.4f}", "mask_iou"), _worst(row, "{:.3f}", "keypoints")]
         top = "" if row.top1 is None else f"{row.top1}, {row.top5}"
-        made.rows.append([row.model, f"{row.agree}/{row.images}", *counts, *differences, top])
+        differences += [top, _worst(row, "{:.5f}", "other_class", "depth")]
+        made.rows.append([row.model, f"{row.agree}/{row.images}", *counts, *differences])
         made.notes += _lines(row)
     images, agree = sum(row.images for row in rows), sum(row.agree for row in rows)
     verdict = (

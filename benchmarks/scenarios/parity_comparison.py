@@ -27,7 +27,7 @@ class ParityComparison:
         worst: by kind of difference, its largest value and the image.
         at_threshold: objects of one of the two whose score is within the tolerance of the threshold.
         missing, extra: objects of one of the two, those at the threshold not counted.
-        objects: of the reference; None for classify.
+        objects: of the reference; None for tasks without objects.
         top1, top5: images with the same best class, and with the same five; None unless classify.
     """
 
@@ -61,7 +61,7 @@ class ParityComparison:
             one, other = reference["top5"], answered["top5"]
             self.top1 = (self.top1 or 0) + (one[:1] == other[:1])
             self.top5 = (self.top5 or 0) + (set(one) == set(other))
-        else:
+        elif "cls" in reference:
             self.objects = (self.objects or 0) + len(reference["cls"])
         if wrong:
             self.disagreeing[image] = wrong

@@ -12,6 +12,7 @@ import numpy as np
 from ...engine.errors import InputError
 from ...postprocess.layout import TASKS, Task
 from .image_comparison import NO_VALUES, common_tasks, compare_image, json_ready
+from .map_comparison import mean_iou_of_classes
 from .matching import Float64
 from .predictions import Result
 
@@ -39,6 +40,10 @@ class Agreement:
         corner_distance: mean distance in pixels of the corners of paired oriented boxes, whichever corner
             comes first.
         top1: share of the images with the same best class, 0 to 1.
+        equal_pixels: mean share of an image's pixels that have the same class, 0 to 1.
+        depth_error: mean over images of the mean difference of depth, relative to the reference's.
+        mean_class_iou: of semantic masks, mIoU: the mean over classes of the IoU of their pixels in all
+            images, 0 to 1.
     """
 
     task: Task
@@ -55,11 +60,18 @@ class Agreement:
     keypoint_relative: float | None = None
     corner_distance: float | None = None
     top1: float | None = None
+    equal_pixels: float | None = None
+    depth_error: float | None = None
+    mean_class_iou: float | None = None
 
     @property
     def score(self) -> float:
-        """One number from 0 to 1: the smaller of recall and precision; for classify `top1`."""
-        return min(share for share in (self.recall, self.precision, self.top1) if share is not None)
+        """One number from 0 to 1: the smaller of recall and precision; for classify `top1`, for semantic
+        `mean_class_iou`, and for depth 1 - `depth_error`.
+        """
+        shares = [self.recall, self.precision, self.top1, self.mean_class_iou]
+        shares += [None if self.depth_error is None else max(0.0, 1 - self.depth_error)]
+        return min(share for share in shares if share is not None)
 
     @property
     def empty(self) -> bool:
@@ -71,7 +83,7 @@ class Agreement:
         return json_ready(asdict(self) | {"score": self.score, "empty": self.empty})
 
 
-_MEANS = tuple(field.name for field in fields(Agreement))[6:]
+_MEANS = tuple(field.name for field in fields(Agreement))[6:-1]
 
 
 def agreement(pairs: Iterable[tuple[Result, Result]]) -> Agreement:
@@ -85,19 +97,23 @@ def agreement(pairs: Iterable[tuple[Result, Result]]) -> Agreement:
     """
     tasks, images, missing, extra = frozenset(TASKS), 0, 0, 0
     columns: dict[str, list[Float64]] = defaultdict(list)
+    overlaps: dict[int, Float64] = defaultdict(lambda: np.zeros(2))
     for reference, candidate in pairs:
         found = compare_image(reference, candidate)
         tasks = common_tasks(tasks, found.tasks)
         images, missing, extra = images + 1, missing + len(found.missing), extra + len(found.extra)
         for name in _MEANS:
             columns[name].append(found.values.get(name, NO_VALUES))
+        for class_id, numbers in found.overlaps.items():
+            overlaps[class_id] = overlaps[class_id] + numbers
     if not images:
         raise InputError("no images to compare: expected at least one pair of answers")
     joined = (np.concatenate(columns[name]) for name in _MEANS)
     means = (float(values.mean()) if values.size else None for values in joined)
     task = next(task for task in TASKS if task in tasks)
-    if task == "classify":
-        return Agreement(task, images, None, None, None, None, *means)
+    if task in ("classify", "semantic", "depth"):
+        miou = mean_iou_of_classes(overlaps)
+        return Agreement(task, images, None, None, None, None, *means, mean_class_iou=miou)
     matched = sum(map(len, columns["mean_iou"]))
     recall, precision = _share(matched, missing, extra), _share(matched, extra, missing)
     return Agreement(task, images, matched + missing, matched + extra, recall, precision, *means)

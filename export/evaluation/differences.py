@@ -20,7 +20,7 @@ class Differences:
 
     Attributes:
         images: number of images.
-        matched: number of paired objects; 0 for classify.
+        matched: number of paired objects; 0 for tasks without objects.
         missing: scores of the reference's objects without a partner, descending.
         extra: scores of the candidate's objects without a partner, descending.
         box: pixels, of a coordinate; for obb of a corner's, whichever corner comes first.
@@ -29,6 +29,8 @@ class Differences:
         visibility: of any point, 0 to 1.
         mask: 1 - IoU, 0 to 1.
         probs: of any class, 0 to 1.
+        other_class: share of an image's pixels that have another class, 0 to 1.
+        depth: of any pixel, relative to the reference's.
     """
 
     images: int = 0
@@ -41,6 +43,13 @@ class Differences:
     visibility: float | None = None
     mask: float | None = None
     probs: float | None = None
+    other_class: float | None = None
+    depth: float | None = None
+
+    @property
+    def compared(self) -> bool:
+        """Whether there was anything to compare."""
+        return bool(self.matched or self.missing or self.largest())
 
     def merge(self, other: Differences) -> Differences:
         """Those of the images of both; `Differences()` is neutral."""
@@ -54,7 +63,7 @@ class Differences:
         )
 
     def largest(self) -> dict[str, float]:
-        """The differences that were measured, from `box` to `probs`, by name."""
+        """The differences that were measured, from `box` to `depth`, by name."""
         values = {name: getattr(self, name) for name in _LARGEST}
         return {name: value for name, value in values.items() if value is not None}
 

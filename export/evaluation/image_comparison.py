@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ...engine.errors import InputError
 from ...postprocess.layout import Task
+from .map_comparison import as_same_shape, overlaps_of_classes, values_of_classes, values_of_depth
 from .matching import Float64, as_float64, mask_ious, match, pairwise_iou
 from .predictions import Result
 
@@ -33,12 +34,14 @@ class ImageComparison:
         tasks: that both predictions can be of.
         values: by name of a field of `Agreement` or `Differences`, a value or more for every pair.
         missing, extra: scores of the objects of the reference and of the candidate without a partner.
+        overlaps: of semantic masks, by class: (2,) numbers of pixels that both and that either give to it.
     """
 
     tasks: frozenset[Task]
     values: dict[str, Float64]
     missing: tuple[float, ...] = ()
     extra: tuple[float, ...] = ()
+    overlaps: dict[int, Float64] = field(default_factory=dict)
 
 
 @np.errstate(invalid="ignore")  # a broken model's infinite coordinates: they have no IoU, so no partner
@@ -58,6 +61,13 @@ def compare_image(reference: Result, candidate: Result, floors: Floors = COMPLET
         raise InputError(f"answers to different images: (height, width) {sizes[0]} and {sizes[1]}")
     if "classify" in tasks:
         return ImageComparison(tasks, _of_probs(reference, candidate))
+    if "semantic" in tasks:
+        maps = as_same_shape(reference.semantic_mask.data, candidate.semantic_mask.data)
+        return ImageComparison(tasks, values_of_classes(*maps), overlaps=overlaps_of_classes(*maps))
+    if "depth" in tasks:
+        return ImageComparison(
+            tasks, values_of_depth(*as_same_shape(reference.depth.data, candidate.depth.data))
+        )
     views = [result.boxes if result.obb is None else result.obb for result in (reference, candidate)]
     name, corners = ("xyxyxyxy", 4) if "obb" in tasks else ("xyxy", 2)
     one, other = (as_float64(getattr(view, name)).reshape(-1, corners, 2) for view in views)
@@ -91,7 +101,7 @@ def compare_image(reference: Result, candidate: Result, floors: Floors = COMPLET
         alone = ~may_be_alone
         alone[paired] = False
         unmatched.append(tuple(found[alone].tolist()))
-    return ImageComparison(tasks, values, *unmatched)
+    return ImageComparison(tasks, values, missing=unmatched[0], extra=unmatched[1])
 
 
 def _optional(
@@ -156,6 +166,8 @@ def _possible_tasks(result: Result) -> frozenset[Task]:
     """The tasks that a prediction can be of: Ultralytics gives no masks where it found no object."""
     views: dict[Task, Any] = {"classify": result.probs, "obb": result.obb}
     views |= {"pose": result.keypoints, "segment": result.masks}
+    # Results of Ultralytics have maps since 8.4.190.
+    views |= {"semantic": getattr(result, "semantic_mask", None), "depth": getattr(result, "depth", None)}
     known = frozenset(task for task, view in views.items() if view is not None)
     if not known and result.boxes is not None:
         return frozenset(("detect",) if len(result.boxes) else ("detect", "segment", "pose"))

@@ -42,6 +42,14 @@ class Result(Protocol):
     def probs(self) -> Any:
         """Probabilities with `data`."""
 
+    @property
+    def semantic_mask(self) -> Any:
+        """Class ids of the image's pixels with `data`."""
+
+    @property
+    def depth(self) -> Any:
+        """Metres of the image's pixels with `data`."""
+
 
 @dataclass(frozen=True, eq=False)
 class Boxes:
@@ -107,6 +115,13 @@ class Probs:
 
 
 @dataclass(frozen=True, eq=False)
+class Map:
+    """`data` (height, width): the class id of each pixel of the image, or its depth in metres."""
+
+    data: Array
+
+
+@dataclass(frozen=True, eq=False)
 class Prediction:
     """The part of a result that is compared; a view that the task lacks is None.
 
@@ -120,12 +135,16 @@ class Prediction:
     masks: PackedMasks | Outlines | None = None
     keypoints: Keypoints | None = None
     probs: Probs | None = None
+    semantic_mask: Map | None = None
+    depth: Map | None = None
 
     @classmethod
     def from_result(cls, result: Result) -> Prediction:
         """Copy yolean's `Results`, or Ultralytics' after `.cpu().numpy()`."""
         boxes, obb, masks = result.boxes, result.obb, result.masks
         points, probs = result.keypoints, result.probs
+        # Ultralytics has them since 8.4.190.
+        classes, depth = getattr(result, "semantic_mask", None), getattr(result, "depth", None)
         # Compared with None: a view without objects is false.
         return cls(
             orig_shape=(int(result.orig_shape[0]), int(result.orig_shape[1])),
@@ -134,6 +153,8 @@ class Prediction:
             masks=None if masks is None else PackedMasks(masks.data),
             keypoints=None if points is None else Keypoints(points.data),
             probs=None if probs is None else Probs(probs.data),
+            semantic_mask=None if classes is None else Map(classes.data),
+            depth=None if depth is None else Map(depth.data),
         )
 
     @property
@@ -141,3 +162,8 @@ class Prediction:
         """(N,) scores of the objects; (0,) for a classification."""
         boxes = self.obb if self.boxes is None else self.boxes
         return np.zeros(0) if boxes is None else boxes.conf
+
+
+def has_objects(result: Result) -> bool:
+    """Whether a prediction is of a task that finds objects, even if it holds none."""
+    return result.boxes is not None or result.obb is not None

@@ -15,11 +15,15 @@ class Tolerance:
         pixels: of a coordinate of boxes, corners and keypoints.
         score: of scores, visibilities and probabilities, 0 to 1.
         mask: of masks, 1 - IoU.
+        other_class: of semantic masks, the share of an image's pixels that have another class.
+        depth: of any pixel, relative to the reference's.
     """
 
     pixels: float
     score: float
     mask: float
+    other_class: float = 1e-3
+    depth: float = 1e-3
 
     def at_scale(self, image: tuple[int, int], imgsz: tuple[int, int]) -> Tolerance:
         """The same with `pixels` of a network's input.
@@ -33,6 +37,7 @@ class Tolerance:
     def limit(self, name: str) -> float:
         """The tolerance of a field of `Differences`, such as `box`."""
         by_field = {"box": self.pixels, "keypoints": self.pixels, "mask": self.mask}
+        by_field |= {"other_class": self.other_class, "depth": self.depth}
         return by_field.get(name, self.score)
 
     def exceeded(self, found: Differences) -> dict[str, float]:

@@ -10,7 +10,9 @@ from typing import Any
 from .agreement import Agreement, agreement
 from .average_precision import Quality, QualityMeasurement, objects_needed
 from .paired_results import CONF
-from .predictions import Result
+from .predictions import Result, has_objects
+
+_FEW_MAPS = 10  # images; every one has as many judgements as pixels, but of one scene
 
 
 @dataclass(eq=False)
@@ -19,7 +21,7 @@ class Comparison:
 
     Attributes:
         agreement: means over the objects above the usual threshold.
-        quality: average precision and change of scores over all thresholds; None for classify.
+        quality: average precision and change of scores over all thresholds; None for tasks without objects.
         problems: why it does not agree well enough.
         notes: what the images cannot show.
     """
@@ -36,20 +38,23 @@ def compare(pairs: Iterable[tuple[Result, Result]], least: float) -> Comparison:
     Args:
         pairs: predictions of the source and of the file, image by image, of all objects that score above
             `average_precision.MIN_SCORE`.
-        least: average precision at IoU 0.5, or share of equal best classes, that is asked for, 0 to 1. Scores
-            may differ by 1 - `least`, as a root mean square.
+        least: average precision at IoU 0.5, share of equal best classes, or mean IoU of the classes of
+            pixels that is asked for, 0 to 1. Scores may differ by 1 - `least`, as a root mean square, and
+            depths as a mean.
     """
     measurement = QualityMeasurement()
 
     def at_threshold() -> Iterable[tuple[Result, Result]]:
         for pair in pairs:
-            if pair[0].probs is None:
+            if has_objects(pair[0]):
                 measurement.add(*pair)
             yield above_threshold(pair[0]), above_threshold(pair[1])
 
     means = agreement(at_threshold())
     if means.task == "classify":
         return _of_classes(means, least)
+    if means.task in ("semantic", "depth"):
+        return _of_maps(means, least)
     quality = measurement.result()
     made = Comparison(means, quality)
     if not quality.objects:
@@ -84,6 +89,20 @@ def _of_classes(means: Agreement, least: float) -> Comparison:
     return made
 
 
+def _of_maps(means: Agreement, least: float) -> Comparison:
+    made = Comparison(means, None)
+    if means.images < _FEW_MAPS:
+        made.notes.append(f"{means.images} images are too few for a verdict: {_FEW_MAPS} or more are needed")
+    if not means.score >= least:
+        made.problems.append(
+            f"mean IoU of the classes against the source is {means.score:.3f}, less than {least:g}"
+            if means.task == "semantic"
+            else f"depth differs from the source's by {means.depth_error:.3f} (mean, relative), "
+            f"more than {1 - least:.2g}"
+        )
+    return made
+
+
 def _too_few(number: int, noun: str, least: float, needed: int) -> str:
     have = f"{number} {noun} is" if number == 1 else f"{number} {noun}s are"
     return f"{have} too few for a verdict on {least:g}, which needs {needed}: add images"
@@ -105,6 +124,8 @@ class _Part:
     masks: Any = None
     keypoints: Any = None
     probs: Any = None
+    semantic_mask: Any = None
+    depth: Any = None
 
 
 def above_threshold(result: Result) -> Result:

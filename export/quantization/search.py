@@ -19,7 +19,7 @@ from ...postprocess.layout import Head
 from ..evaluation.agreement import Agreement, agreement
 from ..evaluation.average_precision import MIN_SCORE, QualityMeasurement
 from ..evaluation.paired_results import CONF
-from ..evaluation.predictions import Result
+from ..evaluation.predictions import Result, has_objects
 from ..evaluation.speed import compare_speed
 from ..evaluation.verdict import above_threshold
 from ..graph.onnx_graph import Graph, set_metadata
@@ -114,12 +114,12 @@ class Quantiser:
         def pairs() -> Iterator[tuple[Result, Result]]:
             for one in validation or self.validation:
                 other = engine(one.orig_img, conf=MIN_SCORE)[0]
-                if one.probs is None:
+                if has_objects(one):
                     measurement.add(one, other)
                 yield above_threshold(one), above_threshold(other)
 
         found = agreement(pairs())
-        return loss(found, None if found.task == "classify" else measurement.loss())
+        return loss(found, None if found.objects is None else measurement.loss())
 
     def best_method(self) -> tuple[str, dict[str, float]]:
         """The method with the least loss, and the losses of all."""
@@ -174,7 +174,7 @@ def loss(found: Agreement, of_objects: float | None = None) -> float:
     Args:
         found: means, of which overlaps, masks and keypoints are taken.
         of_objects: `QualityMeasurement.loss`; without it, missed and invented objects and the error of scores
-            above the threshold, which for a classifier is all there is.
+            above the threshold, which for a classifier or a map is all there is.
     """
     parts = [1 - found.score + (found.confidence_error or 0.0) if of_objects is None else of_objects]
     parts += [1 - share for share in (found.mean_iou, found.mask_iou) if share is not None]
@@ -212,7 +212,7 @@ def quantise_best(
         )
     held_out = readable[1::3]
     calibration = [path for number, path in enumerate(readable) if number % 3 != 1]
-    if source.task != "classify" and not _finds_something(source, held_out):
+    if source.task not in ("classify", "semantic", "depth") and not _finds_something(source, held_out):
         raise InputError("the model finds nothing in the images held out to check on: take others")
     work = Quantiser(model, source, calibration, on_progress)
     method, losses = work.best_method()

@@ -18,7 +18,7 @@ from ..._install_advice import install_command
 from ...engine.errors import InputError, ModelError
 from ...postprocess.layout import TASKS
 from ..evaluation.equality import MAX_REFERENCE_CANDIDATES
-from ..evaluation.predictions import Prediction
+from ..evaluation.predictions import Prediction, has_objects
 from ..progress import OnProgress
 from ..trial_images import read_images
 from .isolated_process import last_line
@@ -30,6 +30,7 @@ CONFIDENCES = (0.25, 0.1, 0.02, 0.004, 0.001)
 RUNNABLE_HEADS = (
     "Detect", "v10Detect", "Segment", "Segment26", "Pose", "Pose26", "OBB", "OBB26", "Classify",
     "WorldDetect", "YOLOEDetect", "YOLOESegment", "YOLOESegment26", "RTDETRDecoder",
+    "SemanticSegment", "Depth",
 )  # fmt: skip
 
 
@@ -229,6 +230,11 @@ def _predict(
         "verbose": False,
     }
 
+    if yolo.task == "semantic":
+        # An ONNX file names the class of each pixel of its input. What PyTorch predicts by itself is named at
+        # the image's size instead, and differs along all borders.
+        yolo.model.model[-1].export, yolo.model.model[-1].format = True, "onnx"
+
     def predicted(conf: float, iou: float, max_det: int) -> Iterator[Prediction]:
         for done, (_, image) in enumerate(images):
             on_progress("predicting with PyTorch", done, len(images))
@@ -236,12 +242,12 @@ def _predict(
             yield Prediction.from_result(result.cpu().numpy())
 
     conf, kept = CONFIDENCES[0], list(predicted(CONFIDENCES[0], IOU, MAX_DET))
-    while yolo.task != "classify" and not _any_object(kept) and conf != CONFIDENCES[-1]:
+    finds_objects = has_objects(kept[0])
+    while finds_objects and not _any_object(kept) and conf != CONFIDENCES[-1]:
         conf = CONFIDENCES[CONFIDENCES.index(conf) + 1]
         kept = list(predicted(conf, IOU, MAX_DET))
-    wanted = request.candidates and yolo.task != "classify"
     candidates: Iterable[Prediction | None] = [None] * len(kept)
-    if wanted:
+    if finds_objects and request.candidates:
         candidates = predicted(conf, 1.0, MAX_REFERENCE_CANDIDATES)
     rows = zip(images, kept, candidates, strict=True)
     return conf, [ReferencePrediction(path, own, best) for (path, _), own, best in rows]

@@ -37,7 +37,7 @@ _BATCHES = (1, 2, 3)
 FLOAT = Tolerance(pixels=0.5, score=0.005, mask=0.03)
 """What a float file may differ by from PyTorch."""
 
-HALF = Tolerance(pixels=8.0, score=0.05, mask=0.15)
+HALF = Tolerance(pixels=8.0, score=0.05, mask=0.15, other_class=0.02, depth=0.02)
 """The same for half precision and INT8, of which only `score` applies to single images; all apply to the
 answers to one image alone and in a batch."""
 
@@ -101,7 +101,7 @@ def verify(
         rule = _problems_of_int8 if precision == "int8" else _problems_of_half
         found.problems += rule(found, found.agreement, min_agreement)
     compared = found.differences
-    if not (compared.matched or compared.probs is not None or compared.missing):
+    if not compared.compared:
         found.notes.append(
             f"nothing in the {len(references)} images scores above {conf:g}: "
             "no box was compared with PyTorch's"
@@ -150,17 +150,21 @@ def _compare_float(
 
 def _problems_of_int8(verification: Verification, found: Agreement, min_agreement: float) -> Iterator[str]:
     if not found.empty and found.score < min_agreement:
-        name = "same best class as" if found.task == "classify" else "recall or precision against"
+        names = {"classify": "same best class as", "semantic": "mean IoU of the classes against"}
+        names |= {"depth": "1 less the mean relative difference of depth from"}
+        name = names.get(found.task, "recall or precision against")
         yield f"{name} PyTorch: {found.score:.3f}, less than {min_agreement}"
 
 
 def _problems_of_half(verification: Verification, found: Agreement, min_agreement: float) -> Iterator[str]:
     most = verification.differences
     for name, value, limit in (("score", most.score, HALF.score), ("probabilities", most.probs, HALF.score),
-                               ("keypoints, in boxes,", found.keypoint_relative, HALF_POINTS)):  # fmt: skip
+                               ("keypoints, in boxes,", found.keypoint_relative, HALF_POINTS),
+                               ("depth, relative,", found.depth_error, HALF.depth)):  # fmt: skip
         if value is not None and not value <= limit:
             yield f"its answers differ from PyTorch's: {name} by {value:.3g}, more than {limit}"
-    for name, value, limit in (("boxes", found.mean_iou, HALF_IOU), ("masks", found.mask_iou, HALF_MASK)):
+    for name, value, limit in (("boxes", found.mean_iou, HALF_IOU), ("masks", found.mask_iou, HALF_MASK),
+                               ("class maps", found.equal_pixels, 1 - HALF.other_class)):  # fmt: skip
         if value is not None and not value >= limit:
             yield f"its {name} overlap PyTorch's by {value:.3f} only, less than {limit}"
     for scores in (most.missing, most.extra):

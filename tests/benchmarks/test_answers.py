@@ -14,13 +14,15 @@ from yolean.benchmarks.reference_runner import answer as plain_answer
 from yolean.engine.pipeline import Engine
 from yolean.models import DEMO_MODELS, demo_images, demo_model
 
-OBJECTS = [task for task in DEMO_MODELS if task != "classify"]
+OBJECTS = [task for task in DEMO_MODELS if task not in ("classify", "semantic", "depth")]
 KEYS = {
     "detect": ["shape", "cls", "conf", "xyxy"],
     "segment": ["shape", "cls", "conf", "xyxy", "segments"],
     "pose": ["shape", "cls", "conf", "xyxy", "keypoints", "kpt_shape"],
     "obb": ["shape", "cls", "conf", "xywhr", "obb"],
     "classify": ["shape", "top5", "top5conf"],
+    "semantic": ["shape", "semantic_mask"],
+    "depth": ["shape", "depth_map", "depth_max"],
 }
 
 
@@ -37,7 +39,7 @@ def found(task: str, conf: float = 0.25) -> PlainAnswer:
 def answer(task: str, conf: float = 0.25) -> PlainAnswer:
     """A copy that may be changed, of at least two objects unless `conf` is 1."""
     made = copy.deepcopy(found(task, conf))
-    assert conf == 1 or len(made["cls" if "cls" in made else "top5"]) > 1
+    assert conf == 1 or task in ("semantic", "depth") or len(made["cls" if "cls" in made else "top5"]) > 1
     return made
 
 
@@ -54,8 +56,11 @@ def test_an_answer_has_the_format_of_the_reference_files_and_equals_itself() -> 
         apart = compare(one, one)
         assert (apart.images, apart.missing, apart.extra) == (1, (), ())
         assert apart.matched == len(one.get("cls", ()))
-        values = (apart.box, apart.score, apart.keypoints, apart.visibility, apart.mask, apart.probs)
-        assert set(values) == {None, 0.0}
+        assert set(apart.largest().values()) == {0.0}
+        assert (apart.other_class is None, apart.depth is None) == (
+            task != "semantic",
+            task != "depth",
+        )
         assert (apart.keypoints is not None, apart.mask is not None) == (task == "pose", task == "segment")
 
 

@@ -35,6 +35,7 @@ def free_of_prompts(yolo: Any) -> None:
     vocabulary = nn.ModuleList(branch[-1] for branch in head.cv3)
     for branch in head.cv3:
         branch[-1] = nn.Conv2d(branch[-1].in_channels, 1, 1)  # whether an anchor is an object
+    network.pe = network.pe[:, :1]  # one class until the vocabulary is set: an object
     yolo.set_vocab(deepcopy(vocabulary), list(TEXTS))
 
 

@@ -317,7 +317,7 @@ def _starter(folder: Path, *, at_once: bool = False) -> Iterator[Start]:
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[LocalServer]:
-    """A server as it is without options: five demo models, no keys. Shared: leave it as it is."""
+    """A server as it is without options: the demo models, no keys. Shared: leave it as it is."""
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("YOLEAN_API_KEY", raising=False)
         found = LocalServer(Settings())

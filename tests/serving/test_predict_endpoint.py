@@ -23,6 +23,7 @@ from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 from yolean.engine.pipeline import Engine
 from yolean.models import DEMO_MODELS, demo_images, demo_model
+from yolean.serving.dialects.hub_items import HUB_TASKS
 from yolean.serving.settings import ModelSource, Settings
 
 IMAGES = {image.stem: image for image in demo_images()}
@@ -113,7 +114,7 @@ def chunks(data: bytes, size: int = 10_000) -> Iterator[bytes]:
 # ---- predictions ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("task", DEMO_MODELS)
+@pytest.mark.parametrize("task", HUB_TASKS)
 def test_hub_v1_equals_the_engine(server: Any, engines: Mapping[str, Engine], task: str) -> None:
     for stem, image in IMAGES.items():
         data = {"confidence": 0.4, "iou": 0.6}
@@ -128,7 +129,7 @@ def test_hub_v1_equals_the_engine(server: Any, engines: Mapping[str, Engine], ta
         assert_close(reply.json(), answer, 1e-5)  # 5 decimals of scores, 6 of coordinates
 
 
-@pytest.mark.parametrize("task", DEMO_MODELS)
+@pytest.mark.parametrize("task", HUB_TASKS)
 def test_hub_v2_equals_the_engine(server: Any, engines: Mapping[str, Engine], task: str) -> None:
     for image in IMAGES.values():
         data = {"conf": 0.4, "iou": 0.6, "imgsz": 256}

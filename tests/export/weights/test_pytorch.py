@@ -33,12 +33,6 @@ def test_known_heads_are_taken(head: str) -> None:
             "best.pt is a YOLOE without classes: fix them with set_classes",
         ),
         (
-            network("SemanticSegment", "semantic"),
-            {},
-            "is a network for semantic with the head SemanticSegment",
-        ),
-        (network("Depth", "depth"), {}, "is a network for depth"),
-        (
             network("MyDetect"),
             {},
             "with the head MyDetect: yolean runs YOLOv5u, v8, v9, .* YOLOE and RT-DETR for",

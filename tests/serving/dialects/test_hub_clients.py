@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from yolean.engine.pipeline import Engine
 from yolean.models import DEMO_MODELS, demo_images
+from yolean.serving.dialects.hub_items import HUB_TASKS
 from yolean.serving.settings import Settings
 
 KEY = "0123456789abcdef"
@@ -124,7 +125,7 @@ CLIENTS = pytest.mark.parametrize(
 
 @CLIENTS
 def test_hub_v1(hub: Any, engines: Mapping[str, Engine], run: Callable[[str], Any], program: str) -> None:
-    for task in DEMO_MODELS if run is run_python else ["detect"]:
+    for task in HUB_TASKS if run is run_python else ["detect"]:
         answer = run(adapted(program, hub, DEMO_MODELS[task]))
         assert set(answer) == {"success", "message", "data"}
         assert (answer["success"], answer["message"]) == (True, "Inference complete.")
@@ -148,7 +149,7 @@ def test_hub_v1(hub: Any, engines: Mapping[str, Engine], run: Callable[[str], An
 
 @CLIENTS
 def test_hub_v2(hub: Any, engines: Mapping[str, Engine], run: Callable[[str], Any], program: str) -> None:
-    ways = [(task, (V2,)) for task in (DEMO_MODELS if run is run_python else ["detect"])]
+    ways = [(task, (V2,)) for task in (HUB_TASKS if run is run_python else ["detect"])]
     for task, changes in (*ways, ("detect", (V2, BY_FIELD))):
         answer = run(adapted(program, hub, DEMO_MODELS[task], *changes))
         assert set(answer) == {"images", "metadata"}

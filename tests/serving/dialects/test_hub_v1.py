@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from yolean.models import DEMO_MODELS
 from yolean.postprocess.geometry import Geometry
 from yolean.postprocess.masks import InstanceMasks
 from yolean.postprocess.types import Size
+from yolean.serving.dialects.hub_items import HUB_TASKS
 from yolean.serving.dialects.hub_v1 import HUB_V1
 
 ITEMS: dict[str, list[str]] = {
@@ -36,7 +36,7 @@ def reference(results: Any, item: dict[str, Any], row: int) -> list[float]:
     return list((results.obb.xyxyxyxy[row] / (width, height)).ravel())
 
 
-@pytest.mark.parametrize("task", [task for task in DEMO_MODELS if task != "classify"])
+@pytest.mark.parametrize("task", [task for task in HUB_TASKS if task != "classify"])
 def test_objects_have_the_fields_and_numbers_of_the_contract(predict: Any, task: str) -> None:
     for image in ("shapes", "tall", "wide"):
         found, results = predict(HUB_V1, task, image)

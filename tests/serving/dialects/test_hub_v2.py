@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import yolean
 from yolean.models import DEMO_MODELS
+from yolean.serving.dialects.hub_items import HUB_TASKS
 from yolean.serving.dialects.hub_v1 import HUB_V1
 from yolean.serving.dialects.hub_v2 import HUB_V2
 
@@ -48,7 +49,7 @@ def test_objects_have_the_fields_and_pixels_of_the_contract(predict: Any, task: 
         assert len(image["results"]) == len(results) > 0
 
 
-@pytest.mark.parametrize("task", DEMO_MODELS)
+@pytest.mark.parametrize("task", HUB_TASKS)
 @pytest.mark.parametrize("size", [None, 200])
 def test_metadata_is_what_was_in_effect(predict: Any, task: str, size: int | None) -> None:
     found, _ = predict(HUB_V2, task, "star", conf=0.3, size=size)

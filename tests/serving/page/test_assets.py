@@ -140,7 +140,7 @@ def test_the_tag_changes_with_the_page_and_only_with_it(page: Page, tmp_path: Pa
 @pytest.mark.parametrize("task", DEMO_MODELS)
 def test_a_demo_model_finds_something_in_its_demo_image(task: str) -> None:
     (results,) = yolean.load(demo_model(task), "cpu", threads=1)(str(demo_image(DEMO_MODELS[task])))
-    assert len(results) >= (1 if task == "classify" else 2)
+    assert len(results) >= (1 if task in ("classify", "semantic", "depth") else 2)
     assert results.probs is None or results.probs.top1conf > 0.8
 
 

@@ -19,6 +19,8 @@ VIEWS = {
     "pose": {"boxes", "keypoints"},
     "obb": {"obb"},
     "classify": {"probs"},
+    "semantic": {"semantic_mask"},
+    "depth": {"depth"},
 }
 
 
@@ -53,12 +55,10 @@ def test_image_in_results_out(task: str, tmp_path: Path) -> None:
     model.warmup()
     (result,) = model(demo_images()[0], conf=0.25, iou=0.45)
     assert isinstance(result, yolean.Results)
-    present = {
-        name for name in ("boxes", "masks", "keypoints", "obb", "probs") if getattr(result, name) is not None
-    }
-    assert present == VIEWS[task]
+    names = {name for views in VIEWS.values() for name in views}
+    assert {name for name in names if getattr(result, name) is not None} == VIEWS[task]
     assert set(result.speed) == {"decode", "preprocess", "inference", "postprocess"}
-    assert len(result) == len(result.summary()) or task == "classify"
+    assert len(result) == len(result.summary()) or task in ("classify", "semantic", "depth")
     assert json.loads(result.to_json()) == result.summary()
     drawn = result.plot()
     assert drawn.shape == result.orig_img.shape

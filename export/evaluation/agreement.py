@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -112,8 +112,8 @@ def agreement(pairs: Iterable[tuple[Result, Result]]) -> Agreement:
     means = (float(values.mean()) if values.size else None for values in joined)
     task = next(task for task in TASKS if task in tasks)
     if task in ("classify", "semantic", "depth"):
-        miou = mean_iou_of_classes(overlaps)
-        return Agreement(task, images, None, None, None, None, *means, mean_class_iou=miou)
+        made = Agreement(task, images, None, None, None, None, *means)
+        return replace(made, mean_class_iou=mean_iou_of_classes(overlaps))
     matched = sum(map(len, columns["mean_iou"]))
     recall, precision = _share(matched, missing, extra), _share(matched, extra, missing)
     return Agreement(task, images, matched + missing, matched + extra, recall, precision, *means)

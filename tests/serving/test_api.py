@@ -66,7 +66,7 @@ def test_the_state_of_the_server(server: Any) -> None:
 
 
 def test_metrics(server: Any) -> None:
-    assert server.metric("yolean_models") == 5
+    assert server.metric("yolean_models") == len(DEMO_MODELS)
     assert server.metric("yolean_models_failed") == 0
     assert server.http.get("/metrics").headers["content-type"].startswith("text/plain; version=0.0.4")
 

@@ -20,7 +20,7 @@ from yolean.serving.dialects.platform import PLATFORM, class_names, image, metad
 from yolean.serving.model_registry import LoadedModel
 from yolean.serving.schemas import encode
 
-TASKS = pytest.mark.parametrize("task", DEMO_MODELS)
+TASKS = pytest.mark.parametrize("task", PLATFORM.tasks)
 MODEL = LoadedModel(
     "acme/doors/best",
     Path("best.onnx"),

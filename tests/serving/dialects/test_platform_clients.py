@@ -22,6 +22,7 @@ from typing import Any
 import pytest
 from yolean.engine.pipeline import Engine
 from yolean.models import DEMO_MODELS, demo_images, demo_model
+from yolean.serving.dialects.platform import PLATFORM
 from yolean.serving.settings import ModelSource, Settings
 
 KEY = "0123456789abcdef"
@@ -188,7 +189,7 @@ def test_several_models_without_a_default(server: Any) -> None:
 # ---- ways to send an image --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("task", DEMO_MODELS)
+@pytest.mark.parametrize("task", PLATFORM.tasks)
 def test_answers_equal_the_engine(server: Any, engines: Mapping[str, Engine], task: str) -> None:
     path = f"/api/models/x/y/{DEMO_MODELS[task]}/predict"
     choices: list[dict[str, Any]] = [{}, {"conf": 0.5, "iou": 0.3, "imgsz": 256}]

@@ -15,7 +15,7 @@ from ..engine.results.results import Results
 from .app_state import AppState
 from .authorization import check_key
 from .bodies import read_submission
-from .dialects.accepted import read_arguments
+from .dialects.accepted import check_task, read_arguments
 from .dialects.dialect import Arguments, Dialect
 from .encoded_images import image_from_text
 from .error_responses import status_of
@@ -82,7 +82,7 @@ class PredictEndpoint:
             notes["model"] = model.id
         elif arguments.model is not None and by_name(state.registry, arguments.model) is not model:
             raise InputError(f"model={arguments.model[:60]!r}: the path names {model.id!r}")
-        arguments.dialect.check_task(model)
+        check_task(arguments.dialect, model)
         work = _work(model, arguments)
         ticket = Ticket(perf_counter() + state.settings.timeout)
         work.field, work.data = await self._image(submission, arguments, ticket, _address(request))

@@ -27,7 +27,7 @@ class _DenseView(Arrays):
 
     def __getitem__(self, index: Any) -> Self:
         chosen = np.arange(len(self))[index]
-        return type(self)(self.data if chosen.size else self.data[:0], self.orig_shape)
+        return self if chosen.size else type(self)(self.data[:0], self.orig_shape)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {' x '.join(map(str, self.shape))}>"

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...engine.errors import InputError
+from ..model_registry import LoadedModel
 from .dialect import Arguments, Dialect, shown
 from .hub_v1 import HUB_V1
 from .hub_v2 import HUB_V2
@@ -59,6 +60,21 @@ def read_arguments(
             f"goes into {dialect.wire_name('url')!r}"
         )
     return dialect.read(fields)
+
+
+def check_task(dialect: Dialect, model: LoadedModel) -> None:
+    """Check that a dialect has answers for the task of a model.
+
+    Raises:
+        InputError: it has none; the line names a route that has.
+    """
+    task = model.engine.task
+    if task not in dialect.tasks:
+        others = [f"{_route_of(other)} ({other.title})" for other in DIALECTS if task in other.tasks]
+        raise InputError(
+            f"the model {model.id!r} is for {task}, which {dialect.title} has no answer for: expected a "
+            f"request to {' or '.join(others)}"
+        )
 
 
 def _dialect(names: Sequence[str], accepted: Sequence[Dialect]) -> Dialect:

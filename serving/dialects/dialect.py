@@ -124,18 +124,6 @@ class Dialect:
     tasks: tuple[Task, ...] = TASKS
     takes_encoded: bool = False
 
-    def check_task(self, model: LoadedModel) -> None:
-        """Check that a model's results can be answered.
-
-        Raises:
-            InputError: the wire format has nothing for the model's task.
-        """
-        if model.engine.task not in self.tasks:
-            raise InputError(
-                f"the model {model.id!r} is for {model.engine.task}, which {self.title} has no answer for; "
-                f"it knows {', '.join(self.tasks)}"
-            )
-
     def wire_name(self, attribute: str) -> str:
         """The name that the dialect has for a field, such as "confidence" for "conf"."""
         return next(f.encode_name for f in msgspec.structs.fields(self.fields) if f.name == attribute)

@@ -367,6 +367,7 @@ def test_hub_has_no_answer_for_maps(start_local: Callable[[Settings], Any], tmp_
         for field in ("image", "file"):
             reply = server.http.post(f"/v1/predict/{name}", files={field: SHAPES})
             server.check_refusal(reply, 400, f"is for {task}, which HUB v{1 if field == 'image' else 2}")
+            assert "expected a request to /api/models/MODEL_ID/predict" in reply.json()["message"]
     assert {model["task"] for model in server.http.get("/v1/models").json()["models"]} == {
         "semantic",
         "depth",

@@ -44,3 +44,9 @@ def test_the_range_of_depth_leaves_out_pixels_without() -> None:
     np.testing.assert_array_equal(DepthMap(METRES, SIZE).at_input, METRES)
     np.testing.assert_array_equal(DepthMap(METRES, SIZE, METRES[:1]).at_input, METRES[:1])
     assert DepthMap(METRES, SIZE)[1:].range is None
+
+
+def test_the_map_at_the_input_stays_with_its_map() -> None:
+    view = DepthMap(METRES, SIZE, METRES[:1])
+    assert view[0].at_input.shape == view.numpy().at_input.shape == (1, 3)
+    assert np.array_equal(DepthMap(METRES, SIZE).at_input, METRES)

@@ -96,6 +96,7 @@ def weights_lines(report: ExportReport) -> Iterator[str]:
     exact = verified.agreement is None
     images = verified.differences.images
     yield from _comparison("PyTorch", images, verified.differences if exact else None, verified.agreement)
+    yield from _quality(verified.quality)
     if len(verified.batches) > 1:
         sizes = ", ".join(map(str, verified.batches))
         yield f"  {'batches':<9}  of {sizes}: every image gets the answer that it gets alone"

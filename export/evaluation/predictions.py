@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
+Rows = slice | NDArray[np.bool_]
+"""Some of the objects: a range, or for each whether it is meant."""
+
 
 class Result(Protocol):
     """What a comparison reads of a prediction for one image.
@@ -70,6 +73,10 @@ class Boxes:
     def __len__(self) -> int:
         return len(self.conf)
 
+    def __getitem__(self, rows: Rows) -> Boxes:
+        parts = (None if each is None else each[rows] for each in (self.xyxy, self.xyxyxyxy))
+        return Boxes(self.conf[rows], self.cls[rows], *parts)
+
 
 class PackedMasks:
     """N masks, one bit a pixel: as bytes, those of an image with many objects take 100 MB."""
@@ -78,7 +85,7 @@ class PackedMasks:
         """Pack (N, height, width) masks of 0 and 1."""
         self._bits, self._width = np.packbits(masks.astype(np.bool_), axis=2), masks.shape[2]
 
-    def __getitem__(self, rows: slice) -> PackedMasks:
+    def __getitem__(self, rows: Rows) -> PackedMasks:
         chosen = PackedMasks.__new__(PackedMasks)
         chosen._bits, chosen._width = self._bits[rows], self._width
         return chosen
@@ -96,8 +103,8 @@ class Outlines:
     xy: list[NDArray[np.float64]]
     data: None = None
 
-    def __getitem__(self, rows: slice) -> Outlines:
-        return Outlines(self.xy[rows])
+    def __getitem__(self, rows: Rows) -> Outlines:
+        return Outlines([self.xy[row] for row in np.arange(len(self.xy))[rows]])
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,6 +112,9 @@ class Keypoints:
     """`data` (N, K, 2 or 3): x and y in pixels of the image, and visibility from 0 to 1 where it is known."""
 
     data: Array
+
+    def __getitem__(self, rows: Rows) -> Keypoints:
+        return Keypoints(self.data[rows])
 
 
 @dataclass(frozen=True, eq=False)

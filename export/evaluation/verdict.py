@@ -32,8 +32,10 @@ class Comparison:
     notes: list[str] = field(default_factory=list)
 
 
-def compare(pairs: Iterable[tuple[Result, Result]], least: float) -> Comparison:
-    """Compare a file with its source.
+def compare(
+    pairs: Iterable[tuple[Result, Result]], least: float, reference: str = "the source"
+) -> Comparison:
+    """Compare a file with its source, or with the network that it was made from.
 
     Args:
         pairs: predictions of the source and of the file, image by image, of all objects that score above
@@ -41,6 +43,7 @@ def compare(pairs: Iterable[tuple[Result, Result]], least: float) -> Comparison:
         least: average precision at IoU 0.5, share of equal best classes, or mean IoU of the classes of
             pixels that is asked for, 0 to 1. Scores may differ by 1 - `least`, as a root mean square, and
             depths as a mean.
+        reference: its name, for the problems.
     """
     measurement = QualityMeasurement()
 
@@ -52,16 +55,16 @@ def compare(pairs: Iterable[tuple[Result, Result]], least: float) -> Comparison:
 
     means = agreement(at_threshold())
     if means.task == "classify":
-        return _of_classes(means, least)
+        return _of_classes(means, least, reference)
     if means.task in ("semantic", "depth"):
-        return _of_maps(means, least)
+        return _of_maps(means, least, reference)
     quality = measurement.result()
     made = Comparison(means, quality)
     if not quality.objects:
         made.problems.append(
             "neither file finds an object in the images, so nothing tells how they agree"
             if means.empty
-            else "it finds objects in images where the source finds none"
+            else f"it finds objects in images where {reference} finds none"
         )
         return made
     needed = objects_needed(least)
@@ -70,34 +73,34 @@ def compare(pairs: Iterable[tuple[Result, Result]], least: float) -> Comparison:
         made.notes.append(_too_few(quality.objects, "object", least, needed))
     if (_at_best(quality) if few else quality.ap50) < least:
         made.problems.append(
-            f"average precision against the source is {quality.ap50:.3f} at IoU 0.5, less than {least:g}"
+            f"average precision against {reference} is {quality.ap50:.3f} at IoU 0.5, less than {least:g}"
         )
     change = math.hypot(quality.score_mean or 0.0, quality.score_deviation or 0.0)
     if change > 1 - least and quality.scored >= needed:
         made.problems.append(
-            f"scores differ from the source's by {change:.3f} (root mean square), more than {1 - least:.2g}"
+            f"scores differ from {reference}'s by {change:.3f} (root mean square), more than {1 - least:.2g}"
         )
     return made
 
 
-def _of_classes(means: Agreement, least: float) -> Comparison:
+def _of_classes(means: Agreement, least: float, reference: str) -> Comparison:
     made, needed = Comparison(means, None), objects_needed(least)
     if means.images < needed:
         made.notes.append(_too_few(means.images, "image", least, needed))
     if means.score < least:
-        made.problems.append(f"top-1 against the source is {means.score:.3f}, less than {least:g}")
+        made.problems.append(f"top-1 against {reference} is {means.score:.3f}, less than {least:g}")
     return made
 
 
-def _of_maps(means: Agreement, least: float) -> Comparison:
+def _of_maps(means: Agreement, least: float, reference: str) -> Comparison:
     made = Comparison(means, None)
     if means.images < _FEW_MAPS:
         made.notes.append(f"{means.images} images are too few for a verdict: {_FEW_MAPS} or more are needed")
     if not means.score >= least:
         made.problems.append(
-            f"mean IoU of the classes against the source is {means.score:.3f}, less than {least:g}"
+            f"mean IoU of the classes against {reference} is {means.score:.3f}, less than {least:g}"
             if means.task == "semantic"
-            else f"depth differs from the source's by {means.depth_error:.3f} (mean, relative), "
+            else f"depth differs from {reference}'s by {means.depth_error:.3f} (mean, relative), "
             f"more than {1 - least:.2g}"
         )
     return made

@@ -16,6 +16,7 @@ from ...engine.runtime.cpu import usable_cores
 from ...engine.runtime.devices import import_runtime
 from ...postprocess.types import Size
 from .. import optimizer as optimizing
+from ..evaluation.average_precision import MIN_SCORE
 from ..files import check_target, write_whole
 from ..graph.static_axes import fix_sides
 from ..progress import OnProgress, ignore_progress
@@ -154,6 +155,7 @@ def export(
                 end2end=options.end2end,
                 images=images,
                 candidates=options.precision == "fp32",
+                min_score=MIN_SCORE if options.int8 else None,
                 threads=options.threads or usable_cores(),
             ),
             on_progress,

@@ -48,6 +48,7 @@ class ExportRequest:
         end2end: whether to take the end-to-end head.
         images: to predict beside Ultralytics' own two; those that cannot be read are left out.
         candidates: whether to predict without suppression as well.
+        min_score: of the objects to predict; None for the first of `CONFIDENCES` that finds any.
         threads: intra-op threads of torch.
     """
 
@@ -60,6 +61,7 @@ class ExportRequest:
     end2end: bool
     images: tuple[Path, ...]
     candidates: bool
+    min_score: float | None
     threads: int
 
 
@@ -241,9 +243,10 @@ def _predict(
             (result,) = yolo.predict(image, conf=conf, iou=iou, max_det=max_det, **options)
             yield Prediction.from_result(result.cpu().numpy())
 
-    conf, kept = CONFIDENCES[0], list(predicted(CONFIDENCES[0], IOU, MAX_DET))
+    conf = CONFIDENCES[0] if request.min_score is None else request.min_score
+    kept = list(predicted(conf, IOU, MAX_DET))
     finds_objects = has_objects(kept[0])
-    while finds_objects and not _any_object(kept) and conf != CONFIDENCES[-1]:
+    while finds_objects and request.min_score is None and not _any_object(kept) and conf != CONFIDENCES[-1]:
         conf = CONFIDENCES[CONFIDENCES.index(conf) + 1]
         kept = list(predicted(conf, IOU, MAX_DET))
     candidates: Iterable[Prediction | None] = [None] * len(kept)

@@ -1,7 +1,7 @@
 """Whether an ONNX file gives the answers of the PyTorch network that it was made from.
 
 A float file must give the same objects within a tolerance, up to ties. Half precision is held to looser
-limits, and INT8 to the rule of `optimize`.
+limits, and INT8 to the verdict of `optimize`, by average precision and the change of scores.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 from ...engine.images.decoding import Image
 from ...engine.pipeline import Engine
 from ..evaluation.agreement import Agreement, agreement
+from ..evaluation.average_precision import MIN_SCORE, Quality
 from ..evaluation.differences import Differences, differences
 from ..evaluation.equality import (
     MAX_REFERENCE_CANDIDATES,
@@ -25,8 +26,10 @@ from ..evaluation.equality import (
     object_limit,
     unmatched_problem,
 )
+from ..evaluation.paired_results import CONF
 from ..evaluation.predictions import Prediction, Result
 from ..evaluation.tolerance import Tolerance
+from ..evaluation.verdict import above_threshold, compare
 from ..progress import OnProgress
 from ..trial_images import read_images
 from .pytorch import CONFIDENCES, IOU, MAX_DET, ReferencePrediction
@@ -53,6 +56,7 @@ class Verification:
         conf: the score that the compared objects need.
         differences: the largest ones.
         agreement: recall, precision and so on, for fp16 and int8.
+        quality: average precision and change of scores, for int8 of other tasks than classify.
         batches: sizes that gave every image the answer that it gets alone.
         notes: what a reader should know and is no fault.
         problems: why the file is refused.
@@ -61,6 +65,7 @@ class Verification:
     conf: float
     differences: Differences = field(default_factory=Differences)
     agreement: Agreement | None = None
+    quality: Quality | None = None
     batches: tuple[int, ...] = ()
     notes: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
@@ -70,6 +75,7 @@ class Verification:
         return vars(self) | {
             "differences": self.differences.as_dict(),
             "agreement": self.agreement and self.agreement.as_dict(),
+            "quality": self.quality and self.quality.as_dict(),
         }
 
 
@@ -86,22 +92,25 @@ def verify(
     Args:
         engine: the file, loaded.
         references: at least one prediction of the network.
-        conf: the score that the objects of these predictions needed.
+        conf: the score that the objects of these predictions needed; for int8 `MIN_SCORE`.
         precision: `fp32`, `fp16` or `int8`.
-        min_agreement: least recall and precision, for fp16 and int8.
+        min_agreement: least average precision for int8, least share of objects for fp16.
     """
-    found = Verification(conf)
+    found = Verification(CONF if precision == "int8" else conf)
     if precision == "fp32":
         _compare_float(found, engine, references, on_progress)
+    elif precision == "int8":
+        _compare_int8(found, engine, references, min_agreement, on_progress)
     else:
         pairs = [(one.kept, _kept(engine, one, conf)) for one in _each(references, on_progress)]
         for pair in pairs:
             found.differences = found.differences.merge(differences(*pair))
         found.agreement = agreement(iter(pairs))
-        rule = _problems_of_int8 if precision == "int8" else _problems_of_half
-        found.problems += rule(found, found.agreement, min_agreement)
+        found.problems += _problems_of_half(found, found.agreement, min_agreement)
     compared = found.differences
-    if not compared.compared:
+    if precision == "int8":
+        pass  # the verdict has notes of its own
+    elif not compared.compared:
         found.notes.append(
             f"nothing in the {len(references)} images scores above {conf:g}: "
             "no box was compared with PyTorch's"
@@ -148,12 +157,25 @@ def _compare_float(
         found.notes.append(TIES)
 
 
-def _problems_of_int8(verification: Verification, found: Agreement, min_agreement: float) -> Iterator[str]:
-    if not found.empty and found.score < min_agreement:
-        names = {"classify": "same best class as", "semantic": "mean IoU of the classes against"}
-        names |= {"depth": "1 less the mean relative difference of depth from"}
-        name = names.get(found.task, "recall or precision against")
-        yield f"{name} PyTorch: {found.score:.3f}, less than {min_agreement}"
+def _compare_int8(
+    found: Verification,
+    engine: Engine,
+    references: list[ReferencePrediction],
+    min_agreement: float,
+    on_progress: OnProgress,
+) -> None:
+    def pairs() -> Iterator[tuple[Result, Result]]:
+        for one in _each(references, on_progress):
+            other = _kept(engine, one, MIN_SCORE)
+            found.differences = found.differences.merge(
+                differences(above_threshold(one.kept), above_threshold(other))
+            )
+            yield one.kept, other
+
+    judged = compare(pairs(), min_agreement, "PyTorch")
+    found.agreement, found.quality = judged.agreement, judged.quality
+    found.problems += judged.problems
+    found.notes += judged.notes
 
 
 def _problems_of_half(verification: Verification, found: Agreement, min_agreement: float) -> Iterator[str]:

@@ -44,7 +44,8 @@ def stand_in(name: str, change: Any = lambda asked: asked, conf: float = 0.25) -
         engine = yolean.load(file, device="cpu")
         asked = []
         for path in demo_images()[:2]:
-            kept = Prediction.from_result(engine(path, conf=conf, iou=pytorch.IOU)[0])
+            least = conf if request.min_score is None else request.min_score
+            kept = Prediction.from_result(engine(path, conf=least, iou=pytorch.IOU)[0])
             crowd = (
                 Prediction.from_result(
                     engine(path, conf=conf, iou=1.0, max_det=equality.MAX_REFERENCE_CANDIDATES)[0]
@@ -75,4 +76,6 @@ def shifted(asked: ReferencePrediction, pixels: float = 2.0) -> ReferencePredict
 
 def request(**options: Any) -> ExportRequest:
     values = {"imgsz": None, "static": False, "batch": None, "opset": None, "end2end": False, "images": ()}
-    return ExportRequest(Path("best.pt"), Path("."), candidates=False, threads=1, **(values | options))
+    return ExportRequest(
+        Path("best.pt"), Path("."), candidates=False, min_score=None, threads=1, **(values | options)
+    )

@@ -149,7 +149,7 @@ def optimize(options: OptimizeOptions, on_progress: OnProgress = ignore_progress
     if options.int8:
         from .quantization.search import quantise_best
 
-        model, images, details = quantise_best(model, source, images, on_progress)
+        model, images, details = quantise_best(model, source, images, on_progress, even_if_slow=options.force)
     else:
         if options.half:
             on_progress("halving", 0, 1)

@@ -11,6 +11,7 @@ import onnx
 from numpy.typing import NDArray
 
 from ...engine.errors import InputError, ModelError
+from ...engine.images.frames import Frame
 from ...engine.loading import load
 from ...engine.model.lean_metadata import KEY, entry
 from ...engine.pipeline import Engine
@@ -34,7 +35,7 @@ _MAX_READ = 300
 MAX_CALIBRATION_IMAGES = 100
 VALIDATION_IMAGES = 16  # held in memory; the sensitivity pass takes half of them
 _MIN_CLASS_LOGIT = -8.0  # scores below 0.0003 are of no use
-FLOAT_LAYERS_TRIED = (1, 2, 4, 8)  # numbers of the costliest layers
+FLOAT_LAYERS_TRIED = (2, 4, 8, 16, 24, 32, 48)  # numbers of the costliest layers
 _MAX_LOSS_RATIO = 0.8  # of the loss must remain at most, for
 _MAX_TIME_RATIO = 1.1  # of the time at most
 
@@ -183,7 +184,12 @@ def loss(found: Agreement, of_objects: float | None = None) -> float:
 
 
 def quantise_best(
-    model: onnx.ModelProto, source: Engine, images: list[Path], on_progress: OnProgress
+    model: onnx.ModelProto,
+    source: Engine,
+    images: list[Path],
+    on_progress: OnProgress,
+    *,
+    even_if_slow: bool = False,
 ) -> tuple[onnx.ModelProto, list[Path], dict[str, Any]]:
     """Quantise a model with the best calibration method and selection of layers.
 
@@ -191,12 +197,13 @@ def quantise_best(
         model: float, cut and rewritten.
         source: what it was made from, loaded.
         images: a third of those that can be read is the held-out set, which no choice uses.
+        even_if_slow: go on though a first look at a classifier in bytes shows no gain.
 
     Returns:
         the model, the held-out set, and the choices by name.
 
     Raises:
-        ModelError: the graph's opset has no weights with a scale for each filter.
+        ModelError: the graph's opset has no weights with a scale for each filter; a classifier gains nothing.
         InputError: too few images can be read, or the model finds nothing in them.
     """
     opset = max(o.version for o in model.opset_import if o.domain in ("", "ai.onnx"))
@@ -214,6 +221,9 @@ def quantise_best(
     calibration = [path for number, path in enumerate(readable) if number % 3 != 1]
     if source.task not in ("classify", "semantic", "depth") and not _finds_something(source, held_out):
         raise InputError("the model finds nothing in the images held out to check on: take others")
+    if source.task == "classify" and not even_if_slow:
+        on_progress("comparing speed", 0, 1)
+        _refuse_without_gain(model, source, next(read_images(readable, source.spec.channels)))
     work = Quantiser(model, source, calibration, on_progress)
     method, losses = work.best_method()
     # A classifier gains little: where it gains nothing, no minute is spent on the search for float layers.
@@ -225,6 +235,28 @@ def quantise_best(
         "held out": f"{len(held_out)} of {len(readable)} images, for the figures below",
     }
     return work.make(method, kept), held_out, details
+
+
+def _refuse_without_gain(model: onnx.ModelProto, source: Engine, frame: Frame) -> None:
+    """Time the network in bytes, calibrated on one image, which tells its time and not its answers.
+
+    Raises:
+        ModelError: it is not faster than the source.
+    """
+    engine = load(model.SerializeToString(), "cpu", threads=source.session.threads)
+    placed = [engine.place(frame, engine.size())] * (engine.spec.batch or 1)
+    tensor = engine.prepare(placed).tensor.array
+    planned = plan_quantisation(Graph(model))
+    seen = observe(model, planned.measured, lambda: [tensor], source.session.threads)
+    made = quantise(model, {name: METHODS["min-max"](values) for name, values in seen.items()})
+    set_metadata(made, KEY, entry(engine.spec.layout.head, "int8"))
+    candidate = load(made.SerializeToString(), "cpu", threads=source.session.threads)
+    ratio = compare_speed(source, candidate, frame.image, 3.0).ratio
+    if ratio >= 1:
+        raise ModelError(
+            f"INT8 gains nothing for this classifier on this machine: {ratio:.2f} of the export's time; "
+            "--force makes the file all the same"
+        )
 
 
 def _finds_something(engine: Engine, images: list[Path]) -> bool:

@@ -324,11 +324,11 @@ def test_sensitivity_quantises_one_layer_at_a_time(monkeypatch: pytest.MonkeyPat
     ("losses", "times", "expected"),
     [
         ({}, {}, 0),  # nothing helps
-        ({1: 0.5}, {}, 1),
-        ({1: 0.85, 2: 0.81, 4: 0.79, 8: 0.85}, {}, 4),  # a fifth must go
-        ({1: 0.5, 2: 0.4, 4: 0.4, 8: 0.6}, {}, 2),  # the best of all, of equals the smaller
-        ({1: 0.5, 2: 0.2}, {2: 1.2}, 1),  # two would be better, and too slow
-        ({1: 0.5, 2: 0.5}, {1: 1.2, 2: 1.2}, 0),
+        ({2: 0.5}, {}, 2),
+        ({2: 0.85, 4: 0.81, 8: 0.79, 16: 0.85}, {}, 8),  # a fifth must go
+        ({2: 0.5, 4: 0.4, 8: 0.4, 16: 0.6}, {}, 4),  # the best of all, of equals the smaller
+        ({2: 0.5, 4: 0.2}, {4: 1.2}, 2),  # four would be better, and too slow
+        ({2: 0.5, 4: 0.5}, {2: 1.2, 4: 1.2}, 0),
         ({8: 0.1}, {8: 1.1}, 8),  # just fast enough
     ],
 )
@@ -489,6 +489,11 @@ def test_a_classifier_that_gains_nothing_is_no_work(
 ) -> None:
     source, model = demo("shapes-cls")
     searched: list[str] = []
+    seen: list[str] = []
+
+    def stages(stage: str, done: int, total: int) -> None:
+        seen.append(stage)
+
     monkeypatch.setattr(int8, "compare_speed", lambda *_: replace(SPEED, ratio=ratio))
 
     def nothing_to_keep(*_: object) -> list[str]:
@@ -496,5 +501,9 @@ def test_a_classifier_that_gains_nothing_is_no_work(
         return []
 
     monkeypatch.setattr(Quantiser, "worth_keeping_in_float", nothing_to_keep)
-    quantise_best(model, source, images, silent)
+    if not searches:
+        with pytest.raises(yolean.ModelError, match=r"gains nothing for this classifier .*: 1.20 of the"):
+            quantise_best(model, source, images, stages)
+        assert seen == ["reading images", "comparing speed"]  # before anything is calibrated
+    quantise_best(model, source, images, silent, even_if_slow=True)
     assert len(searched) == searches

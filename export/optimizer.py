@@ -37,6 +37,15 @@ _TOLERANCE = Tolerance(pixels=0.5, score=1e-3, mask=1.0)
 their coefficients were compared when the head was cut."""
 
 
+_HEADS = {
+    "sparse": "boxes for survivors alone where they are few; GPUs and OpenVINO are faster with --dense-head",
+    "fp32": "boxes for every anchor",
+    "fp16": "boxes for every anchor: survivors are chosen in float32 alone",
+    "int8": "boxes for every anchor: survivors are chosen in float32 alone",
+}
+"""What is said of a head, by its kind or the file's precision."""
+
+
 @dataclass(frozen=True)
 class OptimizeOptions:
     """What to make.
@@ -156,6 +165,8 @@ def optimize(options: OptimizeOptions, on_progress: OnProgress = ignore_progress
         model = float_form(model, source, notes, half=options.half, dense_head=options.dense_head)
     content = model.SerializeToString()
     made = load(content, "cpu", threads=options.threads)
+    if made.spec.layout.head is not None:
+        details["head"] = _HEADS["sparse" if made.spec.layout.head.sparse else options.precision]
     report = OptimizeReport(
         source=str(options.source),
         target=str(target),

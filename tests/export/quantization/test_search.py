@@ -341,7 +341,7 @@ def test_layers_stay_in_float_where_that_pays(
     monkeypatch.setattr(Quantiser, "engine", lambda self, made: len(made))
     monkeypatch.setattr(Quantiser, "loss", lambda self, made, validation=None: losses.get(len(made), 1.0))
     monkeypatch.setattr(
-        int8, "compare_speed", lambda one, other, image, seconds: replace(SPEED, ratio=times.get(other, 1.0))
+        int8, "compare_speed", lambda one, other, image, seconds: replace(SPEED, low=times.get(other, 1.0))
     )
     assert work.worth_keeping_in_float("min-max", 1.0) == order[:expected]
 

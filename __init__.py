@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .engine.loading import load
     from .engine.pipeline import Engine
     from .engine.results.results import Results
+    from .validation.validator import val
 
 __all__ = [
     "DeviceError",
@@ -29,9 +30,15 @@ __all__ = [
     "YoleanError",
     "__version__",
     "load",
+    "val",
 ]
 
-_HOMES = {"Engine": ".engine.pipeline", "load": ".engine.loading", "Results": ".engine.results.results"}
+_HOMES = {
+    "Engine": ".engine.pipeline",
+    "load": ".engine.loading",
+    "Results": ".engine.results.results",
+    "val": ".validation.validator",
+}
 
 
 def __getattr__(name: str) -> Any:

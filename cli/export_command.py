@@ -83,7 +83,8 @@ def export(
         from ..export.files import write_whole
         from ..export.weights.exporting import ExportOptions, default_target
         from ..export.weights.exporting import export as make
-        from .export_summary import Stages, weights_lines
+        from .export_summary import weights_lines
+        from .stages import Stages
     except ModuleNotFoundError as exc:
         raise missing_package(exc, "export") from exc
     wanted = ExportOptions(weights, output, sides, batch=images, images=calibrate, **options)

@@ -22,6 +22,7 @@ from .optimize_command import optimize
 from .predict_command import predict
 from .serve_command import serve
 from .shell import Shell
+from .val_command import val
 
 
 @click.group(cls=Shell, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -33,7 +34,7 @@ def cli() -> None:
     """
 
 
-for command in (predict, batch, info, doctor, serve, export, optimize, bench):
+for command in (predict, batch, info, doctor, serve, val, export, optimize, bench):
     cli.add_command(command)
 
 

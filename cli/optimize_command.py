@@ -33,7 +33,8 @@ def optimize(
         from ..export.files import write_whole
         from ..export.optimizer import OptimizeOptions, default_target
         from ..export.optimizer import optimize as make
-        from .export_summary import Stages, lines
+        from .export_summary import lines
+        from .stages import Stages
     except ModuleNotFoundError as exc:
         raise missing_package(exc, "optimize") from exc
     wanted = OptimizeOptions(model, output, images=calibrate, **options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
+from importlib import import_module
 from threading import Lock
 from time import perf_counter
 from typing import Any, Protocol
@@ -195,6 +196,11 @@ class Engine:
             if self._for_threads is None and reload.is_current():
                 self._for_threads = reload(threads=1)
             return self._for_threads
+
+    def val(self, data: Any, **options: Any) -> Any:
+        """Validate this model on a labelled dataset; see `yolean.val` for the options and the report."""
+        # By name: the engine imports nothing of what is built on it.
+        return import_module("..validation.validator", __package__).val(self, data, **options)
 
     def size(self, imgsz: int | tuple[int, int] | None = None) -> Size:
         """The (height, width) that a call with this `imgsz` runs at; see `check_size`."""

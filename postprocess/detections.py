@@ -26,6 +26,9 @@ class Options:
         classes: class ids to keep, or None for all; applied before NMS.
         agnostic_nms: let boxes of different classes suppress each other.
         retina_masks: masks at the size of the image instead of the tensor.
+        multi_label: an anchor becomes a candidate for each of its classes that pass the threshold, not only
+            for the best: Ultralytics predicts without it and validates with it. It has no effect on
+            end-to-end heads.
     """
 
     conf: float = 0.25
@@ -34,6 +37,7 @@ class Options:
     classes: tuple[int, ...] | None = None
     agnostic_nms: bool = False
     retina_masks: bool = False
+    multi_label: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)

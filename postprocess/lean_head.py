@@ -19,13 +19,16 @@ from .types import Float, Index
 _MARGIN = 1e-3  # on logits, more than rounding errors; the exact threshold is applied to the scores
 
 
-def candidates(outputs: Sequence[Float], layout: Layout, conf: float) -> Candidates:
+def candidates(
+    outputs: Sequence[Float], layout: Layout, conf: float, multi_label: bool = False
+) -> Candidates:
     """Anchors whose best class passes the threshold; for end-to-end heads, the rows that they keep.
 
     Args:
         outputs: of one image: (channels, h, w) for each branch and scale, see `Layout`.
         layout: of the model.
         conf: confidence threshold, 0 to 1: scores have to be above it.
+        multi_label: as in `Options`.
 
     Returns:
         candidates in the order of the anchors, scale by scale, row by row; for end-to-end heads by
@@ -43,7 +46,7 @@ def candidates(outputs: Sequence[Float], layout: Layout, conf: float) -> Candida
     with np.errstate(invalid="ignore", over="ignore"):
         found = _decoded(outputs, layout, passing)
     chosen = np.concatenate(columns, axis=1)
-    if head.limit is None or head.agnostic_nms:
+    if head.agnostic_nms or (head.limit is None and not multi_label):
         classes = chosen.argmax(axis=0)
         rows = np.arange(len(classes))
     else:  # several classes of one anchor may pass

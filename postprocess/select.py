@@ -37,9 +37,9 @@ def select(outputs: Sequence[Float], layout: Layout, options: Options) -> Candid
     """
     match layout.kind:
         case "lean":
-            found = lean.candidates(outputs, layout, options.conf)
+            found = lean.candidates(outputs, layout, options.conf, options.multi_label)
         case "raw":
-            found = _anchors(outputs[0], layout, options.conf)
+            found = _anchors(outputs[0], layout, options.conf, options.multi_label)
         case "rtdetr":
             found = _rows(outputs[0], layout, options.conf)
             found = replace(found, boxes=xywh_to_xyxy(found.boxes))
@@ -52,13 +52,20 @@ def select(outputs: Sequence[Float], layout: Layout, options: Options) -> Candid
     return found[nms(found.boxes, found.scores, found.classes, options)]
 
 
-def _anchors(output: Float, layout: Layout, conf: float) -> Candidates:
-    """The anchors of a raw output (4 + nc + extra, anchors) whose best class passes the threshold."""
+def _anchors(output: Float, layout: Layout, conf: float, multi_label: bool) -> Candidates:
+    """The anchors of a raw output (4 + nc + extra, anchors) whose best class passes the threshold.
+
+    With `multi_label` an anchor is given once for each class that passes.
+    """
     best_scores = output[4 : 4 + layout.nc].max(axis=0)
     check_scores(best_scores)
     passing = np.flatnonzero(best_scores > np.float32(conf))
     rows = _finite(np.ascontiguousarray(output[:, passing].T))
-    classes = rows[:, 4 : 4 + layout.nc].argmax(axis=1)
+    if multi_label:
+        chosen, classes = np.nonzero(rows[:, 4 : 4 + layout.nc] > np.float32(conf))
+        rows = rows[chosen]
+    else:
+        classes = rows[:, 4 : 4 + layout.nc].argmax(axis=1)
     best = rows[np.arange(len(rows)), 4 + classes]
     extra = rows[:, 4 + layout.nc :]
     boxes = np.hstack((rows[:, :4], extra)) if layout.task == "obb" else xywh_to_xyxy(rows[:, :4])

@@ -12,7 +12,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-ROOMS = ("batch", "postprocess", "models", "engine", "serving", "export", "measurement", "benchmarks", "cli")
+ROOMS = (
+    *("batch", "postprocess", "models", "engine", "validation", "serving", "export", "measurement"),
+    *("benchmarks", "cli"),
+)
 TOP = ("__init__", "__main__", "_install_advice", "_version", "server")
 
 MAY_IMPORT = {
@@ -22,7 +25,8 @@ MAY_IMPORT = {
     "models": {"engine"},  # its errors
     "engine": {"_version", "postprocess"},
     "batch": {"_version", "engine"},
-    "export": {"_install_advice", "_version", "engine", "postprocess", "models", "__init__"},
+    "validation": {"_install_advice", "_version", "engine", "postprocess"},
+    "export": {"_install_advice", "_version", "engine", "postprocess", "models", "validation", "__init__"},
     "serving": {"_install_advice", "_version", "engine", "postprocess", "models"},
     "server": {"_version", "engine", "serving"},
     "measurement": {"_version", "engine"},
@@ -44,12 +48,13 @@ MAY_IMPORT = {
         "engine",
         "postprocess",
         "models",
+        "validation",
         "export",
         "serving",
         "measurement",
         "__init__",
     },
-    "__init__": {"_version", "engine"},
+    "__init__": {"_version", "engine", "validation"},
     "__main__": {"cli"},
 }
 """Arrows point one way: whoever is imported never imports back."""

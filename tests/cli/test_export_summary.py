@@ -9,7 +9,8 @@ from dataclasses import replace
 import pytest
 from optimize_runs import FASTER, here, no_model, original, quick  # noqa: F401
 from tables import for_each
-from yolean.cli.export_summary import Stages, counted, lines, speed
+from yolean.cli.export_summary import counted, lines, speed
+from yolean.cli.stages import Stages
 from yolean.export.evaluation.agreement import Agreement
 from yolean.export.evaluation.average_precision import Quality
 from yolean.export.evaluation.differences import Differences

@@ -1,0 +1,68 @@
+"""Opens whatever describes a dataset for a model: a YAML file, annotations of COCO, a folder of classes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .._install_advice import install_command
+from ..engine.errors import InputError
+from ..engine.model.spec import ModelSpec
+from .class_folders import read_class_folders
+from .coco_annotations import read_coco
+from .data_yaml import images_of, read_yaml
+from .datasets import Dataset, add_yolo_labels
+
+
+def open_dataset(
+    data: str | Path, spec: ModelSpec, split: str = "val", images: str | Path | None = None
+) -> Dataset:
+    """Find the images of a split, and read their labels.
+
+    Args:
+        data: Ultralytics' dataset YAML, or a folder that holds one; a JSON file of COCO; for classification
+            a folder with `val/CLASS/IMAGE.jpg` in it.
+        spec: of the model that is validated.
+        split: `train`, `val` or `test`.
+        images: the folder of the images of a JSON file, where they are not beside it.
+
+    Raises:
+        InputError: something is missing or contradicts the model.
+    """
+    source, folder = Path(data), None if images is None else Path(images)
+    if not source.exists():
+        raise InputError(f"{source}: expected a dataset, found nothing there; datasets are not downloaded")
+    if spec.task == "classify":
+        return read_class_folders(source, split, spec.names)
+    points = spec.layout.kpt_shape[0] if spec.layout.kpt_shape else None
+    if source.suffix.lower() == ".json":
+        return read_coco(source, folder, spec.task, spec.names, points)
+    if source.is_file() and source.suffix.lower() not in (".yaml", ".yml"):
+        raise InputError(f"{source}: expected a dataset YAML, a JSON file of COCO or a folder")
+    try:
+        dataset, entries = read_yaml(source, split)
+    except ModuleNotFoundError as exc:
+        raise InputError(f"this needs {exc.name}: {install_command('val')}") from exc
+    if [entry.suffix.lower() for entry in entries] == [".json"]:
+        found = read_coco(entries[0], folder, spec.task, spec.names, points)
+        found.source, found.split, found.sigmas = dataset.source, split, dataset.sigmas
+        return found
+    add_yolo_labels(dataset, images_of(dataset.source, entries, dataset.source.parent), spec.task)
+    if not dataset.samples:
+        example, reason = next(iter(dataset.findings.skipped.items()))
+        raise InputError(
+            f"{dataset.source}: no image can be used: {len(dataset.findings.skipped)} are left out, such as "
+            f"{example}: {reason}"
+        )
+    _compare_names(dataset, spec)
+    return dataset
+
+
+def _compare_names(dataset: Dataset, spec: ModelSpec) -> None:
+    """Note classes that the dataset calls otherwise: ids decide, and other names tell of another order."""
+    for index, name in dataset.names.items():
+        own = spec.names.get(index)
+        if own is not None and own.casefold() != name.casefold():
+            dataset.findings.notes.append(
+                f"class {index} is {own!r} to the model and {name!r} in the dataset: ids decide"
+            )
+            return

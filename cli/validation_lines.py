@@ -22,7 +22,7 @@ def lines(report: ValidationReport) -> Iterator[str]:
         cells = (cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))
         yield "  ".join((row[0].ljust(widths[0]), *cells)).rstrip()
     for kind, figures in report.coco.items():
-        shown = ("AP_all", "AP_50", "AP_75", "AP_small", "AP_medium", "AP_large", "AR_all")
+        shown = ("AP_all", "AP_50", "AP_75", "AP_small", "AP_medium", "AP_large")
         known = (f"{name} {figures[name]:.3f}" for name in shown if figures.get(name, -1) >= 0)
         yield f"COCO's own figures, {kind}: {', '.join(known)}"
     stages = ", ".join(f"{stage} {ms:.1f}" for stage, ms in report.speed.items())

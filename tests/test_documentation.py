@@ -48,6 +48,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for path in demo_images():
         shutil.copy(path, images)
     shutil.copy(demo_images()[0], tmp_path / "bus.jpg")
+    (tmp_path / "data.yaml").write_text("val: images\nnames: [disk, box, triangle, star]\n", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -61,8 +62,16 @@ def test_python(block: str, folder: Path) -> None:
 
 
 # They start processes or compare times: seconds each.
-HEAVY = ("yolean optimize", "yolean bench", "yolean doctor")
-RUN = ("yolean predict", "yolean info", "yolean doctor", "yolean optimize", "yolean bench", "yolean batch")
+HEAVY = ("yolean val", "yolean optimize", "yolean bench", "yolean doctor")
+RUN = (
+    "yolean predict",
+    "yolean info",
+    "yolean doctor",
+    "yolean optimize",
+    "yolean val",
+    "yolean bench",
+    "yolean batch",
+)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +80,7 @@ RUN = ("yolean predict", "yolean info", "yolean doctor", "yolean optimize", "yol
         pytest.param(line, marks=pytest.mark.slow if any(word in line for word in HEAVY) else ())
         for start in RUN
         for line in lines(start)
-        if "--int8" not in line
+        if "--int8" not in line and "--coco" not in line
     ],
 )
 def test_shell(command: str, folder: Path) -> None:

@@ -8,7 +8,7 @@ from time import perf_counter
 
 import numpy as np
 
-from ..engine.errors import InputError, ModelError
+from ..engine.errors import ModelError
 from ..engine.pipeline import Engine
 from ..postprocess.detections import Candidates, Options
 from ..postprocess.select import ScoreRangeError, select
@@ -59,12 +59,9 @@ class ObjectEvaluation:
             dataset: whose labels are compared with.
             options: thresholds of the predictions.
             coco: whether COCO's own figures are asked for.
-
-        Raises:
-            InputError: the keypoints of the dataset are not those of the model.
         """
         self._spec, self._options, self._coco = engine.spec, options, coco
-        self.sigmas = _sigmas(engine, dataset) if engine.task == "pose" else None
+        self.sigmas = _sigmas(dataset) if engine.task == "pose" else None
         if len(dataset.names) > engine.spec.layout.nc:
             dataset.findings.notes.append(
                 f"the model has {engine.spec.layout.nc} classes, the dataset {len(dataset.names)}: labels of "
@@ -159,15 +156,11 @@ def kinds_of(task: str) -> tuple[str, ...]:
     return ("box", *{"segment": ("mask",), "pose": ("keypoints",)}.get(task, ()))
 
 
-def _sigmas(engine: Engine, dataset: Dataset) -> Float:
+def _sigmas(dataset: Dataset) -> Float:
     """(K,) constants of the keypoints: of the dataset, of COCO for its 17 points, or equal ones."""
-    wanted, given = engine.spec.layout.kpt_shape, dataset.kpt_shape
-    if wanted is None or given is None:
-        raise InputError(f"{dataset.source}: pose needs `kpt_shape:`, such as [17, 3]")
-    if wanted[0] != given[0]:
-        raise InputError(
-            f"{dataset.source}: `kpt_shape: {list(given)}` has other keypoints than the model, {list(wanted)}"
-        )
     if dataset.sigmas:
         return np.array(dataset.sigmas, np.float32)
-    return COCO_SIGMAS if given == (17, 3) else np.full(given[0], 1 / given[0], np.float32)
+    if dataset.kpt_shape is None:
+        raise ValueError("a dataset of poses has keypoints")
+    points = dataset.kpt_shape[0]
+    return COCO_SIGMAS if dataset.kpt_shape == (17, 3) else np.full(points, 1 / points, np.float32)

@@ -46,6 +46,8 @@ def open_dataset(
         found = read_coco(entries[0], folder, spec.task, spec.names, points)
         found.source, found.split, found.sigmas = dataset.source, split, dataset.sigmas
         return found
+    if spec.task == "pose":
+        _check_keypoints(dataset, spec)
     add_yolo_labels(dataset, images_of(dataset.source, entries, dataset.source.parent), spec.task)
     if not dataset.samples:
         example, reason = next(iter(dataset.findings.skipped.items()))
@@ -55,6 +57,17 @@ def open_dataset(
         )
     _compare_names(dataset, spec)
     return dataset
+
+
+def _check_keypoints(dataset: Dataset, spec: ModelSpec) -> None:
+    wanted, given = spec.layout.kpt_shape, dataset.kpt_shape
+    if given is None:
+        raise InputError(f"{dataset.source}: pose needs `kpt_shape:`, such as [17, 3]")
+    if wanted is None or wanted[0] != given[0]:
+        raise InputError(
+            f"{dataset.source}: `kpt_shape: {list(given)}` has other keypoints than the model, "
+            f"{list(wanted or ())}"
+        )
 
 
 def _compare_names(dataset: Dataset, spec: ModelSpec) -> None:

@@ -112,6 +112,8 @@ def val(
         raise InputError(f"{unknown[0]}={settings[unknown[0]]!r} is no setting of val, which has {known}")
     engine = model if isinstance(model, Engine) else load(model, device)
     wanted = ValidationSettings(**settings)
+    if engine.task in ("semantic", "depth"):
+        raise InputError(f"val scores {engine.task} models not yet: detect, segment, pose, obb and classify")
     if engine.spec.layout.kind == "nms" and wanted.conf is None:
         raise InputError(
             "this model was exported with nms=True, which drops all predictions below a confidence of 0.25, "

@@ -35,6 +35,7 @@ def test_public_names() -> None:
         "YoleanError",
         "__version__",
         "load",
+        "val",
     ]
     assert dir(yolean) == yolean.__all__
     for name in yolean.__all__:

@@ -100,9 +100,10 @@ async function predict(picture, { isWanted, patience = 1, signal }) {
   for (let attempt = 0; ; attempt++) {
     const form = new FormData(), began = performance.now();
     form.append("file", picture.blob, picture.name);
-    if (!ui.conf.disabled) form.append("conf", ui.conf.value);
-    if (!ui.iou.disabled) form.append("iou", ui.iou.value);
-    if (model.task === "depth") form.append("bits", 16);
+    if (!isMap(model.task)) {
+      form.append("conf", ui.conf.value);
+      form.append("iou", ui.iou.value);
+    } else if (model.task === "depth") form.append("bits", 16);
     const response = await fetch(addressOf(model), {
       method: "POST", body: form, headers: key ? { "x-api-key": key } : {},
       signal: AbortSignal.any([AbortSignal.timeout(LONGEST), ...(signal ? [signal] : [])]),

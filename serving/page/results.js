@@ -19,7 +19,7 @@ function show(found) {
 }
 
 const nameOf = (item) => item.name ?? `class ${item.class}`;
-const inParts = (part) => part >= 0.9995 || part < 0.0005 ? `${Math.round(100 * part)} %` : `${(100 * part).toFixed(1)} %`;
+const inParts = (part) => part >= 0.9995 || part < 0.0005 ? `${Math.round(100 * part)}%` : `${(100 * part).toFixed(1)}%`;
 const partOf = (item) => item.confidence ?? item.pixel_ratio;
 const scoreOf = (item) => item.confidence === undefined ? inParts(item.pixel_ratio) : item.confidence.toFixed(2);
 const inMetres = (metres) => `${metres.toFixed(metres < 10 ? 2 : 1)} m`;
@@ -47,13 +47,12 @@ function list(parts) {
 
 /** What was found, in a word: the badge of a thumbnail. */
 function brief({ items, map }) {
-  if (map?.kind === "depth") return map.max > 0 ? `${map.max.toFixed(0)} m` : "–";
+  if (map?.kind === "depth") return map.max > 0 ? `${map.min.toFixed(0)}–${map.max.toFixed(0)} m` : "–";
   return items.length && !items[0].box && !map ? nameOf(items[0]) : String(items.length);
 }
 
 function setAnswer(next) {
   answer = next;
-  ui.opacityrow.hidden = !isMap(model?.task);
   ui.save.hidden = !next;
   showRows();
   showScale(next?.map);

@@ -26,10 +26,9 @@ function chooseModel() {
   const next = models.find(({ id }) => id === ui.model.value) ?? null;
   if (next !== model) forgetAnswers();
   model = next;
-  ui.iou.disabled = ["classify", "semantic", "depth"].includes(model?.task);
-  ui.conf.disabled = isMap(model?.task);
-  ui.confhint.textContent = ui.conf.disabled ? "Every pixel has an answer." : "The score that an object needs.";
-  ui.iouhint.textContent = ui.iou.disabled ? "This task has no boxes." : "Of boxes that overlap more, the best stays.";
+  ui.iou.disabled = model?.task === "classify";
+  ui.iouhint.textContent = ui.iou.disabled ? "A classifier has no boxes." : "Of boxes that overlap more, the best stays.";
+  ui.confrow.hidden = ui.iourow.hidden = isMap(model?.task); // every pixel has an answer
   ui.opacityrow.hidden = !isMap(model?.task);
   const { task, names = {}, imgsz, dynamic, device, provider } = model ?? {}, count = Object.keys(names).length;
   const parts = [
@@ -44,7 +43,7 @@ function chooseModel() {
 function showSettings() {
   ui.confvalue.value = Number(ui.conf.value).toFixed(2);
   ui.iouvalue.value = Number(ui.iou.value).toFixed(2);
-  ui.opacityvalue.value = `${Math.round(100 * ui.opacity.value)} %`;
+  ui.opacityvalue.value = `${Math.round(100 * ui.opacity.value)}%`;
   showSnippets();
 }
 

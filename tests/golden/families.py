@@ -124,7 +124,11 @@ RECIPES = (
     Recipe("yolov8n-pose", ("", "dyn", "nms"), "yolov8n-pose-pairs", {"nc": 3, "kpt_shape": [5, 2]}),
     Recipe("yolo26n-pose", ("", "e2e"), "yolo26n-pose-pairs", {"nc": 3, "kpt_shape": [4, 2]}),
     Recipe("yolo26n-pose", (), "yolo26n-pose-two", {"nc": 1, "kpt_shape": [2, 3]}),
-    Recipe("yolov8n-world", ("", "dyn")),
+    Recipe("yolo26n-sem", ("", "rect", "dyn", "half", "batch2")),
+    Recipe("yolo26n-sem", ("", "dyn"), "yolo26n-sem-one", {"nc": 1}),
+    Recipe("yolo26n-sem", ("",), "yolo26n-sem-many", {"nc": 300}),
+    Recipe("yolo26n-depth", ("", "rect", "dyn", "half", "batch2")),
+    Recipe("yolov8n-world", ("",)),
     Recipe("yolov8n-worldv2", ("", "dyn", "nms")),
     Recipe("yoloe-v8n-seg", ("", "dyn")),
     Recipe("yoloe-11n-seg", ("", "dyn"), "yoloe-11n-seg-pf"),
@@ -185,6 +189,11 @@ def enliven(network: Any, images: torch.Tensor) -> None:
         factor = 2 / out.std(dim=1).mean()
         head.linear.weight *= factor
         head.linear.bias *= factor
+        return
+    if hasattr(head, "classifier") or hasattr(head, "refine"):  # of a semantic mask, or of depth
+        last = head.classifier[-1] if hasattr(head, "classifier") else head.head[-1]
+        (value,) = outputs(network, images, [last])
+        rescale(last, value, 0.5, torch.zeros(last.out_channels))
         return
     if hasattr(head, "dec_score_head"):
         vary_boxes(head)

@@ -29,7 +29,6 @@ CASES = [
     ("yolov8n-worldv2", "", "raw", "raw"),
     ("yoloe-v8n-seg", "", "raw", "lean"),
     ("yoloe-11n-seg-pf", "--static", "raw", "raw"),
-    ("yoloe-26n-seg", "--static --end2end", "end2end", "lean"),
     ("rtdetr-l", f"--static --imgsz {SMALL}", "rtdetr", "rtdetr"),
 ]
 
@@ -57,17 +56,25 @@ def test_exports_equal_ultralytics(
     same_as_ultralytics(engine, tmp_path / "plain.onnx", images, side)
 
 
-def test_a_prompt_free_file_with_free_axes_names_some_anchors_only(
-    networks: Any, images: list[Path], tmp_path: Path
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        # The graph leaves out anchors that are no objects: there may be any number of them, and none.
+        ("yoloe-11n-seg-pf", {"dynamic": True}),
+        ("yoloe-26n-seg", {}),
+        ("yoloe-26n-seg", {"nms": False}),
+    ],
+    ids=["prompt-free", "raw", "end2end"],
+)
+def test_ultralytics_own_files(
+    networks: Any, images: list[Path], name: str, arguments: dict[str, Any]
 ) -> None:
-    """Its graph leaves out anchors that are no objects: there may be any number of them, and none."""
     from ultralytics import YOLO
 
     with warnings.catch_warnings(action="ignore"):
-        network = YOLO(networks("yoloe-11n-seg-pf"))
-        file = Path(network.export(format="onnx", imgsz=SIDE, dynamic=True, verbose=False))
-    engine = yolean.load(file, device="cpu")
-    same_as_ultralytics(engine, file, images, SIDE)
+        network = YOLO(networks(name))
+        file = Path(network.export(format="onnx", imgsz=SIDE, verbose=False, **arguments))
+    same_as_ultralytics(yolean.load(file, device="cpu"), file, images, SIDE)
 
 
 def same_as_ultralytics(engine: yolean.Engine, file: Path, images: list[Path], side: int) -> None:

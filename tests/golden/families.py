@@ -40,7 +40,7 @@ from prompted import (
 )
 from reference_runner import OPTIONS, answer
 from torch import nn
-from ultralytics import YOLO, __version__
+from ultralytics import RTDETR, YOLO, __version__
 from ultralytics.nn.tasks import yaml_model_load
 from ultralytics.utils import YAML
 
@@ -155,7 +155,7 @@ def build(recipe: Recipe, folder: Path, image_paths: list[Path]) -> YOLO:
     config = yaml_model_load(f"{recipe.config}.yaml") | recipe.changes
     path = folder / f"{recipe.name or recipe.config}.yaml"
     YAML.save(path, config)
-    yolo = YOLO(str(path))
+    yolo = (RTDETR if recipe.config.startswith("rtdetr") else YOLO)(str(path))
     network, channels = yolo.model, config.get("channels", 3)
     if channels != 3:  # YOLO() does not pass it on
         yolo.model = type(network)(str(path), ch=channels, verbose=False)

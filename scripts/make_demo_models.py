@@ -62,7 +62,7 @@ RECIPES = (
     Recipe("obb", "shapes-obb", "26/yolo26-obb.yaml", _OBB_KINDS, 256, 320, 10, "detect", freeze=5),
     Recipe("classify", "shapes-cls", "26/yolo26-cls.yaml", _SORTED_KINDS, 128, 128, 10, "detect"),
     Recipe(
-        "semantic", "shapes-sem", "26/yolo26-sem.yaml", (*KINDS, "ground"), 160, 320, 6, "obb", freeze=3,
+        "semantic", "shapes-sem", "26/yolo26-sem.yaml", (*KINDS, "ground"), 160, 320, 12, "obb", freeze=3,
     ),
     Recipe(
         "depth", "shapes-depth", "26/yolo26-depth.yaml", ("depth",), 192, 192, 9,

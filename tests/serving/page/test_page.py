@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 import pytest
-from browser_tab import AT_ONCE, KEY, SHAPES, STAR, WIDE, Open, Tab, predict
+from browser_tab import AT_ONCE, IMAGES, KEY, SHAPES, STAR, WIDE, Open, Tab, predict
 from yolean.engine.images.decoding import image_from_bytes
 from yolean.engine.results.palette import colour
 from yolean.models import DEMO_MODELS
@@ -644,16 +644,17 @@ def test_what_a_screen_reader_is_told(tab: Tab) -> None:
 
 
 def test_screenshot(open_page: Open, tmp_path: Path) -> None:
-    """The README's image, down to the end of the times; YOLEAN_SCREENSHOT=docs/page.jpg keeps it."""
+    """The README's image, down to the end of the strip; YOLEAN_SCREENSHOT=docs/page.jpg keeps it."""
     tab = open_page(color_scheme="light")
     tab.choose("shapes-seg")
-    tab.page.click("#demo")
-    tab.settle(caption="demo.jpg")
+    tab.upload_all(list(IMAGES.values()))
     for conf in (0.3, 0.25):  # the model is warm now
         tab.slide("conf", conf)
-    times = tab.page.locator("#timing").bounding_box()
-    assert times is not None
-    height = round(times["y"] + times["height"]) + 8
+    tab.wait_for_all()
+    tab.page.evaluate("() => document.activeElement.blur()")
+    stage = tab.page.locator(".stage").bounding_box()
+    assert stage is not None
+    height = round(stage["y"] + stage["height"]) + 8
     path = Path(os.environ.get("YOLEAN_SCREENSHOT") or tmp_path / "page.jpg")
     tab.page.mouse.move(640, 1)
     clip: Any = {"x": 0, "y": 0, "width": 1280, "height": height}

@@ -72,6 +72,12 @@ class AppState:
         self.fetches = SharedBudget(
             fetches, max(1, fetches // 2), "too many images are being fetched already, send it again", refused
         )
+        self.videos = SharedBudget(
+            settings.max_videos,
+            settings.max_videos,
+            "enough videos are at work already, send it again",
+            refused,
+        )
         self.started_at = time()
 
     @asynccontextmanager

@@ -77,6 +77,8 @@ class Execution(ABC):
         Raises:
             InputError: the image is unreadable or has too many pixels.
         """
+        if work.frame is not None:
+            return work.model.engine.place(work.frame, work.size)
         started = perf_counter()
         check_pixels(work.data, self._max_pixels, work.field)
         engine = work.model.engine

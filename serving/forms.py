@@ -28,11 +28,13 @@ class Submission:
         fields: values by name, from the query and the body: text, or typed from JSON.
         files: contents of uploaded files by field.
         raw: the body, if it is the image itself; else None.
+        names: of uploaded files, by field, as the client calls them.
     """
 
     fields: dict[str, Any] = field(default_factory=dict)
     files: dict[str, bytes] = field(default_factory=dict)
     raw: bytes | None = None
+    names: dict[str, str] = field(default_factory=dict)
 
     def add(self, pairs: Iterable[tuple[str, Any]]) -> None:
         """Add fields.
@@ -208,6 +210,7 @@ class _Parts:
         else:
             self.submission.check_new(name)
             self.submission.files[name] = content
+            self.submission.names[name] = options[b"filename"].decode("utf-8", "replace")
 
     def _finish(self) -> None:
         self.ended = True

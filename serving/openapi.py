@@ -31,11 +31,13 @@ from .schemas import (
     Reload,
     Status,
 )
+from .video_formats import FORMATS
 
 Schema = dict[str, Any]
 
 _REFERENCE = "#/components/schemas/{name}"
 _IMAGE = {"type": "string", "format": "binary", "description": "JPEG, PNG, WebP, BMP, TIFF or AVIF."}
+_MEDIA = {**_IMAGE, "description": f"{_IMAGE['description'][:-1]}; or a video: {FORMATS}."}
 _ERRORS = {
     400: "An argument is wrong, or the image is unreadable or too large.",
     401: "The key is missing or wrong.",
@@ -129,8 +131,9 @@ def _schemas() -> Schema:
     for dialect in DIALECTS:
         fields, url = schemas.pop(dialect.fields.__name__), dialect.wire_name("url")
         others = {name: schema for name, schema in fields["properties"].items() if name != url}
+        file = _IMAGE if dialect.video is None else _MEDIA
         schemas[f"{dialect.fields.__name__}Upload"] = {
-            **fields, "properties": {dialect.file: _IMAGE, **others}, "required": [dialect.file]
+            **fields, "properties": {dialect.file: file, **others}, "required": [dialect.file]
         }  # fmt: skip
         schemas[f"{dialect.fields.__name__}Address"] = {**fields, "required": [url]}
     return schemas

@@ -11,12 +11,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ..engine.errors import InputError, ServerBusy
+from ..engine.images.decoding import IMAGE_SUFFIXES
 from ..engine.results.results import Results
 from .app_state import AppState
 from .authorization import check_key
 from .bodies import read_submission
 from .dialects.accepted import check_task, read_arguments
-from .dialects.dialect import Arguments, Dialect
+from .dialects.dialect import Arguments, Dialect, VideoAnswer, shown
 from .encoded_images import image_from_text
 from .error_responses import status_of
 from .fetch.fetcher import FetchError
@@ -27,6 +28,7 @@ from .model_registry import LoadedModel
 from .schemas import encode
 from .tickets import ClientGone, Ticket, Work
 from .video_formats import video_format
+from .video_run import run_video
 
 Find = Callable[[], LoadedModel]
 """Gives the model of a request, or raises."""
@@ -86,8 +88,15 @@ class PredictEndpoint:
         work = _work(model, arguments)
         ticket = Ticket(perf_counter() + state.settings.timeout)
         work.field, work.data = await self._image(submission, arguments, ticket, _address(request))
-        body = await state.scheduler.run(work, ticket, lambda: _disconnected(request))
-        state.metrics.observe(model.id, ticket.stages)
+        video = _video_in(work, submission, arguments)
+        if video is None:
+            body = await state.scheduler.run(work, ticket, lambda: _disconnected(request))
+            state.metrics.observe(model.id, ticket.stages)
+        else:
+            del submission  # the video becomes a file on the disk
+            work.render = lambda results: encode(video.frame(results, arguments))
+            items, ticket = await run_video(state, work, arguments.vid_stride, lambda: _disconnected(request))
+            body = video.join(items, arguments, model)
         state.metrics.objects.labels(model.id).inc(ticket.objects)
         notes |= {"objects": ticket.objects} | {s: round(ms, 1) for s, ms in ticket.stages.items()}
         timing = ", ".join(f"{stage};dur={value:.2f}" for stage, value in ticket.stages.items())
@@ -118,9 +127,6 @@ class PredictEndpoint:
             data = submission.files[file] if submission.raw is None else submission.raw
         if not data:
             raise InputError(f"{given[0]}: expected an image, found 0 bytes")
-        video = video_format(data)
-        if video is not None:
-            raise NotAnImage(f"{given[0]}: expected an image ({FORMATS}), found a video ({video})")
         return given[0], data
 
     async def _fetch(self, field: str, url: str, ticket: Ticket, address: str) -> bytes:
@@ -155,6 +161,25 @@ async def _decoded(field: str, text: str) -> bytes:
         return await asyncio.to_thread(image_from_text, text)
     except InputError as exc:
         raise type(exc)(f"{field}: {exc}") from None
+
+
+def _video_in(work: Work, submission: Submission, arguments: Arguments) -> VideoAnswer | None:
+    """How to answer what was sent if it is a video; None for an image.
+
+    Raises:
+        NotAnImage: it is a video that is not taken in this dialect, in this field, or under this name.
+    """
+    kind, answer = video_format(work.data), arguments.dialect.video
+    if kind is None:
+        return None
+    if answer is None or arguments.encoded is not None:
+        raise NotAnImage(f"{work.field}: expected an image ({FORMATS}), found a video ({kind})")
+    name = submission.names.get(work.field, "")
+    if name.lower().endswith(IMAGE_SUFFIXES):
+        raise NotAnImage(
+            f"{work.field}: expected an image, by its name {shown(name)}, found a video ({kind})"
+        )
+    return answer
 
 
 def _work(model: LoadedModel, arguments: Arguments) -> Work:

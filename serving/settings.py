@@ -66,6 +66,9 @@ class Settings:
     timeout: float = 10.0
     max_body: int = 32 * 2**20
     max_pixels: int = 50_000_000
+    max_videos: int = 4
+    max_video_frames: int = 1800
+    max_video_seconds: float = 120.0
     url_fetch: bool = False
     trusted_fetch: tuple[Network, ...] = ()
     api_keys: Path | None = None
@@ -223,6 +226,12 @@ _OPTIONS = (
                  help="Largest request body."),
     click.option("--max-pixels", type=_Amount(1000), default="50M", metavar="PIXELS",
                  help="Largest image, width times height."),
+    click.option("--max-videos", type=click.IntRange(1, 1000), default=_DEFAULT.max_videos, metavar="N",
+                 help="Videos at work; more are answered 503. Only Ultralytics Platform's API takes videos."),
+    click.option("--max-video-frames", type=click.IntRange(1, 1_000_000), metavar="N",
+                 default=_DEFAULT.max_video_frames, help="Most frames of a video that are answered."),
+    click.option("--max-video-seconds", type=_Range(1, 86_400), default=_DEFAULT.max_video_seconds,
+                 metavar="SECONDS", help="Longest video."),
     click.option("--url-fetch/--no-url-fetch", default=_DEFAULT.url_fetch,
                  help="Fetch images that requests name by url, from public addresses."),
     click.option("--trusted-fetch", type=_Cidr(), multiple=True, metavar="CIDR",

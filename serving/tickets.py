@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from time import perf_counter
 
 from ..engine.errors import YoleanError
+from ..engine.images.frames import Frame
 from ..engine.results.results import Results
 from ..postprocess.detections import Options
 from ..postprocess.types import Size
@@ -33,6 +34,7 @@ class Work:
         size: (height, width) of the input tensor.
         options: thresholds.
         render: makes the body of the answer; called on a worker thread.
+        frame: the image, where it is decoded already.
     """
 
     model: LoadedModel
@@ -41,6 +43,7 @@ class Work:
     size: Size
     options: Options
     render: Callable[[Results], bytes]
+    frame: Frame | None = None
 
 
 class Ticket:

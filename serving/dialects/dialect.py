@@ -102,6 +102,19 @@ _OPTIONAL = ("normalize", "decimals", "vid_stride", "bits")
 
 
 @dataclass(frozen=True, slots=True)
+class VideoAnswer:
+    """How a dialect answers videos, whose frames are rendered one by one.
+
+    Attributes:
+        frame: makes the item of a frame.
+        join: makes the body of the answer of the encoded items.
+    """
+
+    frame: Callable[[Results, Arguments], msgspec.Struct]
+    join: Callable[[list[bytes], Arguments, LoadedModel], bytes]
+
+
+@dataclass(frozen=True, slots=True)
 class Dialect:
     """One wire format of prediction requests and answers.
 
@@ -114,6 +127,7 @@ class Dialect:
         render: makes the answer of a request.
         tasks: that an answer can be rendered for.
         takes_encoded: whether the field with the address takes the image itself as text, too.
+        video: how videos are answered; None where they are not taken.
     """
 
     title: str
@@ -123,6 +137,7 @@ class Dialect:
     render: Callable[[Results, Arguments, LoadedModel], msgspec.Struct]
     tasks: tuple[Task, ...] = TASKS
     takes_encoded: bool = False
+    video: VideoAnswer | None = None
 
     def wire_name(self, attribute: str) -> str:
         """The name that the dialect has for a field, such as "confidence" for "conf"."""

@@ -20,8 +20,8 @@ from msgspec import UNSET, Meta, UnsetType
 from ..._version import __version__
 from ...engine.results.results import Results
 from ..model_registry import LoadedModel
-from ..schemas import Pair
-from .dialect import Arguments, Dialect, Iou, RequestFields, SideLength
+from ..schemas import Pair, encode
+from .dialect import Arguments, Dialect, Iou, RequestFields, SideLength, VideoAnswer
 from .objects import Object, Score, Speed, objects
 from .platform_maps import Bits, PlatformDepth, PlatformMask, depth_map, semantic_mask
 
@@ -130,6 +130,12 @@ def metadata(count: int, arguments: Arguments, model: LoadedModel) -> PlatformMe
     )
 
 
+def join_frames(items: list[bytes], arguments: Arguments, model: LoadedModel) -> bytes:
+    """The body of the answer to a video, of the encoded items of its frames."""
+    end = encode(metadata(len(items), arguments, model))
+    return b'{"images":[' + b",".join(items) + b'],"metadata":' + end + b"}"
+
+
 def class_names(names: Mapping[int, str]) -> list[str]:
     """Names in a list, whose place is the class id; up to the first id that has none."""
     found: list[str] = []
@@ -138,4 +144,12 @@ def class_names(names: Mapping[int, str]) -> list[str]:
     return found
 
 
-PLATFORM = Dialect("Ultralytics Platform", Platform, "file", PlatformAnswer, render, takes_encoded=True)
+PLATFORM = Dialect(
+    "Ultralytics Platform",
+    Platform,
+    "file",
+    PlatformAnswer,
+    render,
+    takes_encoded=True,
+    video=VideoAnswer(image, join_frames),
+)

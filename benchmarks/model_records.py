@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from msgspec import UNSET, UnsetType
+
 from ..measurement.summary import Quartiles, paired_ratios, quartiles
 from .record_base import NotMeasured, PerformanceTarget, Record, Struct
 
@@ -31,6 +33,8 @@ class AnswerDifferences(Struct):
         box, keypoints: largest difference of a coordinate in pixels; None where the task has none.
         score, visibility, probs: largest difference, 0 to 1.
         mask: largest 1 - IoU.
+        other_class: largest share of an image's pixels that have another class.
+        depth: largest relative difference. Both are unset for other tasks.
     """
 
     reference: str
@@ -45,6 +49,8 @@ class AnswerDifferences(Struct):
     visibility: float | None
     mask: float | None
     probs: float | None
+    other_class: float | UnsetType = UNSET
+    depth: float | UnsetType = UNSET
 
 
 class SystemResult(Struct):

@@ -30,7 +30,7 @@ class Workload:
 
     Attributes:
         model: the file.
-        task: `detect`, `segment`, `pose`, `obb` or `classify`.
+        task: of the model.
         imgsz: height and width that the model was exported at.
         images: paths.
         shapes: height and width of the tensor that each image becomes: `imgsz`, except for models with free

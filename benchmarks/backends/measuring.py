@@ -199,8 +199,9 @@ def _differences(name: str, about: dict[str, dict[str, Any]]) -> AnswerDifferenc
     found = total.as_dict()
     counts = ("images", "matched", "missing", "extra")
     largest = ("box", "score", "keypoints", "visibility", "mask", "probs")
+    of_maps = {kind: found[kind] for kind in ("other_class", "depth") if found[kind] is not None}
     return AnswerDifferences(
         reference=reference,
         objects=found["matched"] + found["missing"],
-        **{kind: found[kind] for kind in (*counts, *largest)},
+        **{kind: found[kind] for kind in (*counts, *largest)} | of_maps,
     )

@@ -103,6 +103,10 @@ def _found(each: SystemResult) -> tuple[str, str]:
     found = each.differences
     if found is None:
         return "", "" if each.system == SESSION_RUN else "not compared"
+    if isinstance(found.other_class, float):
+        return "", f"pixels of another class {found.other_class:.4f}"
+    if isinstance(found.depth, float):
+        return "", f"depth, relative, {found.depth:.4f}"
     if found.probs is not None:
         return "", f"probabilities {found.probs:.4f}"
     parts = [f"box {found.box:.2f} px, score {found.score:.4f}"] if found.matched else []

@@ -61,7 +61,7 @@ def test_the_demo_models_agree_with_the_golden_files(tmp_path: Path) -> None:
     file = tmp_path / "parity.json"
     done = run("--reference", GOLDEN, "--json", file)
     assert done.exit_code == 0, done.output
-    assert "all 20 images agree, within 1 px, score 0.002, mask IoU 0.97" in done.output
+    assert "all 28 images agree, within 1 px, score 0.002, mask IoU 0.97" in done.output
     record = records.read(file)
     assert isinstance(record, ParityRecord)
     assert record.settings.tolerances == Tolerances(1, 0.002, 0.97)
@@ -73,6 +73,8 @@ def test_the_demo_models_agree_with_the_golden_files(tmp_path: Path) -> None:
     assert (rows["shapes-cls"].top1, rows["shapes-cls"].top5) == (4, 4)
     assert set(rows["shapes-cls"].worst) == {"probs"}
     assert set(rows["shapes-seg"].worst) == {"box", "score", "mask_iou"}
+    assert set(rows["shapes-sem"].worst) == {"other_class"}
+    assert set(rows["shapes-depth"].worst) == {"depth"}
     assert set(rows["shapes-pose"].worst) == {"box", "score", "keypoints", "visibility"}
     iou = rows["shapes-seg"].worst["mask_iou"].value
     assert iou is not None

@@ -147,14 +147,14 @@ def test_the_record_holds_every_model(monkeypatch: pytest.MonkeyPatch, tmp_path:
     words = ["--also", f"base={sys.executable}", "--only", "yolean", "--only", "base", "--json", str(file)]
     done = CliRunner().invoke(main, [*words, "--keep", str(tmp_path / "kept")])
     assert done.exit_code == 0, done.output
-    assert seen == [["yolean", "base"]] * 5
+    assert seen == [["yolean", "base"]] * len(DEMO_MODELS)
     record = records.read(file)
     assert isinstance(record, PeersRecord)
     assert [each.task for each in record.models] == list(DEMO_MODELS)
-    assert [each.folder and each.folder.images for each in record.models] == [36] * 5
+    assert [each.folder and each.folder.images for each in record.models] == [36] * len(DEMO_MODELS)
     assert record.settings.images == [path.name for path in demo_images()]
-    assert done.output.count("base: 1.500 (1.500-1.500) x the time of yolean") == 5
-    assert done.output.count("yolean, lean: not measured: why") == 5
+    assert done.output.count("base: 1.500 (1.500-1.500) x the time of yolean") == len(DEMO_MODELS)
+    assert done.output.count("yolean, lean: not measured: why") == len(DEMO_MODELS)
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Sequence
 from importlib import import_module
 from threading import Lock
 from time import perf_counter
-from typing import Any, Protocol
+from typing import Any, Never, Protocol
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from ..postprocess.select import ScoreRangeError
 from ..postprocess.types import Size
 from .batches import Batch, Outputs, Placed, batch_size
 from .errors import InputError, ModelError
+from .foreign_arguments import refuse
 from .images.frames import Frame
 from .images.preprocessing import TensorPool, check_size, place
 from .images.sources import Source, open_source
@@ -100,6 +101,7 @@ class Engine:
         tile: int | tuple[int, int] | None = None,
         overlap: float = 0.2,
         merge: Merge = "nmm",
+        **others: Never,
     ) -> list[Results]:
         """Predict every image of a source.
 
@@ -124,6 +126,7 @@ class Engine:
             overlap: of neighbouring slices, as a share of the tile, from 0 to below 1.
             merge: of objects that several slices hold: `nmm`, greedy non-maximum merging on the intersection
                 over the smaller area, or `nms`, suppression with `iou`; see `merging.merge`.
+            others: none. Arguments of Ultralytics that are not here are refused with what to use instead.
 
         Returns:
             one result for each image or frame, in the order of the source.
@@ -133,6 +136,7 @@ class Engine:
             ModelError: the model refuses its input, or its outputs are not what its layout promises.
             DeviceError: the GPU fails.
         """
+        refuse(others)
         options = self.options(conf, iou, max_det, classes, agnostic_nms, retina_masks)
         size, tiling = check_size(imgsz, self.spec), check_tiling(tile, overlap, merge, self.spec)
         frames = open_source(source, self.spec.channels)
@@ -156,6 +160,7 @@ class Engine:
         overlap: float = 0.2,
         merge: Merge = "nmm",
         on_error: Callable[[InputError], None] | None = None,
+        **others: Never,
     ) -> Generator[Results, None, None]:
         """Like calling the model, but yields each result as soon as it is there.
 
@@ -170,6 +175,7 @@ class Engine:
             on_error: called with the error of each image that cannot be read, which is then skipped;
                 without it the error is raised.
         """
+        refuse(others)
         options = self.options(conf, iou, max_det, classes, agnostic_nms, retina_masks)
         size, tiling = check_size(imgsz, self.spec), check_tiling(tile, overlap, merge, self.spec)
         frames = source if isinstance(source, Source) else open_source(source, self.spec.channels)

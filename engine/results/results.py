@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +16,14 @@ from ...postprocess.detections import Detections
 from ...postprocess.layout import Task
 from ...postprocess.types import Float, Size
 from ..errors import InputError
-from ..images.decoding import Image, quiet_opencv
+from ..images.decoding import Image
 from ..images.frames import Frame
+from .crops import save_crops
 from .dense_views import DepthMap, SemanticMask
 from .drawing import annotate
-from .views import OBB, Arrays, Boxes, Keypoints, Masks, Probs, sides
+from .image_output import show_image, write_image
+from .views import OBB, Arrays, Boxes, Keypoints, Masks, Probs, class_name, sides
+from .yolo_text import append_lines, yolo_lines
 
 _MOST_NAMED = 5
 """Classes of a semantic mask in its one line."""
@@ -157,6 +162,58 @@ class Results(Arrays):
         write_image(target, self.plot(**options))
         return str(target)
 
+    def save_txt(self, txt_file: str | Path, save_conf: bool = False) -> str:
+        """Append the objects to a label file of a YOLO dataset, as Ultralytics does, and return its name.
+
+        Nothing is written where nothing was found, nor for maps.
+
+        Args:
+            txt_file: made with its folders where it is missing.
+            save_conf: add the scores.
+
+        Raises:
+            InputError: it cannot be written.
+        """
+        append_lines(Path(txt_file), yolo_lines(self, save_conf))
+        return str(txt_file)
+
+    def save_crop(self, save_dir: str | Path, file_name: str | Path = "im.jpg") -> list[Path]:
+        """Write each object to a JPEG file `save_dir/CLASS/file_name`, as Ultralytics does.
+
+        Args:
+            save_dir: made where it is missing.
+            file_name: numbers are added where there is such a file; its suffix becomes .jpg.
+
+        Returns:
+            the files, in the order of the objects.
+
+        Raises:
+            InputError: one of them cannot be written.
+        """
+        return save_crops(self, Path(save_dir), Path(file_name).stem)
+
+    def show(self, **options: Any) -> None:
+        """Show the annotated image in the notebook, or in the program that the system opens images with.
+
+        Args:
+            options: those of `drawing.annotate`.
+
+        Raises:
+            InputError: there is no display.
+        """
+        show_image(self.plot(**options))
+
+    def to_df(self, normalize: bool = False, decimals: int = 5) -> Any:
+        """`summary` as a table of polars, or of pandas where polars is not installed.
+
+        Raises:
+            InputError: neither is installed.
+        """
+        for package in ("polars", "pandas"):
+            with suppress(ImportError):
+                return import_module(package).DataFrame(self.summary(normalize, decimals))
+        raise InputError("to_df needs polars or pandas: pip install polars")
+
     @property
     def _objects(self) -> Boxes | OBB | None:
         """The view that holds the objects, None for a classification or a map."""
@@ -174,7 +231,7 @@ class Results(Arrays):
 
     def class_name(self, class_id: int) -> str:
         """The name of a class, or `class N`: end-to-end models can give ids beyond the names of a caller."""
-        return self.names.get(class_id, f"class {class_id}")
+        return class_name(self.names, class_id)
 
     def _item(self, class_id: Any, confidence: Any, decimals: int) -> dict[str, Any]:
         class_id = int(class_id)
@@ -189,31 +246,6 @@ def _counted(number: int, noun: str) -> str:
     if number == 1:
         return f"1 {noun}"
     return f"{number} {noun}{'es' if noun.endswith(('s', 'x', 'z', 'ch', 'sh')) else 's'}"
-
-
-def write_image(target: Path, image: Image) -> None:
-    """Write an image in the format of its suffix.
-
-    Raises:
-        InputError: it cannot be written there, or OpenCV does not write that format.
-    """
-    if not target.suffix or not cv2.haveImageWriter(target.name):
-        raise InputError(f"cannot write {target}: expected an image's suffix such as .jpg or .png")
-    # Not cv2.imwrite: it fails on non-ASCII names on Windows, and gives no reason.
-    try:
-        with quiet_opencv:
-            written, data = cv2.imencode(target.suffix, image)
-    except cv2.error:
-        written = False
-    if not written:
-        height, width = image.shape[:2]
-        raise InputError(
-            f"cannot write {target}: {target.suffix} does not hold {width}x{height} colour pixels"
-        )
-    try:
-        target.write_bytes(data.tobytes())
-    except OSError as exc:
-        raise InputError(f"cannot write {target}: {exc.strerror or exc}") from exc
 
 
 def _rounded(values: Float, decimals: int) -> list[float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any, Self
 
@@ -274,6 +274,11 @@ class Probs(Arrays):
     def top5conf(self) -> Array:
         """Probabilities of `top5`."""
         return Array.of(self.data[self.top5])
+
+
+def class_name(names: Mapping[int, str], class_id: int) -> str:
+    """The name of a class, or `class N`: end-to-end models can give ids beyond the names of a caller."""
+    return names.get(class_id, f"class {class_id}")
 
 
 def sides(size: Size, repeat: int = 1) -> Float:

@@ -19,7 +19,8 @@ from ...postprocess.types import Size
 from ..errors import InputError, ModelError
 from ..images.decoding import IMAGE_SUFFIXES, Image
 from ..images.sources import VIDEO_SUFFIXES
-from .results import Results, write_image
+from .image_output import write_image
+from .results import Results
 from .video import open_video
 
 _GREY_ONLY = (".pbm", ".pgm")  # annotations have colours

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from yolean.engine.errors import InputError
 from yolean.engine.images.frames import Frame
-from yolean.engine.results.results import Results, write_image
+from yolean.engine.results.image_output import write_image
+from yolean.engine.results.results import Results
 from yolean.postprocess.detections import Detections
 from yolean.postprocess.geometry import Geometry
 from yolean.postprocess.layout import Task
@@ -132,3 +135,33 @@ def test_depth_is_a_range_in_metres() -> None:
     assert (found.summary(), found.to_json(), len(found)) == ([], "[]", 1)
     assert found.verbose() == "depth 1.50-31.40 m"
     assert dense("depth", depth=np.zeros((2, 2), np.float32)).verbose() == "depth without valid pixels"
+
+
+@pytest.mark.parametrize("installed", ["polars", "pandas"])
+def test_a_table_of_what_is_installed(installed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("polars", "pandas"):
+        own = SimpleNamespace(DataFrame=lambda rows, name=name: (name, rows)) if name == installed else None
+        monkeypatch.setitem(sys.modules, name, own)
+    assert results().to_df(decimals=2) == (installed, results().summary(decimals=2))
+    monkeypatch.setitem(sys.modules, installed, None)
+    with pytest.raises(InputError, match="needs polars or pandas"):
+        results().to_df()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="how Linux tells that there is no display")
+def test_without_a_display_nothing_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(InputError, match="no display here"):
+        results().show()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="xdg-open is of Linux")
+def test_the_system_opens_the_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opener = tmp_path / "xdg-open"
+    opener.write_text(f'#!/bin/sh\nhead -c 4 "$1" > {tmp_path}/seen\n')
+    opener.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setenv("DISPLAY", ":0")
+    results().show(labels=False)
+    assert (tmp_path / "seen").read_bytes() == b"\x89PNG"

@@ -28,7 +28,6 @@ CASES = [
     ("yolov8n-world", "--static", "raw", "raw"),
     ("yolov8n-worldv2", "", "raw", "raw"),
     ("yoloe-v8n-seg", "", "raw", "lean"),
-    ("yoloe-11n-seg-pf", "--static", "raw", "raw"),
     ("rtdetr-l", f"--static --imgsz {SMALL}", "rtdetr", "rtdetr"),
 ]
 
@@ -61,10 +60,9 @@ def test_exports_equal_ultralytics(
     [
         # The graph leaves out anchors that are no objects: there may be any number of them, and none.
         ("yoloe-11n-seg-pf", {"dynamic": True}),
-        ("yoloe-26n-seg", {}),
         ("yoloe-26n-seg", {"nms": False}),
     ],
-    ids=["prompt-free", "raw", "end2end"],
+    ids=["prompt-free", "end2end"],
 )
 def test_ultralytics_own_files(
     networks: Any, images: list[Path], name: str, arguments: dict[str, Any]

@@ -38,6 +38,9 @@ _MIN_CLASS_LOGIT = -8.0  # scores below 0.0003 are of no use
 FLOAT_LAYERS_TRIED = (2, 4, 8, 16, 24, 32, 48)  # numbers of the costliest layers
 _MAX_LOSS_RATIO = 0.8  # of the loss must remain at most, for
 _MAX_TIME_RATIO = 1.1  # of the time at most
+_AS_GOOD = (
+    1.05  # times the least loss: so little is noise, and more layers in float are better on other images
+)
 
 
 class Quantiser:
@@ -157,11 +160,11 @@ class Quantiser:
             self._on_progress("leaving layers in float", done, len(FLOAT_LAYERS_TRIED))
             made = self.make(method, costly[:number])
             after = self.loss(made)
-            if after > _MAX_LOSS_RATIO * before or after >= least:
+            if after >= before or after > min(_MAX_LOSS_RATIO * before, _AS_GOOD * least):
                 continue
             # The first quartile: on a busy machine the median alone would refuse what costs nothing.
             if compare_speed(pace, self.engine(made), image, 2.0).low <= _MAX_TIME_RATIO:
-                best, least = costly[:number], after
+                best, least = costly[:number], min(least, after)
         return best
 
     def is_faster(self, method: str) -> bool:

@@ -326,7 +326,8 @@ def test_sensitivity_quantises_one_layer_at_a_time(monkeypatch: pytest.MonkeyPat
         ({}, {}, 0),  # nothing helps
         ({2: 0.5}, {}, 2),
         ({2: 0.85, 4: 0.81, 8: 0.79, 16: 0.85}, {}, 8),  # a fifth must go
-        ({2: 0.5, 4: 0.4, 8: 0.4, 16: 0.6}, {}, 4),  # the best of all, of equals the smaller
+        ({2: 0.5, 4: 0.4, 8: 0.41, 16: 0.6}, {}, 8),  # the best of all, of those as good the most
+        ({2: 0.5, 4: 0.4, 8: 0.41}, {8: 1.2}, 4),
         ({2: 0.5, 4: 0.2}, {4: 1.2}, 2),  # four would be better, and too slow
         ({2: 0.5, 4: 0.5}, {2: 1.2, 4: 1.2}, 0),
         ({8: 0.1}, {8: 1.1}, 8),  # just fast enough

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ..export.evaluation.agreement import Agreement
 from ..export.evaluation.average_precision import FAINT_SCORE, Quality
 from ..export.evaluation.differences import Differences
+from ..export.evaluation.labelled import LabelledScores
 from ..export.evaluation.speed import Speed
 from ..export.optimizer import OptimizeReport
 from .console import printable
@@ -48,6 +49,8 @@ def lines(report: OptimizeReport) -> Iterator[str]:
     yield from _details(report)
     yield from _comparison("answers", report.images, report.differences, report.agreement)
     yield from _quality(report.quality)
+    if report.labelled is not None:
+        yield f"  {'labels':<9}  {labelled(report.labelled)}"
     if report.speed is not None:
         yield f"  {'speed':<9}  {speed(report.speed)}"
     yield from _verdict(report)
@@ -112,6 +115,15 @@ def _quality(found: Quality | None) -> Iterator[str]:
             f"{found.score_deviation:.3f} ({low:.3f} to {high:.3f}), of {counted(found.scored, 'object')} "
             f"above {FAINT_SCORE:g}"
         )
+
+
+def labelled(found: LabelledScores) -> str:
+    """Scores on a labelled dataset, before and after, in one line."""
+    change = found.after - found.before
+    return (
+        f"{found.figure} {found.before:.4f} -> {found.after:.4f} ({change:+.4f}) on "
+        f"{counted(found.images, 'image')} with {counted(found.labels, 'label')} of {printable(found.data)}"
+    )
 
 
 def _verdict(report: OptimizeReport | ExportReport) -> Iterator[str]:

@@ -36,11 +36,11 @@ def options_of_making(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def check_precision(options: dict[str, Any], calibrate: Path | None) -> None:
+def check_precision(options: dict[str, Any], images: Path | None) -> None:
     """Refuse precisions that exclude each other, and INT8 without images."""
     if options["int8"] and options["half"]:
         raise InputError("--int8 and --half exclude each other: name one")
-    if options["int8"] and calibrate is None:
+    if options["int8"] and images is None:
         raise InputError("--int8 needs --calibrate DIR, a folder of images such as the model will see")
 
 

@@ -15,6 +15,8 @@ from .making_options import PATH, check_precision, check_report, missing_package
 @click.command()
 @click.argument("model", type=PATH, metavar="MODEL.onnx")
 @click.option("--output", "-o", type=PATH, metavar="FILE", help="The file to write; else beside MODEL.")
+@click.option("--data", type=PATH, metavar="DATA",
+              help="A labelled dataset as for val: judge by mAP before and after.")  # fmt: skip
 @options_of_making
 def optimize(
     model: Path, output: Path | None, calibrate: Path | None, report_to: Path | None, **options: Any
@@ -28,7 +30,7 @@ def optimize(
     The exit status is 0 when the file was made, 3 when it is worse than asked for and was not written (or was
     forced), 2 when nothing could be done.
     """
-    check_precision(options, calibrate)
+    check_precision(options, calibrate or options["data"])
     try:
         from ..export.files import write_whole
         from ..export.optimizer import OptimizeOptions, default_target

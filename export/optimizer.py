@@ -20,6 +20,7 @@ from .evaluation.agreement import Agreement
 from .evaluation.average_precision import MIN_SCORE, Quality
 from .evaluation.differences import Differences
 from .evaluation.equality import TIES, EqualityCheck, Limits, candidates_of, object_limit
+from .evaluation.labelled import LabelledScores, compare_on_labels, images_to_calibrate
 from .evaluation.paired_results import CONF, MAX_DET, paired_results
 from .evaluation.predictions import Result, has_objects
 from .evaluation.speed import Speed, compare_speed
@@ -56,11 +57,12 @@ class OptimizeOptions:
         half: make weights and arithmetic half precision; input and output stay float32.
         int8: quantise.
         images: a folder of images such as the model will see, to calibrate and compare on; needed for
-            `int8`. Else the drawn ones of the demo serve.
+            `int8`. Else those of `data`, or the drawn ones of the demo, serve.
+        data: a labelled dataset, as for `yolean val`: the file is then judged by the score that it keeps.
         dense_head: compute the head's branches for every anchor, also where few survive: for GPUs and
             OpenVINO, which gain nothing from the choice. Half precision and INT8 files are made so.
         min_agreement: with less average precision against the source (of classifiers: fewer equal best
-            classes) the file is refused, 0 to 1.
+            classes) the file is refused, 0 to 1; with `data`, where it keeps a smaller share of the score.
         force: write it all the same.
         overwrite: replace a target that exists.
         threads: of one run, for the speed; default: the cores that this process may use.
@@ -71,6 +73,7 @@ class OptimizeOptions:
     half: bool = False
     int8: bool = False
     images: Path | None = None
+    data: Path | None = None
     dense_head: bool = False
     min_agreement: float = 0.95
     force: bool = False
@@ -98,6 +101,7 @@ class OptimizeReport:
         agreement: recall, precision and so on, for fp16 and int8: half precision rounds coordinates to
             half a pixel, and the source's own are no better.
         quality: average precision and change of scores, for fp16 and int8 of tasks that find objects.
+        labelled: scores on a labelled dataset, before and after, where one was given.
         speed: time from image to results, relative to the source.
         details: further decisions, such as the method of calibration.
         notes: what a reader should know and is no fault.
@@ -115,6 +119,7 @@ class OptimizeReport:
     differences: Differences | None = None
     agreement: Agreement | None = None
     quality: Quality | None = None
+    labelled: LabelledScores | None = None
     speed: Speed | None = None
     details: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -128,6 +133,7 @@ class OptimizeReport:
             "differences": self.differences and self.differences.as_dict(),
             "agreement": self.agreement and self.agreement.as_dict(),
             "quality": self.quality and self.quality.as_dict(),
+            "labelled": self.labelled and self.labelled.as_dict(),
             "speed": self.speed and asdict(self.speed),
             "versions": versions,
         }
@@ -150,8 +156,11 @@ def optimize(options: OptimizeOptions, on_progress: OnProgress = ignore_progress
     source = load(options.source, "cpu", threads=options.threads)
     model = read_model(options.source)
     _refuse(options, source, model)
-    images = find_images(options.images)
     notes: list[str] = []
+    if options.images is None and options.data is not None:
+        images, notes = images_to_calibrate(options.data, source)
+    else:
+        images = find_images(options.images)
     on_progress("cutting", 0, 1)
     model = lean_form(model, source, notes)
     details: dict[str, Any] = {}
@@ -246,10 +255,25 @@ def _compare(
         )
         report.problems += found.problems
         report.notes += found.notes
+    if options.data is not None:
+        _score(report, options.data, options.min_agreement, source, made, on_progress)
     on_progress("timing", 0, 1)
     report.speed = compare_speed(source, made, first[0].orig_img)
     if options.int8 and report.speed.ratio >= 1:
         report.problems.append(f"it is not faster: {report.speed.ratio:.2f} of the source's time")
+
+
+def _score(
+    report: OptimizeReport, data: Path, least: float, source: Engine, made: Engine, on_progress: OnProgress
+) -> None:
+    """Fill in the scores on a labelled dataset. Labels are the better judge: what the two files disagree on
+    becomes a note, unless the file is a float one, which has to give the same answers."""
+    scores = report.labelled = compare_on_labels(source, made, data, on_progress)
+    if report.precision != "fp32":
+        report.notes += report.problems
+        report.problems.clear()
+    report.problems += scores.problems(least)
+    report.notes += scores.notes(least)
 
 
 def _counted(

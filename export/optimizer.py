@@ -158,7 +158,8 @@ def optimize(options: OptimizeOptions, on_progress: OnProgress = ignore_progress
     _refuse(options, source, model)
     notes: list[str] = []
     if options.images is None and options.data is not None:
-        images, notes = images_to_calibrate(options.data, source)
+        images, doubts = images_to_calibrate(options.data, source)
+        notes += doubts if options.int8 else []
     else:
         images = find_images(options.images)
     on_progress("cutting", 0, 1)

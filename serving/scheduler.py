@@ -99,7 +99,7 @@ class Scheduler:
             after = max(1, math.ceil(waiting * self._work_time.seconds / self._cores))
             raise ServerBusy(f"{waiting} requests wait already, send it again in {after} s", after)
 
-    async def run(self, work: Work, ticket: Ticket, client_left: Callable[[], Awaitable[None]]) -> bytes:
+    async def run(self, work: Work, ticket: Ticket, client_left: Callable[[], Awaitable[object]]) -> bytes:
         """Serve one request.
 
         Args:

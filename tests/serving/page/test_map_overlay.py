@@ -53,7 +53,8 @@ def reads(tab: Tab, metres: object) -> bool:
 def metres_of(depth: dict[str, Any]) -> NDArray[np.float64]:
     """The depth of each pixel."""
     pixels = pixels_of(depth["data"])
-    return pixels.astype(np.float64) * depth["max"] / np.iinfo(pixels.dtype).max
+    metres: NDArray[np.float64] = pixels.astype(np.float64) * depth["max"] / np.iinfo(pixels.dtype).max
+    return metres
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])

@@ -24,9 +24,9 @@ import pytest
 from browser_tab import AT_ONCE, IMAGES, KEY, SHAPES, STAR, WIDE, Open, Tab, predict
 from yolean.engine.images.decoding import image_from_bytes
 from yolean.engine.results.palette import colour
-from yolean.models import DEMO_MODELS
+from yolean.models import DEMO_MODELS, demo_model
 from yolean.serving.dialects.hub_items import HUB_TASKS
-from yolean.serving.settings import Settings
+from yolean.serving.settings import ModelSource, Settings
 
 if TYPE_CHECKING:
     from playwright.sync_api import Route
@@ -114,6 +114,17 @@ def test_demo_image(tab: Tab) -> None:
     tab.page.click("#demo")
     tab.settle(caption="demo.jpg")
     assert tab.count == len(predict(tab.server, "shapes", SHAPES.read_bytes()))
+
+
+def test_example_for_models_of_ones_own(open_page: Open, start_local: Callable[..., Any]) -> None:
+    """It is offered, too; where they find nothing in it, that is no wonder, and said so."""
+    tab = open_page(start_local(Settings(models=(ModelSource(demo_model("detect"), "mine"),))))
+    tab.page.click("#demo")
+    tab.settle(caption="demo.jpg")
+    assert tab.count == len(predict(tab.server, "mine", SHAPES.read_bytes()))
+    assert "example" not in tab.text("#status")
+    tab.slide("conf", 1)
+    assert tab.text("#status").endswith(" The example shows drawn shapes: try an image of your own.")
 
 
 def test_turned_image_is_shown_upright(tab: Tab, tmp_path: Path) -> None:

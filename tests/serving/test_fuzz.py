@@ -5,6 +5,7 @@ Some run by default, the ten thousand with `pytest -m slow -s tests/serving/test
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import http.client
 import io
@@ -19,6 +20,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import cv2
 import numpy as np
@@ -27,7 +29,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from yolean.engine.images.decoding import image_from_bytes
-from yolean.models import demo_images
+from yolean.models import demo_images, demo_model
 from yolean.serving.settings import Settings
 
 KEY = "a-key-of-the-tests"
@@ -457,6 +459,113 @@ def send_garbage(victim: Victim, number: int, seed: int) -> None:
             victim.send("garbage", bytes(request))
 
 
+# ---- Ultralytics Platform's dialect -----------------------------------------------------------------------
+
+ENCODED = base64.b64encode(SMALL).decode()
+MP4 = b"\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00mp42isom" + bytes(40)
+SOURCES = [
+    *(
+        ENCODED,
+        ENCODED[:-7],
+        ENCODED + "=",
+        f"data:image/jpeg;base64,{ENCODED}",
+        ENCODED.replace("+", " "),
+        "!",
+    ),
+    *(
+        "data:text/html;base64,AAAA",
+        "data:image/png,AAAA",
+        "data:,",
+        "data:",
+        "A" * 30_000,
+        "%" * 20_000,
+        "AA\nA",
+    ),
+    *("data:image/jpeg;base64," + "=" * 99, base64.b64encode(MP4).decode(), "é" * 20_000, "[" * 17_000),
+    *("http://127.0.0.1/a.jpg", "https://[::1", "file:///etc/passwd", "http://" + "a" * 3000, "//", ""),
+]
+ODD_VALUES: dict[str, list[str]] = {
+    "conf": ["0.5", "0", "1.01", "nan"],
+    "iou": ["0.7", "0.96", "-1", "1e999"],
+    "imgsz": ["64", "31", "1281", "64.5"],
+    "normalize": ["true", "maybe", "2", ""],
+    "decimals": ["3", "99", "-1", "1.5"],
+    "vid_stride": ["1", "0", "10001", "x"],
+    "bits": ["8", "9", "16.0", "eight"],
+    "source": SOURCES,
+    "file": ["", "x", ENCODED],
+    "confidence": ["0.5"],  # of other dialects
+    "model": ["shapes"],
+    "x" * 70: ["1"],
+}
+PLATFORM_FILES = [
+    SMALL,
+    SMALL[:90],
+    MP4,
+    b"GIF89a" + bytes(30),
+    b"RIFF\x00\x00\x00\x00AVI LIST",
+    b"",
+    b"\x00" * 50,
+]
+PLATFORM_PATHS = [
+    "/api/models/shapes/predict", "/api/models/a/b/shapes/predict", "/api/models/a%2Fb%2Fshapes/predict",
+    "/api/deployments/a/shapes-cls/predict", "/predict", "/api/models/a/b/none/predict",
+    "/api/models//predict", "/api/models/%ff/predict", "/api/deployments/shapes/predict", "/predict/",
+]  # fmt: skip
+platform_fields = st.lists(
+    st.sampled_from(sorted(ODD_VALUES)).flatmap(
+        lambda name: st.tuples(st.just(name), st.sampled_from(ODD_VALUES[name]) | text)
+    ),
+    max_size=4,
+)
+
+
+@st.composite
+def platform_bodies(draw: st.DrawFn) -> tuple[str, bytes]:
+    """A body with fields of the dialect, most of them wrong, and its type."""
+    fields = draw(platform_fields)
+    kind = draw(st.sampled_from(["multipart", "urlencoded", "json", "image"]))
+    if kind == "json":
+        values = {name: draw(st.sampled_from([value, 5, None, True, [value]])) for name, value in fields}
+        return "application/json", json.dumps(values).encode()
+    if kind == "urlencoded":
+        safe = draw(st.sampled_from(["", "+/=%"]))  # and as those write it who escape nothing
+        pairs = [f"{quote(to_bytes(n), safe='')}={quote(to_bytes(v), safe=safe)}" for n, v in fields]
+        return "application/x-www-form-urlencoded", "&".join(pairs).encode()
+    content = draw(st.sampled_from(PLATFORM_FILES))
+    if kind == "image":
+        return "image/jpeg", content
+    parts = [(name, "", to_bytes(value)) for name, value in fields]
+    if draw(st.booleans()):
+        parts.append(
+            (draw(st.sampled_from(["file", "file", "image", "source"])), '; filename="a.mp4"', content)
+        )
+    body = b"".join(
+        to_bytes(f'--b\r\nContent-Disposition: form-data; name="{name}"{more}\r\n\r\n') + value + b"\r\n"
+        for name, more, value in parts
+    )
+    return "multipart/form-data; boundary=b", body + b"--b--\r\n"
+
+
+def send_platform(victim: Victim, number: int, randomly: bool) -> None:
+    """Requests of Ultralytics Platform with something wrong in most."""
+
+    @settings(
+        max_examples=number, deadline=None, database=None, suppress_health_check=list(HealthCheck),
+        phases=[Phase.generate], derandomize=not randomly,
+    )  # fmt: skip
+    @given(
+        platform_bodies(), st.sampled_from(PLATFORM_PATHS),
+        st.sampled_from(["", "", "normalize=maybe", "bits=9&bits=8", "conf=0.5", "source=AAAA"]),
+        st.sampled_from([f"Bearer {KEY}", f"Bearer {KEY}", "Bearer other", "Basic x", "Bearer"]),
+    )  # fmt: skip
+    def send(body: tuple[str, bytes], path: str, query: str, key: str) -> None:
+        path = f"{path}?{query}" if query else path
+        victim.request("platform", "POST", path, body[1], content_type=body[0], authorization=key)
+
+    send()
+
+
 # ---- the tests --------------------------------------------------------------------------------------------
 
 
@@ -470,6 +579,40 @@ def test_some_damaged_images(victim: Victim) -> None:
 
 def test_some_garbage(victim: Victim) -> None:
     send_garbage(victim, 50, seed=1)
+
+
+def test_some_malformed_requests_of_platform(victim: Victim) -> None:
+    send_platform(victim, 60, randomly=False)
+
+
+@pytest.mark.slow
+def test_two_thousand_malformed_requests_of_platform(
+    start_server: Callable[..., Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They leave nothing on the disk and no thread at work."""
+    (tmp_path / "temporary").mkdir()
+    models = "--models", demo_model(), "--models", demo_model("classify")
+    limits = "--max-body", "64K", "--max-pixels", "2M", "--max-queue", 8, "--keep-alive", 600
+    server = start_server(
+        *models, *limits, env={"YOLEAN_API_KEY": KEY, "TMPDIR": str(tmp_path / "temporary")}
+    )
+    with tried(server) as victim:
+        threads, files = threads_of(server), sorted(tmp_path.rglob("*"))  # ONNX Runtime leaves one of its own
+        send_platform(victim, 2000, randomly=True)
+        with capsys.disabled():
+            print(f"\n{victim.report()}")
+        assert victim.total >= 2000
+        assert sorted(tmp_path.rglob("*")) == files
+        assert threads_of(server) <= threads + MAX_POOL
+
+
+MAX_POOL = 32
+"""Threads that `asyncio.to_thread` keeps at most."""
+
+
+def threads_of(server: Any) -> int:
+    """How many threads a process has."""
+    return len(list(Path(f"/proc/{server.process.pid}/task").iterdir()))
 
 
 @pytest.mark.slow

@@ -85,6 +85,30 @@ curl -X POST \\
   -F "imgsz=640"
 """
 
+JAVASCRIPT = """
+const formData = new FormData();
+formData.append("file", fileInput.files[0]);
+formData.append("conf", "0.25");
+formData.append("iou", "0.7");
+formData.append("imgsz", "640");
+
+const response = await fetch(
+  "https://platform.ultralytics.com/api/models/MODEL_ID/predict",
+  {
+    method: "POST",
+    headers: { Authorization: "Bearer YOUR_API_KEY" },
+    body: formData,
+  }
+);
+
+const result = await response.json();
+console.log(result);
+"""
+
+ENDPOINT_JAVASCRIPT = JAVASCRIPT.replace(
+    "https://platform.ultralytics.com/api/models/MODEL_ID/predict", "https://predict-abc123.run.app/predict"
+)
+
 
 @pytest.fixture(scope="module")
 def images_server() -> Iterator[str]:
@@ -104,8 +128,13 @@ def images_server() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def platform(start_local: Callable[[Settings], Any], tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A server with a key, a model of three parts and one of one part, which fetches from this machine."""
+def platform(
+    start_local: Callable[[Settings], Any], tmp_path_factory: pytest.TempPathFactory, images_server: str
+) -> Any:
+    """A server with a key, a model of three parts and one of one part, which fetches from this machine.
+
+    Pages of `images_server`, which is another origin, may call it.
+    """
     keys = tmp_path_factory.mktemp("keys") / "keys.txt"
     keys.write_text(KEY)
     server = start_local(
@@ -116,6 +145,7 @@ def platform(start_local: Callable[[Settings], Any], tmp_path_factory: pytest.Te
             max_body=256 * 1024,
             url_fetch=True,
             trusted_fetch=(ip_network("127.0.0.0/8"),),
+            cors=(images_server,),
         )
     )
     server.http.headers["authorization"] = f"Bearer {KEY}"
@@ -352,3 +382,27 @@ def test_the_documentation(
     assert answer["metadata"]["model"] == model
     refused = run(adapted(program, platform, model, "wrong"))
     assert "Authorization: Bearer is not a key" in refused["error"]
+
+
+@pytest.mark.browser
+def test_the_documentation_in_a_page_of_another_origin(
+    platform: Any, images_server: str, engines: Mapping[str, Engine]
+) -> None:
+    from playwright.sync_api import sync_playwright
+
+    with (
+        sync_playwright() as playwright,
+        playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"]) as browser,
+    ):
+        page = browser.new_page()
+        page.goto(f"{images_server}/")  # a list of files
+        page.set_content('<input type="file" id="fileInput">')
+        page.set_input_files("#fileInput", IMAGE)
+        for program, model in ((JAVASCRIPT, "shapes"), (ENDPOINT_JAVASCRIPT, BEST)):
+            answer = page.evaluate(f"async () => {{{adapted(program, platform, model)}\nreturn result;}}")
+            assert answer["images"][0]["results"] == items(engines, imgsz=640)
+            assert answer["metadata"]["model"] == model
+        refused = page.evaluate(
+            f"async () => {{{adapted(JAVASCRIPT, platform, 'shapes', 'wrong')}\nreturn result;}}"
+        )
+        assert "Authorization: Bearer is not a key" in refused["error"]

@@ -1,4 +1,4 @@
-"""supervision, in an environment of its own, reads results unmodified: objects, zones, trackers, drawing."""
+"""supervision, in an environment of its own, reads results unmodified: objects, keypoints, drawing."""
 
 from __future__ import annotations
 
@@ -61,29 +61,6 @@ def test_keypoints_and_classes(sv: Any) -> None:
     assert star.probs is not None
     classes = sv.Classifications.from_ultralytics(star)
     assert classes.get_top_k(1)[0].tolist() == [star.probs.top1]
-
-
-def test_a_line_counts_what_its_tracker_follows(sv: Any) -> None:
-    """A square, as the demo model knows them, that moves down across a line in the middle."""
-    model = yolean.load(demo_model(), device="cpu")
-    cut = cv2.imread(str(next(path for path in demo_images() if path.stem == "shapes")))
-    assert cut is not None
-    tracker, line = sv.ByteTrack(), sv.LineZone(sv.Point(0, 300), sv.Point(640, 300))
-    zone = sv.PolygonZone(np.array([(0, 0), (640, 0), (640, 300), (0, 300)]))
-    inside = []
-    best = model(cut)[0].boxes
-    assert best is not None
-    x1, y1, x2, y2 = best.xyxy[0].astype(int)
-    patch = cut[max(y1 - 6, 0) : y2 + 6, max(x1 - 6, 0) : x2 + 6]
-    for top in range(20, 640 - patch.shape[0], 24):
-        frame = np.full((640, 640, 3), 128, np.uint8)
-        frame[top : top + patch.shape[0], 200 : 200 + patch.shape[1]] = patch
-        detections = sv.Detections.from_ultralytics(model(frame, conf=0.4, max_det=1)[0])
-        inside.append(int(zone.trigger(detections).sum()))
-        line.trigger(tracker.update_with_detections(detections))
-    assert line.in_count + line.out_count == 1
-    assert inside[0] == 1
-    assert inside[-1] == 0
 
 
 def test_its_own_slicer(sv: Any) -> None:

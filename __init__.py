@@ -16,6 +16,7 @@ from ._version import __version__
 if TYPE_CHECKING:
     from .engine.errors import DeviceError, InputError, ModelError, ServerBusy, YoleanError
     from .engine.loading import load
+    from .engine.object_tracker import Tracker
     from .engine.pipeline import Engine
     from .engine.results.results import Results
     from .validation.validator import val
@@ -27,6 +28,7 @@ __all__ = [
     "ModelError",
     "Results",
     "ServerBusy",
+    "Tracker",
     "YoleanError",
     "__version__",
     "load",
@@ -37,6 +39,7 @@ _HOMES = {
     "Engine": ".engine.pipeline",
     "load": ".engine.loading",
     "Results": ".engine.results.results",
+    "Tracker": ".engine.object_tracker",
     "val": ".validation.validator",
 }
 

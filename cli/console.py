@@ -87,8 +87,14 @@ class RunReport:
     def __exit__(self, *exc_info: object) -> None:
         self._exit.close()
 
-    def found(self, result: Results, frame: int | None = None) -> None:
-        """Print the line of a result; `frame` is its number in a video."""
+    def found(self, result: Results, frame: int | None = None, text: str | None = None) -> None:
+        """Print the line of a result.
+
+        Args:
+            result: of an image or a frame.
+            frame: its number in a video.
+            text: what was found; default: `result.verbose()`.
+        """
         self.done += 1
         for stage, ms in result.speed.items():
             self._times.setdefault(stage, deque(maxlen=_MEDIAN_OF)).append(ms)
@@ -105,7 +111,7 @@ class RunReport:
         line = Text(f"{self.done:>{digits}}{f'/{self._total}' if known else ''}  ", "dim")
         line.append(name + " " * (self._width - cell_len(name)), "not dim")
         line.append(f"  {f'{width}x{height}':>9}  {sum(result.speed.values()):7.1f} ms  ")
-        found = self._wrapped(printable(result.verbose()), cell_len(line.plain))
+        found = self._wrapped(printable(result.verbose() if text is None else text), cell_len(line.plain))
         self._console.print(line.append(found, "not dim bold" if len(result) else ""), soft_wrap=True)
 
     def failure(self, error: Exception) -> None:

@@ -22,6 +22,7 @@ from .optimize_command import optimize
 from .predict_command import predict
 from .serve_command import serve
 from .shell import Shell
+from .track_command import track
 from .val_command import val
 
 
@@ -34,7 +35,7 @@ def cli() -> None:
     """
 
 
-for command in (predict, batch, info, doctor, serve, val, export, optimize, bench):
+for command in (predict, track, batch, info, doctor, serve, val, export, optimize, bench):
     cli.add_command(command)
 
 

@@ -16,6 +16,7 @@ from ..models import DEMO_MODELS
 if TYPE_CHECKING:
     from ..engine.pipeline import Engine
 
+_SHARE = click.FloatRange(0, 1)
 _LOADING = ("device", "threads", "precision", "task", "names", "kpt_shape")
 
 
@@ -79,11 +80,22 @@ def load_with(model: str, options: dict[str, Any]) -> Engine:
 
 def options_of_predict(command: Callable[..., None]) -> Callable[..., None]:
     """The options that calling a model takes."""
-    share = click.FloatRange(0, 1)
+    conf = click.option("--conf", type=_SHARE, metavar="0-1", default=0.25, show_default=True,
+                        help="Objects need a score above this.")  # fmt: skip
+    return conf(_options_of_call(command))
+
+
+def options_of_track(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that following objects with a model takes."""
+    conf = click.option("--conf", type=_SHARE, metavar="0-1",
+                        help="Objects need a score above this.  [default: 0.1; if exported with nms: 0.25]",
+                        )  # fmt: skip
+    return conf(_options_of_call(command))
+
+
+def _options_of_call(command: Callable[..., None]) -> Callable[..., None]:
     options = (
-        click.option("--conf", type=share, metavar="0-1", default=0.25, show_default=True,
-                     help="Objects need a score above this."),
-        click.option("--iou", type=share, metavar="0-1", default=0.45, show_default=True,
+        click.option("--iou", type=_SHARE, metavar="0-1", default=0.45, show_default=True,
                      help="Of two boxes that overlap by more than this, the better stays."),
         click.option("--imgsz", callback=size, metavar="N|H,W",
                      help="Size to run at, for models with free height and width."),

@@ -52,17 +52,14 @@ def predict(
     Each image gets a line: its number, file, width x height, time and what was found. The exit status is 0
     when all is well, 1 when some images could not be read, 2 when nothing could be done, 130 after Ctrl-C.
     """
-    for word in sources:
-        if re.match(r"(conf|iou|imgsz|model|source|device|classes|save|max_det)=", word):
-            name, _, value = word.partition("=")
-            raise Refusal(f"{word}: options are written --{name.replace('_', '-')} {value} here")
+    check_words(sources)
     if json_to in ("/dev/stdout", "/dev/fd/1"):  # opened by name, it would lose what was printed before
         json_to = "-"
     demo = not sources
     if demo:
         model, sources, save = *_demo(model), save or _DEMO_FOLDER
     elif model is None:
-        raise Refusal(_wanted_model(sources))
+        raise Refusal(wanted_model(sources))
     from ..engine.images.sources import open_source
     from ..engine.results.writers import JsonLines, Recorder
     from .console import RunReport
@@ -100,7 +97,16 @@ def _demo(model: str | None) -> tuple[str, tuple[str, ...]]:
     return word, tuple(str(image) for image in demo_images() if image.stem == stem)
 
 
-def _wanted_model(sources: tuple[str, ...]) -> str:
+def check_words(sources: tuple[str, ...]) -> None:
+    """Refuse options in the form that Ultralytics' command takes."""
+    for word in sources:
+        if re.match(r"(conf|iou|imgsz|model|source|tracker|device|classes|save|max_det)=", word):
+            name, _, value = word.partition("=")
+            raise Refusal(f"{word}: options are written --{name.replace('_', '-')} {value} here")
+
+
+def wanted_model(sources: tuple[str, ...]) -> str:
+    """The error for a call without a model."""
     given = next((source for source in sources if source.endswith(".onnx")), None)
     if given is not None:
         return f"--model is needed, and {given} is no image: did you mean --model {given}?"

@@ -28,6 +28,7 @@ from .results.results import Results
 from .runs import Call, Decoded, run
 from .runtime.session import Session
 from .tiling import check_tiling
+from .track_calls import PersistedTracker, TrackCalls
 
 DECODERS = {
     "detect": detect.decode,
@@ -50,7 +51,7 @@ class Reload(Protocol):
         """Whether that gives the same model: the file may have changed."""
 
 
-class Engine:
+class Engine(TrackCalls):
     """A loaded model. Calls may come from several threads.
 
     Pickling and copying an engine loads its model again, so that it can be handed to worker processes.
@@ -75,6 +76,7 @@ class Engine:
         self._decode = DECODERS[spec.task]
         self._reload = reload
         self._pool = TensorPool(spec.dtype)
+        self._persisted = PersistedTracker()
         self._for_threads: Engine | None = None
         self._loading = Lock()
 

@@ -65,6 +65,7 @@ def test_python(block: str, folder: Path) -> None:
 HEAVY = ("yolean val", "yolean optimize", "yolean bench", "yolean doctor")
 RUN = (
     "yolean predict",
+    "yolean track",
     "yolean info",
     "yolean doctor",
     "yolean optimize",

@@ -13,7 +13,17 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 ROOMS = (
-    *("batch", "postprocess", "models", "engine", "validation", "serving", "export", "measurement"),
+    *(
+        "batch",
+        "postprocess",
+        "models",
+        "tracking",
+        "engine",
+        "validation",
+        "serving",
+        "export",
+        "measurement",
+    ),
     *("benchmarks", "cli"),
 )
 TOP = ("__init__", "__main__", "_install_advice", "_version", "server")
@@ -23,7 +33,8 @@ MAY_IMPORT = {
     "_install_advice": set[str](),
     "postprocess": set[str](),
     "models": {"engine"},  # its errors
-    "engine": {"_version", "postprocess"},
+    "tracking": {"postprocess"},
+    "engine": {"_install_advice", "_version", "postprocess", "tracking"},
     "batch": {"_version", "engine"},
     "validation": {"_install_advice", "_version", "engine", "postprocess"},
     "export": {"_install_advice", "_version", "engine", "postprocess", "models", "validation", "__init__"},

@@ -32,6 +32,7 @@ def test_public_names() -> None:
         "ModelError",
         "Results",
         "ServerBusy",
+        "Tracker",
         "YoleanError",
         "__version__",
         "load",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Literal
@@ -14,6 +16,7 @@ import numpy as np
 
 from ..errors import InputError
 from .decoding import Image, image_from_array, image_from_bytes, image_from_pil, is_pil, quiet_opencv
+from .live import newest
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,7 +28,8 @@ class Frame:
         path: path of the file, address of the stream (without user and password) or number of the camera.
             What has no name is called `image0.jpg`, `image1.jpg`, ... by its position in the source, as
             Ultralytics calls it.
-        index: number of the frame in a video or stream, from 0; 0 for an image.
+        index: number of the frame in a video or stream, from 0, those that were dropped included; 0 for an
+            image.
         fps: frames a second of a video or stream; None for an image, or where the file does not tell.
         decode_ms: milliseconds that reading and decoding took.
     """
@@ -59,6 +63,8 @@ class SourceItem:
 
 def read_frames(item: SourceItem, name: str, channels: int) -> Generator[Frame, None, None]:
     """The frames of an entry, one for an image.
+
+    Frames of cameras and streams that come while nobody asks for one are dropped, rather than falling behind.
 
     Args:
         item: the entry.
@@ -118,24 +124,44 @@ def _read_video(item: SourceItem, name: str, channels: int) -> Generator[Frame, 
         if not capture.isOpened():
             what = "camera or stream" if item.kind == "live" else "video"
             raise InputError(f"{name}: this {what} cannot be opened; check that it is there and plays")
-        rate = capture.get(cv2.CAP_PROP_FPS)
-        fps = rate if math.isfinite(rate) and rate > 0 else None
+        announced = capture.get(cv2.CAP_PROP_FRAME_COUNT)
+        frames = _captured(capture, name, channels)
         index = 0
-        while True:
-            start = perf_counter()
-            read, image = capture.read()
-            if not read:
-                break
-            upright = image_from_array(image, name, channels)
-            yield Frame(upright, name, index, fps, (perf_counter() - start) * 1e3)
-            index += 1
+        with closing(newest(frames) if _keeps_its_pace(item, announced) else frames) as read:
+            for frame in read:
+                yield frame
+                index = frame.index + 1
         if index == 0:
             raise InputError(f"{name}: not one frame of this video can be decoded; check that it plays")
-        announced = capture.get(cv2.CAP_PROP_FRAME_COUNT) if item.kind == "video" else 0
-        if math.isfinite(announced) and index < announced * 0.9 - 5:  # headers miscount by a few
+        if item.kind != "video" or not math.isfinite(announced):
+            return
+        if index < announced * 0.9 - 5:  # headers miscount by a few
             raise TruncatedVideo(f"{name}: ends after {index} of about {announced:.0f} frames; copy it again")
     finally:
         capture.release()
+
+
+def _captured(capture: cv2.VideoCapture, name: str, channels: int) -> Generator[Frame, None, None]:
+    """All frames of an open video or stream."""
+    rate = capture.get(cv2.CAP_PROP_FPS)
+    fps = rate if math.isfinite(rate) and rate > 0 else None
+    for index in count():
+        start = perf_counter()
+        read, image = capture.read()
+        if not read:
+            return
+        upright = image_from_array(image, name, channels)
+        yield Frame(upright, name, index, fps, (perf_counter() - start) * 1e3)
+
+
+def _keeps_its_pace(item: SourceItem, announced: float) -> bool:
+    """Whether frames come when they are made, not when they are read: those of cameras and streams.
+
+    What has a length is a video on a server, and whoever writes into a pipe waits for its reader.
+    """
+    if item.kind != "live" or announced > 0:
+        return False
+    return not (isinstance(item.value, str) and Path(item.value).is_fifo())
 
 
 def _open_capture(item: SourceItem) -> cv2.VideoCapture:

@@ -81,7 +81,8 @@ def annotate(
         results: of one image.
         image: (H, W), (H, W, 1) or (H, W, 3) uint8, BGR; default: `results.orig_img`.
         boxes: whether to draw boxes.
-        labels: whether to write the class name at each box or mask, and the legend of a map.
+        labels: whether to write the class name at each box or mask, and the legend of a map. A tracked object has
+            its id before its name, and the colour of its id.
         conf: whether to add the score to each name; in the legend of a semantic mask, its share.
         masks: whether to draw masks, semantic masks and depth.
         keypoints: whether to draw keypoints and limbs.
@@ -100,7 +101,7 @@ def annotate(
         draw_depth(canvas, results.depth, style, labels)
     parts = results.masks.parts if masks and results.masks is not None else []
     if found is not None:
-        colours = [colour(int(c)) for c in found.cls]
+        colours = [colour(int(c)) for c in (found.cls if found.id is None else found.id)]
         corners = found.xyxy if results.obb is None else found.xyxyxyxy
         if parts:
             _draw_masks(canvas, parts, colours, style)
@@ -110,6 +111,8 @@ def annotate(
         _draw_keypoints(canvas, results.keypoints, style)
     if found is not None and labels and (boxes or parts):
         texts = [name_of(results.names, int(c)) for c in found.cls]
+        if found.id is not None:
+            texts = [f"id:{number} {text}" for number, text in zip(found.id, texts, strict=True)]
         if conf:
             texts = [f"{text} {score:.2f}" for text, score in zip(texts, found.conf, strict=True)]
         _draw_labels(canvas, corners, texts, colours, style)

@@ -14,6 +14,6 @@ PERIOD = len(_PALETTE)
 
 
 def colour(class_id: int) -> tuple[int, int, int]:
-    """The BGR colour of a class, 0 to 255 each; they repeat after `PERIOD`."""
+    """The BGR colour of a class or of an id, 0 to 255 each; they repeat after `PERIOD`."""
     rgb = _PALETTE[class_id % PERIOD]
     return rgb & 255, rgb >> 8 & 255, rgb >> 16

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from contextlib import suppress
+from copy import copy
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import numpy as np
 
 from ...postprocess.detections import Detections
 from ...postprocess.layout import Task
-from ...postprocess.types import Float, Size
+from ...postprocess.types import Float, Index, Int, Size
 from ..errors import InputError
 from ..images.decoding import Image
 from ..images.frames import Frame
@@ -73,6 +74,27 @@ class Results(Arrays):
         """Number of objects; 1 for a classification or a map."""
         return 1 if self._objects is None else len(self._objects)
 
+    def with_tracks(self, rows: Index, boxes: Float, ids: Int | None) -> Results:
+        """The objects at some rows, with other boxes and with ids; masks and keypoints follow their boxes.
+
+        Args:
+            rows: (K,) of the objects.
+            boxes: (K, 4) float32 x1, y1, x2, y2 in pixels, which are clipped to the image; for OBB (K, 5)
+                centre x, centre y, width, height and angle.
+            ids: (K,) int64, or None.
+        """
+        found = copy(self)
+        objects = self._objects
+        assert objects is not None, "a classification has no objects"
+        parts = (objects.conf[rows], objects.cls[rows], self.orig_shape, ids)
+        if self.boxes is None:
+            found.obb = OBB(boxes, *parts)
+        else:
+            found.boxes = Boxes(boxes.clip(0, sides(self.orig_shape, 2)), *parts)
+        found.masks = None if self.masks is None else self.masks[rows]
+        found.keypoints = None if self.keypoints is None else self.keypoints[rows]
+        return found
+
     def __repr__(self) -> str:
         return f"<Results {self.task} {self.path}: {self.verbose()}>"
 
@@ -94,7 +116,7 @@ class Results(Arrays):
         if objects is None or not len(objects):
             return "nothing found"
         ids, counts = np.unique(objects.cls, return_counts=True)
-        return ", ".join(_counted(int(n), self.class_name(int(i))) for i, n in zip(ids, counts, strict=True))
+        return ", ".join(counted(int(n), self.class_name(int(i))) for i, n in zip(ids, counts, strict=True))
 
     def summary(self, normalize: bool = False, decimals: int = 5) -> list[dict[str, Any]]:
         """The objects as plain Python values, ready for JSON.
@@ -105,8 +127,8 @@ class Results(Arrays):
 
         Returns:
             a dict for each object: `name`, `class`, `confidence`, then `box` {x1, y1, x2, y2} (to x4, y4
-            for OBB), and `segments` {x, y} or `keypoints` {x, y, visible} by task. For a classification,
-            the five most probable classes. For a semantic mask, a dict for each class that occurs, by id:
+            for OBB), `track_id` where it is tracked, and `segments` {x, y} or `keypoints` {x, y, visible} by
+            task. For a classification, the five most probable classes. For a semantic mask, a dict for each class that occurs, by id:
             `name`, `class` and `pixel_ratio`, its share of all pixels. None for depth, which is no list.
         """
         if self.semantic_mask is not None:
@@ -127,6 +149,8 @@ class Results(Arrays):
             item = self._item(objects.cls[row], objects.conf[row], decimals)
             keys = [f"{axis}{n + 1}" for n in range(len(points)) for axis in "xy"]
             item["box"] = dict(zip(keys, _rounded(points.ravel(), decimals), strict=True))
+            if objects.id is not None:
+                item["track_id"] = int(objects.id[row])
             if self.masks is not None:
                 item["segments"] = _columns(self.masks.xy[row] / scale, decimals)
             if self.keypoints is not None:
@@ -242,7 +266,8 @@ class Results(Arrays):
         }
 
 
-def _counted(number: int, noun: str) -> str:
+def counted(number: int, noun: str) -> str:
+    """Such as "1 bus", "2 buses"."""
     if number == 1:
         return f"1 {noun}"
     return f"{number} {noun}{'es' if noun.endswith(('s', 'x', 'z', 'ch', 'sh')) else 's'}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any, Self
@@ -33,7 +34,11 @@ class Array(np.ndarray[Any, Any]):
         """The same array as a plain `numpy.ndarray`."""
         return self.view(np.ndarray)
 
-    def numel(self) -> int:
+    def int(self) -> Self:
+        """The values as whole numbers, such as `boxes.id.int()`."""
+        return self.of(self.astype(np.int64))
+
+    def numel(self) -> builtins.int:
         """Number of elements."""
         return self.size
 
@@ -79,13 +84,11 @@ def _rows(array: NDArray[Any], index: Any) -> NDArray[Any]:
 
 
 class _Scored(_View):
-    """N boxes, (N, 4) or (N, 5), with their scores and classes."""
+    """N boxes, (N, 4) or (N, 5), with their scores and classes, and ids where they are tracked."""
 
-    id = None
-    is_track = False
-
-    def __init__(self, boxes: Float, conf: Float, cls: Int, orig_shape: Size) -> None:
+    def __init__(self, boxes: Float, conf: Float, cls: Int, orig_shape: Size, ids: Int | None = None) -> None:
         self._boxes, self.conf, self.cls = Array.of(boxes), Array.of(conf), Array.of(cls)
+        self.id = None if ids is None else Array.of(ids)
         self.orig_shape = orig_shape
 
     def __len__(self) -> int:
@@ -93,12 +96,22 @@ class _Scored(_View):
 
     def __getitem__(self, index: Any) -> Self:
         boxes, conf, cls = (_rows(a, index) for a in (self._boxes, self.conf, self.cls))
-        return type(self)(boxes, conf, cls, self.orig_shape)
+        ids = None if self.id is None else _rows(self.id, index)
+        return type(self)(boxes, conf, cls, self.orig_shape, ids)
+
+    @property
+    def is_track(self) -> bool:
+        """Whether the objects have ids."""
+        return self.id is not None
 
     @property
     def data(self) -> Array:
-        """(N, 6) float32 x1, y1, x2, y2, conf, cls; for OBB (N, 7) cx, cy, w, h, angle, conf, cls."""
-        return Array.of(np.column_stack((self._boxes, self.conf, self.cls)).astype(np.float32))
+        """(N, 6) float32 x1, y1, x2, y2, conf, cls; for OBB (N, 7) cx, cy, w, h, angle, conf, cls.
+
+        Where objects have ids, these stand before conf.
+        """
+        ids = () if self.id is None else (self.id,)
+        return Array.of(np.column_stack((self._boxes, *ids, self.conf, self.cls)).astype(np.float32))
 
 
 class Boxes(_Scored):
@@ -107,6 +120,7 @@ class Boxes(_Scored):
     Attributes:
         conf: (N,) float32, 0 to 1.
         cls: (N,) int64 class ids.
+        id: (N,) int64 ids of the tracks, from 1; None where nothing is tracked.
         orig_shape: (height, width) of the image.
     """
 
@@ -137,6 +151,7 @@ class OBB(_Scored):
     Attributes:
         conf: (N,) float32, 0 to 1.
         cls: (N,) int64 class ids.
+        id: (N,) int64 ids of the tracks, from 1; None where nothing is tracked.
         orig_shape: (height, width) of the image.
     """
 

@@ -9,7 +9,7 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Self, TextIO
 
@@ -40,12 +40,18 @@ class Recorder:
         all_h264: whether browsers play all videos that were written.
     """
 
-    def __init__(self, folder: str | Path, sources: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        folder: str | Path,
+        sources: Iterable[str] = (),
+        draw: Callable[[Results], Image] = Results.plot,
+    ) -> None:
         """Create the folder, and check that it is writable.
 
         Args:
             folder: created with its parents where it is missing.
             sources: paths, folders and patterns that the results come from; they are not overwritten.
+            draw: makes the annotated image of a result.
 
         Raises:
             InputError: the folder cannot be made or written.
@@ -59,6 +65,7 @@ class Recorder:
             reason = "it is a file" if isinstance(exc, FileExistsError) else exc.strerror or exc
             raise InputError(f"cannot write into the folder {folder}: {reason}; name another") from exc
         self._sources = _identities(sources)
+        self._draw = draw
         self.last: Path | None = None
         self.all_h264 = True
         self._written: set[str] = set()
@@ -76,7 +83,7 @@ class Recorder:
         Raises:
             InputError: the file cannot be written.
         """
-        self.last = self._write(result, result.plot())
+        self.last = self._write(result, self._draw(result))
         return self.last
 
     @property
@@ -98,7 +105,7 @@ class Recorder:
         if video is None or result.frame == 0 or not video.continues(result.path, image):
             self.close()
             rate = result.fps or _DEFAULT_FPS
-            video = self._video = _Video(self._free(f"{_stem(result.path)}.mp4"), result.path, image, rate)
+            video = self._video = _Video(self._free(f"{stem_of(result.path)}.mp4"), result.path, image, rate)
             self.all_h264 &= video.is_h264
         video.write(image)
         return video.target
@@ -237,7 +244,7 @@ class _Video:
         return path == self._path and Size.of(image) == self._size
 
 
-def _stem(path: str) -> str:
+def stem_of(path: str) -> str:
     """The stem of the file name for a video, camera or stream."""
     if path.isdecimal():
         return f"camera{path}"

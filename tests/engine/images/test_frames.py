@@ -114,7 +114,9 @@ def test_live_sources(captures: list[Capture], source: Any, address: Any, path: 
     assert live.total is None
     assert captures == []  # nothing is opened before it is read
     frames = list(live)
-    assert [frame.index for frame in frames] == [0, 1, 2]
+    indices = [frame.index for frame in frames]
+    assert indices == sorted(set(indices))
+    assert indices[-1] == 2  # those before may be dropped
     assert {frame.path for frame in frames} == {path}
     assert {frame.fps for frame in frames} == {25.0}
     assert captures[0].address == address

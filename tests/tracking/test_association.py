@@ -33,10 +33,9 @@ def exhaustive(costs: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[np.intp]]
         order = np.argsort(rows)
         return rows[order], columns[order]
     rows = np.arange(len(costs))
-    columns = min(
-        permutations(range(costs.shape[1]), len(rows)), key=lambda p: float(costs[rows, list(p)].sum())
-    )
-    return rows, np.array(columns)
+    every = permutations(range(costs.shape[1]), len(rows))
+    columns = min((np.array(p, np.intp) for p in every), key=lambda p: float(costs[rows, p].sum()))
+    return rows, columns
 
 
 @pytest.fixture(params=["lap", "scipy"])

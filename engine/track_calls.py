@@ -8,6 +8,7 @@ from threading import Lock
 from typing import Any, Literal, Protocol, overload
 
 from ..postprocess.layout import Task
+from ..postprocess.merging import Merge
 from ..tracking.tracker_config import TrackerConfig
 from .errors import InputError
 from .model.spec import ModelSpec
@@ -61,6 +62,10 @@ class TrackCalls:
         classes: int | Sequence[int] | None = ...,
         agnostic_nms: bool = ...,
         batch: int | None = ...,
+        retina_masks: bool = ...,
+        tile: int | tuple[int, int] | None = ...,
+        overlap: float = ...,
+        merge: Merge = ...,
         on_error: Callable[[InputError], None] | None = ...,
     ) -> Iterator[Results]: ...
 
@@ -78,6 +83,10 @@ class TrackCalls:
         classes: int | Sequence[int] | None = ...,
         agnostic_nms: bool = ...,
         batch: int | None = ...,
+        retina_masks: bool = ...,
+        tile: int | tuple[int, int] | None = ...,
+        overlap: float = ...,
+        merge: Merge = ...,
     ) -> list[Results]: ...
 
     def track(
@@ -105,7 +114,8 @@ class TrackCalls:
             conf: confidence threshold, 0 to 1. Default: 0.1, as boxes of low scores keep tracks alive; 0.25
                 for exports with nms=True.
             on_error: as for `stream`; not together with `persist`.
-            options: `iou`, `imgsz`, `max_det`, `classes`, `agnostic_nms` and `batch`, as for `stream`.
+            options: `iou`, `imgsz`, `max_det`, `classes`, `agnostic_nms`, `batch`, `retina_masks`, `tile`,
+                `overlap` and `merge`, as for `stream`.
 
         Raises:
             InputError: a model that finds no objects, a tracker file with other keys or values, a missing

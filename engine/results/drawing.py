@@ -81,8 +81,8 @@ def annotate(
         results: of one image.
         image: (H, W), (H, W, 1) or (H, W, 3) uint8, BGR; default: `results.orig_img`.
         boxes: whether to draw boxes.
-        labels: whether to write the class name at each box or mask, and the legend of a map. A tracked object has
-            its id before its name, and the colour of its id.
+        labels: whether to write the class name at each box or mask, and the legend of a map. A tracked object
+            has its id before its name, and the colour of its id.
         conf: whether to add the score to each name; in the legend of a semantic mask, its share.
         masks: whether to draw masks, semantic masks and depth.
         keypoints: whether to draw keypoints and limbs.

@@ -128,8 +128,9 @@ class Results(Arrays):
         Returns:
             a dict for each object: `name`, `class`, `confidence`, then `box` {x1, y1, x2, y2} (to x4, y4
             for OBB), `track_id` where it is tracked, and `segments` {x, y} or `keypoints` {x, y, visible} by
-            task. For a classification, the five most probable classes. For a semantic mask, a dict for each class that occurs, by id:
-            `name`, `class` and `pixel_ratio`, its share of all pixels. None for depth, which is no list.
+            task. For a classification, the five most probable classes. For a semantic mask, a dict for each
+            class that occurs, by id: `name`, `class` and `pixel_ratio`, its share of all pixels. None for
+            depth, which is no list.
         """
         if self.semantic_mask is not None:
             return [

@@ -33,13 +33,13 @@ def results(image: np.ndarray, task: str = "detect", **views: Any) -> Any:
 def boxes(*xyxy: tuple[float, ...], cls: tuple[int, ...] | None = None) -> Any:
     ids = np.arange(len(xyxy)) if cls is None else np.array(cls, np.int64)
     conf = np.linspace(0.9, 0.3, len(xyxy), dtype=np.float32)
-    return SimpleNamespace(xyxy=np.array(xyxy, np.float32).reshape(-1, 4), conf=conf, cls=ids)
+    return SimpleNamespace(xyxy=np.array(xyxy, np.float32).reshape(-1, 4), conf=conf, cls=ids, id=None)
 
 
 def rotated(*corners: list[tuple[float, float]], cls: tuple[int, ...] = ()) -> Any:
     points = np.array(corners, np.float32).reshape(-1, 4, 2)
     conf = np.linspace(0.9, 0.3, len(points), dtype=np.float32)
-    return SimpleNamespace(xyxyxyxy=points, conf=conf, cls=np.array(cls, np.int64))
+    return SimpleNamespace(xyxyxyxy=points, conf=conf, cls=np.array(cls, np.int64), id=None)
 
 
 def outlines(*polygons: list[tuple[float, float]]) -> Any:

@@ -37,7 +37,7 @@ def crops(result: Annotatable) -> Iterator[tuple[str, Image]]:
 
 
 def save_crops(result: Annotatable, folder: Path, stem: str) -> list[Path]:
-    """Write each crop to folder/class/stem.jpg; where there is one, to stem2.jpg, stem3.jpg and so on.
+    """Write each crop to folder/class/stem.jpg; where there is one, to stem-2.jpg, stem-3.jpg and so on.
 
     Raises:
         InputError: the folder cannot be written.
@@ -49,7 +49,7 @@ def save_crops(result: Annotatable, folder: Path, stem: str) -> list[Path]:
         target, number = own / f"{stem}.jpg", 1
         while target.exists():
             number += 1
-            target = own / f"{stem}{number}.jpg"
+            target = own / f"{stem}-{number}.jpg"
         if not image.size:
             continue
         # As Ultralytics writes them: no chroma subsampling.

@@ -44,7 +44,7 @@ def test_a_rotated_box_is_turned_upright() -> None:
 def test_files_have_numbers_and_stay_in_their_folder(tmp_path: Path) -> None:
     found = results("detect", [(50, 20, 150, 70), (10, 10, 20, 20)], {0: "../../up"})
     written = found.save_crop(tmp_path / "crops", "photo.png") + found.save_crop(tmp_path / "crops", "photo")
-    assert [path.name for path in written] == ["photo.jpg", "photo2.jpg", "photo3.jpg", "photo4.jpg"]
+    assert [path.name for path in written] == ["photo.jpg", "photo-2.jpg", "photo-3.jpg", "photo-4.jpg"]
     assert {path.parent for path in written} == {tmp_path / "crops" / "_.._up"}
     image = cv2.imread(str(written[0]))
     assert image is not None

@@ -9,8 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
-import numpy as np
-
 from .rows import Provenance, Row
 
 Encoder = Callable[[int, Sequence[Row], Provenance], Mapping[str, bytes]]
@@ -63,17 +61,16 @@ def encode_coco(start: int, rows: Sequence[Row], provenance: Provenance) -> dict
     for position, row in enumerate(rows, start + 1):
         image = {"id": position, "file_name": row["source"], "width": row["width"], "height": row["height"]}
         images.append(image | ({} if row["error"] is None else {"error": row["error"]}))
-        for number, item in enumerate(row["objects"]):
-            annotation = {"id": position * _MOST_OBJECTS + number, "image_id": position}
-            annotations.append(annotation | _coco_object(item))
-    categories = [{"id": class_id, "name": name} for class_id, name in provenance.names.items()]
+        for number, item in enumerate(row.get("annotations", ())):
+            annotations.append(item | {"id": position * _MOST_OBJECTS + number, "image_id": position})
+    categories = [{"id": class_id + 1, "name": name} for class_id, name in provenance.names.items()]
     info = {"description": "yolean predictions", "model": provenance.model, "version": provenance.yolean}
     content = {"info": info, "images": images, "annotations": annotations, "categories": categories}
     return {part_name(start, ".json"): _text(json.dumps(content, ensure_ascii=False))}
 
 
 def encode_yolo(start: int, rows: Sequence[Row], provenance: Provenance) -> dict[str, bytes]:
-    """A text file an image, with normalised coordinates and the score last, and a table of these files."""
+    """A label file an image, with the score last, and a table of images and label files."""
     folder = part_name(start, "")
     files: dict[str, bytes] = {}
     table = []
@@ -81,7 +78,7 @@ def encode_yolo(start: int, rows: Sequence[Row], provenance: Provenance) -> dict
         label = ""
         if row["error"] is None:
             label = _free(f"{folder}/{PurePosixPath(row['source'].replace(chr(92), '/')).stem}", files)
-            files[label] = _text("".join(f"{_yolo_line(item, row)}\n" for item in row["objects"]))
+            files[label] = _text("".join(f"{line}\n" for line in row["labels"]))
         table.append({"source": row["source"], "labels": label, "error": row["error"]})
     sink = io.StringIO()
     writer = csv.DictWriter(sink, ("source", "labels", "error"), lineterminator="\n")
@@ -98,7 +95,7 @@ ENCODERS: dict[str, Encoder] = {
     "yolo": encode_yolo,
 }
 FOR_OBJECTS = ("coco", "yolo")
-"""Formats that have no place for a classification."""
+"""Formats that have no place for what is no object."""
 
 
 def _ordered(row: Row) -> Row:
@@ -122,8 +119,9 @@ def _schema(provenance: Provenance) -> Any:
 
     number = pa.float64()
     numbers = pa.list_(number)
-    fields = {"name": pa.string(), "class": pa.int32(), "confidence": number}
-    if provenance.task != "classify":
+    fields = {"name": pa.string(), "class": pa.int32()}
+    fields["pixel_ratio" if provenance.task == "semantic" else "confidence"] = number
+    if provenance.task in ("detect", "segment", "pose", "obb"):
         corners = 4 if provenance.task == "obb" else 2
         fields["box"] = pa.struct([(f"{axis}{n + 1}", number) for n in range(corners) for axis in "xy"])
     if provenance.task == "segment":
@@ -137,64 +135,3 @@ def _schema(provenance: Provenance) -> Any:
         **{"error": text, "conf": number, "iou": number, "max_det": whole, "model": text, "yolean": text},
     }
     return pa.schema([(name, kinds[name]) for name in _COLUMNS])
-
-
-def _outline(item: Mapping[str, Any]) -> np.ndarray[Any, np.dtype[np.float64]] | None:
-    """Points (n, 2) of a mask's outline or of an oriented box, None for an upright box."""
-    if "segments" in item:
-        return np.array([item["segments"]["x"], item["segments"]["y"]]).T
-    box = item["box"]
-    return np.array(list(box.values())).reshape(-1, 2) if "x4" in box else None
-
-
-def _coco_object(item: Mapping[str, Any]) -> dict[str, Any]:
-    outline = _outline(item)
-    if "x4" in item["box"] and outline is not None:
-        (left, top), (right, bottom) = outline.min(axis=0).tolist(), outline.max(axis=0).tolist()
-    else:
-        left, top, right, bottom = item["box"].values()
-    found = {
-        "category_id": item["class"],
-        "bbox": [left, top, right - left, bottom - top],
-        "area": (right - left) * (bottom - top) if outline is None else _area(outline),
-        "iscrowd": 0,
-        "score": item["confidence"],
-    }
-    if outline is not None:
-        found["segmentation"] = [outline.ravel().tolist()] if len(outline) > 2 else []
-    if "keypoints" in item:
-        points = item["keypoints"]
-        seen = [2 if v > 0.5 else 0 for v in points.get("visible", [1.0] * len(points["x"]))]
-        triples = zip(points["x"], points["y"], seen, strict=True)
-        found |= {
-            "keypoints": [value for triple in triples for value in triple],
-            "num_keypoints": seen.count(2),
-        }
-    return found
-
-
-def _area(outline: np.ndarray[Any, np.dtype[np.float64]]) -> float:
-    """Of a polygon, by the shoelace formula, in square pixels."""
-    if len(outline) < 3:
-        return 0.0
-    x, y = outline.T
-    return abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1))) / 2
-
-
-def _yolo_line(item: Mapping[str, Any], row: Row) -> str:
-    """`class`, then centre, width and height, or the outline; keypoints; the score."""
-    scale = np.array([row["width"], row["height"]], np.float64)
-    outline = _outline(item)
-    if outline is None or len(outline) < 3:
-        corners = np.array(list(item["box"].values())).reshape(-1, 2) / scale
-        low, high = corners.min(axis=0), corners.max(axis=0)
-        values = [*((low + high) / 2), *(high - low)]
-    else:
-        values = list((outline / scale).ravel())
-    if "keypoints" in item:
-        points = item["keypoints"]
-        columns = [np.array(points["x"]) / scale[0], np.array(points["y"]) / scale[1]]
-        if "visible" in points:
-            columns.append(np.array(points["visible"]))
-        values += list(np.stack(columns, axis=1).ravel())
-    return " ".join([str(item["class"]), *(f"{value:.6g}" for value in (*values, item["confidence"]))])

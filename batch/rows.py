@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from .._version import __version__
 from ..engine.errors import ModelError
+from ..engine.results.coco_json import coco_annotations
+from ..engine.results.yolo_text import yolo_lines
 
 if TYPE_CHECKING:
     from ..engine.pipeline import Engine
@@ -49,21 +51,31 @@ class Provenance:
         return {"task": self.task, **thresholds, "model": self.model, "yolean": self.yolean}
 
 
-def found_row(address: str, result: Results) -> Row:
+def found_row(address: str, result: Results, format: str) -> Row:
     """The row of an image: `source`, `width`, `height` (pixels), `objects` as `Results.summary` has them.
+
+    Args:
+        address: of the image.
+        result: of the image.
+        format: of the output: `coco` needs `annotations` beside these, `yolo` the lines of `labels`.
 
     Raises:
         ModelError: a number is NaN or infinite.
     """
     objects = result.summary()
-    total = sum(item["confidence"] + sum(item.get("box", {}).values()) for item in objects)
-    if not math.isfinite(total):
+    scores = sum(item.get("confidence", 0.0) + sum(item.get("box", {}).values()) for item in objects)
+    if not math.isfinite(scores):
         raise ModelError(
             f"{address}: expected finite numbers from the model, found NaN or infinity; "
             "try an export without half"
         )
     height, width = result.orig_shape
-    return {"source": address, "width": width, "height": height, "objects": objects, "error": None}
+    row: Row = {"source": address, "width": width, "height": height, "objects": objects, "error": None}
+    if format == "coco":
+        row["annotations"] = coco_annotations(result, 0)
+    if format == "yolo":
+        row["labels"] = yolo_lines(result, save_conf=True)
+    return row
 
 
 def failed_row(address: str, error: str) -> Row:

@@ -15,7 +15,7 @@ from ..engine.pipeline import Engine
 from ..engine.results.results import Results
 from .job import Job
 from .listing import Entry
-from .parts import Part
+from .parts import FinishedPart, Part
 from .rows import Row, failed_row, found_row
 
 
@@ -25,7 +25,7 @@ def run_here(
     options: Mapping[str, Any],
     job: Job,
     on_row: Callable[[Row], None] = lambda _: None,
-) -> None:
+) -> list[FinishedPart]:
     """Predict the entries of all parts, and write each part when its last row is there.
 
     However it ends, by Ctrl-C or by an error, what is there of an incomplete part is written first, as a
@@ -37,6 +37,9 @@ def run_here(
         options: arguments of `Engine.stream`.
         job: what writes them.
         on_row: called with each row, in order.
+
+    Returns:
+        what is recorded of the parts.
 
     Raises:
         InputError: a source cannot be listed, or the output cannot be written.
@@ -52,6 +55,7 @@ def run_here(
     except BaseException:
         assembled.cut_short()
         raise
+    return assembled.finished
 
 
 class _PartSource(Source):
@@ -101,6 +105,7 @@ class _Assembled:
 
     def __init__(self, source: _PartSource, job: Job, on_row: Callable[[Row], None]) -> None:
         self._source, self._job, self._on_row = source, job, on_row
+        self.finished: list[FinishedPart] = []
         self._rows: list[Row] = []
         self._number = 0  # of the next entry
 
@@ -110,7 +115,7 @@ class _Assembled:
             error = self._source.errors.pop(self._number)
             self._add(failed_row(self._entry.address, error))
         if result is not None:
-            self._add(found_row(self._entry.address, result))
+            self._add(found_row(self._entry.address, result, self._job.settings.format))
 
     def cut_short(self) -> None:
         """Write what is there of the current part."""
@@ -131,7 +136,7 @@ class _Assembled:
     def _commit(self) -> None:
         part, rows = self._source.begun.popleft(), self._rows
         self._rows = []  # first: what is interrupted from here on is done again, and not written twice
-        self._job.commit(Part(part.start, part.entries[: len(rows)]), rows)
+        self.finished.append(self._job.commit(Part(part.start, part.entries[: len(rows)]), rows))
 
 
 def _recorded(_error: InputError) -> None:

@@ -4,16 +4,34 @@ from __future__ import annotations
 
 import signal
 import sys
-from typing import Any
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from .._install_advice import install_command
 from ..engine.errors import InputError
 from ..models import model_file
-from .model_options import class_ids, load_with, options_of_load, options_of_predict
+from .model_options import LOADING, class_ids, load_with, options_of_load, options_of_predict, size
+
+if TYPE_CHECKING:
+    from ..batch.job import Job
+    from ..batch.parts import FinishedPart
+    from .batch_report import BatchReport
 
 FORMATS = ("parquet", "jsonl", "csv", "coco", "yolo")
+
+
+def _least_and_most(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, int] | None:
+    found = size(ctx, param, value)
+    if isinstance(found, int):
+        found = (found, found)
+    if found is not None and not 1 <= found[0] <= found[1]:
+        raise click.BadParameter(
+            f"{value!r}: expected two numbers from 1, the smaller one first, such as 1,4"
+        )
+    return found
 
 
 @click.command()
@@ -40,6 +58,18 @@ FORMATS = ("parquet", "jsonl", "csv", "coco", "yolo")
     help="Images in each file of the output: what a killed job loses at most.",
 )
 @click.option("--column", metavar="NAME", help="Of Parquet files: bytes of images, or their paths.")
+@click.option(
+    "--ray",
+    "cluster",
+    metavar="local|auto|ADDRESS",
+    help="Run on a Ray cluster: one started here, that of this machine, or another.",
+)
+@click.option(
+    "--workers",
+    callback=_least_and_most,
+    metavar="MIN,MAX",
+    help="Actors on the cluster, each with a model.  [default: 1 to the number of cores]",
+)
 @click.option("--quiet", "-q", is_flag=True, help="Print errors only.")
 @options_of_predict
 @options_of_load
@@ -51,6 +81,8 @@ def batch(
     resume: bool,
     part_size: int,
     column: str | None,
+    cluster: str | None,
+    workers: tuple[int, int] | None,
     quiet: bool,
     **options: Any,
 ) -> None:
@@ -63,6 +95,8 @@ def batch(
     or a crash, --resume does what is left. The exit status is 0 when all is well, 1 when some images could
     not be read, 2 when nothing could be done, 130 after Ctrl-C.
     """  # fmt: skip
+    if workers and cluster is None:
+        raise InputError("--workers is for --ray: here, each core runs an image of its own")
     try:
         import filelock  # noqa: F401
         import fsspec  # noqa: F401
@@ -81,9 +115,12 @@ def batch(
     folder = OutputFolder(output)
     check_sources(sources)
     path = model_file(model)
+    loading = {name: options[name] for name in LOADING if name != "threads"}
     engine = load_with(path, options)
-    if engine.task == "classify" and format_ in FOR_OBJECTS:
-        raise InputError(f"--format {format_} holds objects, and this model classifies: name another format")
+    if engine.task == "depth":
+        raise InputError("batch writes what was found, and depth is a map: use yolean predict")
+    if engine.task in ("classify", "semantic") and format_ in FOR_OBJECTS:
+        raise InputError(f"--format {format_} holds objects, not {engine.task}: name another format")
     options["classes"] = class_ids(options["classes"], engine.names)
     called_with = {name: value for name, value in options.items() if name != "batch"}
     job = Job(JobSettings(Provenance.of(engine, path, called_with), sources, column, format_), folder)
@@ -91,11 +128,14 @@ def batch(
     with folder.locked():
         finished = job.begin(resume)
         report = BatchReport(finished.values(), lambda: list_entries(sources, column), quiet=quiet)
-        parts = pending_parts(list_entries(sources, column), finished, part_size)
+        interrupted = False
         with report:
             try:
-                run_here(engine, parts, options, job, report.row)
-                interrupted = False
+                if cluster is None:
+                    parts = pending_parts(list_entries(sources, column), finished, part_size)
+                    run_here(engine, parts, options, job, report.row)
+                else:
+                    _on_ray(cluster, path, loading, finished, part_size, options, job, workers, report)
             except KeyboardInterrupt:
                 interrupted = True
         report.summary(folder.address)
@@ -103,3 +143,26 @@ def batch(
         sys.exit(128 + signal.SIGINT)
     if report.failed:
         sys.exit(1)
+
+
+def _on_ray(
+    address: str,
+    model: str,
+    loading: Mapping[str, Any],
+    finished: Mapping[int, FinishedPart],
+    part_size: int,
+    options: Mapping[str, Any],
+    job: Job,
+    workers: tuple[int, int] | None,
+    report: BatchReport,
+) -> None:
+    """Run the rest of a job on a cluster."""
+    try:
+        from ..batch.cluster import ClusterModel, Workers, connected, run_on_ray
+    except ModuleNotFoundError as exc:
+        raise InputError(f"--ray needs {exc.name}: {install_command('ray')}") from exc
+    on_cluster = ClusterModel(Path(model).read_bytes(), loading)
+    with connected(address):
+        pool = Workers(*workers) if workers else None
+        for part in run_on_ray(on_cluster, finished, part_size, options, job, pool):
+            report.part(part)

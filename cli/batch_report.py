@@ -76,11 +76,20 @@ class BatchReport:
                 self._console.print(f"Error: {printable(row['error'])}", style="red", soft_wrap=True)
             if self._lines == _MOST_LINES:
                 self._console.print("Further errors are in the output only.", soft_wrap=True)
+        self._show()
+
+    def _show(self) -> None:
         if self._bar is not None:
             errors = f", {self.failed:,} errors" if self.failed else ""
             self._bar.update(
                 self._task, completed=self.done, rate=f"{self._rate:.1f} images/s", errors=errors
             )
+
+    def part(self, part: FinishedPart) -> None:
+        """Count a part that was written elsewhere; its errors are in the output."""
+        self.done += part.count
+        self.failed += part.failed
+        self._show()
 
     def summary(self, folder: str) -> None:
         """Print how many images are in the output, how many of them in this run, and how fast."""

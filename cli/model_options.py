@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..engine.pipeline import Engine
 
 _SHARE = click.FloatRange(0, 1)
-_LOADING = ("device", "threads", "precision", "task", "names", "kpt_shape")
+LOADING = ("device", "threads", "precision", "task", "names", "kpt_shape")
 
 
 def size(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | tuple[int, int] | None:
@@ -75,7 +75,7 @@ def load_with(model: str, options: dict[str, Any]) -> Engine:
     """Load a model with the options of `options_of_load`, which are taken out of `options`."""
     from ..engine.loading import load
 
-    return load(model, **{name: options.pop(name) for name in _LOADING})
+    return load(model, **{name: options.pop(name) for name in LOADING})
 
 
 def options_of_predict(command: Callable[..., None]) -> Callable[..., None]:

@@ -56,7 +56,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize("block", blocks("python"))
 def test_python(block: str, folder: Path) -> None:
     if '"found"' in block:  # what `yolean batch` has written
-        (line, _) = lines("yolean batch")
+        line = lines("yolean batch")[0]
         CliRunner().invoke(cli, shlex.split(line)[1:], catch_exceptions=False)
     exec(compile(block, "example", "exec"), {"__name__": "__main__"})
 
@@ -81,7 +81,7 @@ RUN = (
         pytest.param(line, marks=pytest.mark.slow if any(word in line for word in HEAVY) else ())
         for start in RUN
         for line in lines(start)
-        if "--int8" not in line and "--coco" not in line
+        if "--int8" not in line and "--coco" not in line and "--ray" not in line
     ],
 )
 def test_shell(command: str, folder: Path) -> None:

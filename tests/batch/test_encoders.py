@@ -17,16 +17,19 @@ from yolean.models import DEMO_MODELS, demo_images, demo_model
 OPTIONS: dict[str, Any] = {"conf": 0.25, "iou": 0.45, "max_det": 300, "classes": None}
 
 
-def rows_of(task: str) -> tuple[list[Row], Provenance]:
-    """A row with objects, and one with an error."""
+def rows_of(task: str, format: str = "parquet") -> tuple[list[Row], Provenance]:
+    """A row with an error, and one with objects."""
     engine = yolean.load(demo_model(task))
     provenance = Provenance.of(engine, demo_model(task), OPTIONS)
     (result,) = engine(demo_images()[0])
-    rows = [failed_row("a/broken.jpg", "no image"), found_row("a/shapes.jpg", result)]
+    rows = [failed_row("a/broken.jpg", "no image"), found_row("a/shapes.jpg", result, format)]
     return [row | provenance.columns() for row in rows], provenance
 
 
-@pytest.mark.parametrize("task", DEMO_MODELS)
+TASKS = [task for task in DEMO_MODELS if task != "depth"]
+
+
+@pytest.mark.parametrize("task", TASKS)
 def test_tables_hold_what_was_found(task: str) -> None:
     rows, provenance = rows_of(task)
     ((name, data),) = ENCODERS["parquet"](500, rows, provenance).items()
@@ -42,7 +45,7 @@ def test_tables_hold_what_was_found(task: str) -> None:
 
 @pytest.mark.parametrize("task", ["detect", "segment", "pose", "obb"])
 def test_coco_holds_boxes_outlines_and_keypoints(task: str) -> None:
-    rows, provenance = rows_of(task)
+    rows, provenance = rows_of(task, "coco")
     ((_, data),) = ENCODERS["coco"](10, rows, provenance).items()
     found = json.loads(data)
     broken, good = found["images"]
@@ -57,8 +60,8 @@ def test_coco_holds_boxes_outlines_and_keypoints(task: str) -> None:
         assert names[annotation["category_id"]] == item["name"]
         x, y, width, height = annotation["bbox"]
         xs, ys = ([value for key, value in item["box"].items() if key[0] == axis] for axis in "xy")
-        assert (x, y) == (min(xs), min(ys))
-        assert (x + width, y + height) == pytest.approx((max(xs), max(ys)))
+        assert (x, y) == pytest.approx((min(xs), min(ys)), abs=0.02)
+        assert (x + width, y + height) == pytest.approx((max(xs), max(ys)), abs=0.02)
         assert 0 < annotation["area"] <= width * height * 1.001
         assert ("keypoints" in annotation) == (task == "pose")
         assert bool(annotation.get("segmentation")) == (task in ("segment", "obb"))
@@ -66,7 +69,7 @@ def test_coco_holds_boxes_outlines_and_keypoints(task: str) -> None:
 
 @pytest.mark.parametrize("task", ["detect", "segment", "pose", "obb"])
 def test_yolo_holds_a_file_an_image_and_a_table(task: str) -> None:
-    rows, provenance = rows_of(task)
+    rows, provenance = rows_of(task, "yolo")
     files = ENCODERS["yolo"](0, [*rows, rows[1]], provenance)
     table = list(csv.DictReader(io.StringIO(files["part-000000000000.csv"].decode())))
     assert [(row["source"], row["error"]) for row in table] == [

@@ -149,6 +149,7 @@ def test_another_job_in_the_folder_is_refused(photos: Path, said: str) -> None:
         (("photos", "-m", "missing.onnx", "-o", "out"), "missing.onnx does not exist"),
         (("photos", "-m", SHAPES, "-o", "photos/01.jpg"), "cannot write"),
         (("photos", "-m", "shapes-cls", "-o", "out", "--format", "coco"), "coco holds objects"),
+        (("photos", "-m", "shapes-depth", "-o", "out"), "depth is a map"),
         (("photos", "-m", SHAPES, "-o", "gs://out"), "pip install gcsfs"),
     ],
 )

@@ -143,6 +143,12 @@ def _batches(engine: Steps, placed: Iterable[Placed], batch: int) -> Generator[B
         yield engine.prepare(group)
 
 
+def place_slice(engine: Steps, frame: Frame, region: Region, size: Size) -> Placed:
+    """A slice of a frame in the tensor for `size`; what is found in it lies in the pixels of the frame."""
+    part, geometry = engine.place(region.of(frame), size)
+    return part, replace(geometry, origin=(region.left, region.top))
+
+
 class _Slices:
     """The slices of the frames of a source, placed in their tensors, and which frame they are of.
 
@@ -169,13 +175,9 @@ class _Slices:
                     continue
                 self.owners.append((frame, len(regions)))
                 for region in regions:
-                    yield self._placed(frame, region)
+                    yield place_slice(self._engine, frame, region, self._call.size)
         except InputError as error:  # the results of the images before it come first
             self.error = error
-
-    def _placed(self, frame: Frame, region: Region) -> Placed:
-        part, geometry = self._engine.place(region.of(frame), self._call.size)
-        return part, replace(geometry, origin=(region.left, region.top))
 
     def close(self) -> None:
         self._frames.close()
@@ -192,7 +194,7 @@ def _run_tiled(engine: Steps, source: Source, call: Call, tiling: Tiling) -> Gen
     try:
         for first in answers:
             frame, count = slices.owners.popleft()
-            yield _merged(engine, frame, [first, *islice(answers, count - 1)], call, tiling)
+            yield merged(engine, frame, [first, *islice(answers, count - 1)], call.options, tiling)
     finally:
         answers.close()
         slices.close()
@@ -227,12 +229,12 @@ def _decoded_slices(
     yield from map_in_order(work, all_placed(), engine.session.threads)
 
 
-def _merged(engine: Steps, frame: Frame, parts: list[Decoded], call: Call, tiling: Tiling) -> Results:
-    """The results of an image from those of its slices."""
+def merged(engine: Steps, frame: Frame, parts: list[Decoded], options: Options, tiling: Tiling) -> Results:
+    """The results of an image from those of its slices, in the order of `Tiling.regions`."""
     started = perf_counter()
     found = parts[0].found
     if len(parts) > 1:
-        found = merge([part.found for part in parts], Size.of(frame.image), call.options, tiling.merge)
+        found = merge([part.found for part in parts], Size.of(frame.image), options, tiling.merge)
     speed = {stage: sum(part.speed[stage] for part in parts) for stage in parts[0].speed}
     speed["decode"] = frame.decode_ms
     speed["postprocess"] += (perf_counter() - started) * 1e3

@@ -28,6 +28,9 @@ REFRESH_SECONDS = 2.0
 _FETCHES_A_PLACE = 4
 """Images that may be fetched at the same time for each place in the queue; half of them for one client."""
 
+_SLICED_AT_WORK = 4
+"""Images that may be sliced at the same time: each is held decoded until its last slice has run."""
+
 
 class AppState:
     """The parts of a server, joined.
@@ -76,6 +79,12 @@ class AppState:
             settings.max_videos,
             settings.max_videos,
             "enough videos are at work already, send it again",
+            refused,
+        )
+        self.sliced_images = SharedBudget(
+            _SLICED_AT_WORK,
+            _SLICED_AT_WORK,
+            "enough images are being sliced already, send it again",
             refused,
         )
         self.started_at = time()

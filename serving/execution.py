@@ -14,6 +14,7 @@ from time import perf_counter
 from ..engine.batches import Outputs, Placed
 from ..engine.images.decoding import image_from_bytes
 from ..engine.images.frames import Frame
+from ..engine.results.results import Results
 from .batching import Batcher, BatchItem
 from .cpu_budget import CoreBudget, intra_op_threads
 from .image_guard.headers import check_pixels
@@ -72,20 +73,27 @@ class Execution(ABC):
         return True
 
     def _decode(self, work: Work) -> Placed:
-        """Check and decode the image, and place it in the input tensor.
+        """Check and decode the image, and place it, or its next slice, in the input tensor.
 
         Raises:
-            InputError: the image is unreadable or has too many pixels.
+            InputError: the image is unreadable, or has too many pixels or slices.
         """
-        if work.frame is not None:
-            return work.model.engine.place(work.frame, work.size)
+        frame = self._read(work) if work.frame is None else work.frame
+        if work.sliced is not None:
+            return work.sliced.place(work.model.engine, frame, work.size)
+        return work.model.engine.place(frame, work.size)
+
+    def _read(self, work: Work) -> Frame:
+        """The image, whose encoded bytes are dropped.
+
+        Raises:
+            InputError: it is unreadable or has too many pixels.
+        """
         started = perf_counter()
         check_pixels(work.data, self._max_pixels, work.field)
-        engine = work.model.engine
-        image = image_from_bytes(work.data, work.field, engine.spec.channels)
+        image = image_from_bytes(work.data, work.field, work.model.engine.spec.channels)
         work.data = b""
-        frame = Frame(image, work.field, 0, None, (perf_counter() - started) * 1e3)
-        return engine.place(frame, work.size)
+        return Frame(image, work.field, 0, None, (perf_counter() - started) * 1e3)
 
     def _answer(
         self,
@@ -107,18 +115,17 @@ class Execution(ABC):
         try:
             if isinstance(outputs, Exception):
                 raise outputs
-            results = work.model.engine.result(outputs, row, work.options)
+            results, speed = _results(work, outputs, row)
             started = perf_counter()
-            body = work.render(results)
+            body = b"" if results is None else work.render(results)
             now = perf_counter()
-            speed = dict(results.speed)
             speed["postprocess"] += (now - started) * 1e3
             if decoded_at is not None:
                 waited = (now - decoded_at) * 1e3 - (sum(speed.values()) - speed["decode"])
                 ticket.stages["queue"] += max(0.0, waited)
             ticket.stages |= speed
             self._work_time.observe(sum(speed.values()) / 1e3)
-            ticket.objects = len(results)
+            ticket.objects = 0 if results is None else len(results)
         except Exception as exc:
             ticket.deliver(exc)
         else:
@@ -205,3 +212,11 @@ class BatchExecution(Execution):
             self._metrics.batches.labels(work.model.id).observe,
             partial(self._budget.reserve, self._cores) if on_cpu else nullcontext,
         )
+
+
+def _results(work: Work, outputs: Outputs, row: int) -> tuple[Results | None, dict[str, float]]:
+    """What was found, None before the last slice of an image; and milliseconds by stage of this run."""
+    if work.sliced is not None:
+        return work.sliced.take(work.model.engine, outputs, row, work.options)
+    results = work.model.engine.result(outputs, row, work.options)
+    return results, dict(results.speed)

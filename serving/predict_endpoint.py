@@ -26,6 +26,7 @@ from .image_guard.headers import FORMATS, NotAnImage
 from .model_lookup import by_name
 from .model_registry import LoadedModel
 from .schemas import encode
+from .sliced_run import run_sliced, tiling_of
 from .tickets import ClientGone, Ticket, Work
 from .video_formats import video_format
 from .video_run import run_video
@@ -86,10 +87,14 @@ class PredictEndpoint:
             raise InputError(f"model={arguments.model[:60]!r}: the path names {model.id!r}")
         check_task(arguments.dialect, model)
         work = _work(model, arguments)
+        tiling = tiling_of(arguments, model, state.settings.max_tiles)
         ticket = Ticket(perf_counter() + state.settings.timeout)
         work.field, work.data = await self._image(submission, arguments, ticket, _address(request))
         video = _video_in(work, submission, arguments)
-        if video is None:
+        if tiling is not None:
+            del submission  # the image is dropped once it is decoded
+            body, ticket = await run_sliced(state, work, tiling, ticket, lambda: _disconnected(request))
+        elif video is None:
             body = await state.scheduler.run(work, ticket, lambda: _disconnected(request))
             state.metrics.observe(model.id, ticket.stages)
         else:
@@ -168,10 +173,13 @@ def _video_in(work: Work, submission: Submission, arguments: Arguments) -> Video
 
     Raises:
         NotAnImage: it is a video that is not taken in this dialect, in this field, or under this name.
+        InputError: it is a video that is to be sliced.
     """
     kind, answer = video_format(work.data), arguments.dialect.video
     if kind is None:
         return None
+    if arguments.tile is not None:
+        raise InputError(f"tile={arguments.tile}: slices are for images, found a video ({kind})")
     if answer is None or arguments.encoded is not None:
         raise NotAnImage(f"{work.field}: expected an image ({FORMATS}), found a video ({kind})")
     name = submission.names.get(work.field, "")

@@ -25,6 +25,9 @@ PREFIX = "YOLEAN"
 Network = IPv4Network | IPv6Network
 
 
+MOST_TILES = 10_000
+"""Largest `--max-tiles`: that of the engine, which is too much to import for a list of options."""
+
 MODEL_ID_PARTS = 3
 """Most parts of an id: owner, project and model."""
 
@@ -69,6 +72,7 @@ class Settings:
     max_videos: int = 4
     max_video_frames: int = 1800
     max_video_seconds: float = 120.0
+    max_tiles: int = 0
     url_fetch: bool = False
     trusted_fetch: tuple[Network, ...] = ()
     api_keys: Path | None = None
@@ -232,6 +236,9 @@ _OPTIONS = (
                  default=_DEFAULT.max_video_frames, help="Most frames of a video that are answered."),
     click.option("--max-video-seconds", type=_Range(1, 86_400), default=_DEFAULT.max_video_seconds,
                  metavar="SECONDS", help="Longest video."),
+    click.option("--max-tiles", type=click.IntRange(0, MOST_TILES), default=_DEFAULT.max_tiles, metavar="N",
+                 help="Most slices of an image that a request asks for with tile, in Ultralytics Platform's "
+                 "API; 0 allows none."),
     click.option("--url-fetch/--no-url-fetch", default=_DEFAULT.url_fetch,
                  help="Fetch images that requests name by url, from public addresses."),
     click.option("--trusted-fetch", type=_Cidr(), multiple=True, metavar="CIDR",

@@ -13,6 +13,7 @@ from ..engine.results.results import Results
 from ..postprocess.detections import Options
 from ..postprocess.types import Size
 from .model_registry import LoadedModel
+from .sliced_image import SlicedImage
 
 
 class DeadlineError(YoleanError):
@@ -35,6 +36,8 @@ class Work:
         options: thresholds.
         render: makes the body of the answer; called on a worker thread.
         frame: the image, where it is decoded already.
+        sliced: where the image is sliced, its slices, of which the next is to be run; `render` is called with
+            the last.
     """
 
     model: LoadedModel
@@ -44,6 +47,7 @@ class Work:
     options: Options
     render: Callable[[Results], bytes]
     frame: Frame | None = None
+    sliced: SlicedImage | None = None
 
 
 class Ticket:

@@ -5,18 +5,14 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from time import perf_counter
 
-from ..engine.errors import ServerBusy
 from ..engine.images.frames import Frame
 from .app_state import AppState
+from .queue_turns import count_turn, take_turn, watched
 from .tickets import ClientGone, Ticket, Work
 from .video_upload import VideoLimits, every_frame
-
-_PATIENCE = 0.05  # seconds until a frame that found the queue full is tried again
 
 
 async def run_video(
@@ -45,60 +41,26 @@ async def run_video(
     settings = state.settings
     limits = VideoLimits(settings.max_video_frames, settings.max_video_seconds, settings.max_pixels)
     items: list[bytes] = []
-    total = Ticket(0.0, {"decode": 0.0})
+    total = Ticket(0.0)
     with state.videos.request("") as take, tempfile.TemporaryDirectory(prefix="yolean-video-") as folder:
         take(1)
         path = Path(folder, "video")  # OpenCV reads videos from files only
         await asyncio.to_thread(path.write_bytes, work.data)
         work.data = b""
         left = asyncio.Event()
-        async with _watched(client_left, left):
+        async with watched(client_left, left):
             frames = every_frame(
                 path, work.field, work.model.engine.spec.channels, stride, limits, lambda: not left.is_set()
             )
             async for frame in _decoded_ahead(frames):
                 if left.is_set():
                     break
-                ticket = await _run_frame(state, replace(work, frame=frame), left)
+                ticket = await take_turn(state, replace(work, frame=frame), left)
                 items.append(await ticket.answer)
-                state.metrics.observe(work.model.id, ticket.stages)
-                total.objects += ticket.objects
-                for stage, milliseconds in ticket.stages.items():
-                    total.stages[stage] = total.stages.get(stage, 0.0) + milliseconds
-                total.stages["decode"] += frame.decode_ms
+                count_turn(state, work, ticket, total)
         if left.is_set():
             raise ClientGone("the client has left")
     return items, total
-
-
-async def _run_frame(state: AppState, work: Work, left: asyncio.Event) -> Ticket:
-    """Predict one frame; returns its ticket, which has the item."""
-    deadline = perf_counter() + state.settings.timeout
-    while True:
-        ticket = Ticket(deadline)
-        try:
-            await state.scheduler.run(work, ticket, left.wait)
-        except ServerBusy:
-            if perf_counter() + _PATIENCE > deadline:
-                raise
-            await asyncio.sleep(_PATIENCE)
-        else:
-            return ticket
-
-
-@asynccontextmanager
-async def _watched(client_left: Callable[[], Awaitable[None]], left: asyncio.Event) -> AsyncIterator[None]:
-    """Set the event when the client leaves, while the context lasts."""
-
-    async def watch() -> None:
-        await client_left()
-        left.set()
-
-    watching = asyncio.create_task(watch())
-    try:
-        yield
-    finally:
-        watching.cancel()
 
 
 async def _decoded_ahead(frames: Generator[Frame, None, None]) -> AsyncIterator[Frame]:

@@ -80,6 +80,8 @@ class Arguments:
         decimals: to which numbers are rounded, where the dialect leaves the choice.
         vid_stride: of a video, every n-th frame.
         bits: of a depth map.
+        tile: side of the slices that the image is cut into, pixels; None for no slices.
+        overlap: of neighbouring slices, as a share of the tile.
         read_at: when they were read, on the clock of `perf_counter`, seconds.
     """
 
@@ -94,10 +96,12 @@ class Arguments:
     decimals: int = 5
     vid_stride: int = 1
     bits: Literal[8, 12, 16] = 8
+    tile: int | None = None
+    overlap: float = 0.2
     read_at: float = field(default_factory=perf_counter, compare=False)
 
 
-_OPTIONAL = ("normalize", "decimals", "vid_stride", "bits")
+_OPTIONAL = ("normalize", "decimals", "vid_stride", "bits", "overlap")
 """Arguments that a dialect may lack: their defaults say what happens then."""
 
 
@@ -178,6 +182,7 @@ class Dialect:
             conf=found.conf,
             iou=found.iou,
             model=getattr(found, "model", None) or None,
+            tile=getattr(found, "tile", None) or None,
             encoded=source if is_encoded else None,
             **{name: getattr(found, name) for name in _OPTIONAL if hasattr(found, name)},
         )

@@ -18,6 +18,7 @@ import onnxruntime
 from msgspec import UNSET, Meta, UnsetType
 
 from ..._version import __version__
+from ...engine.model.metadata import MAX_SIDE
 from ...engine.results.results import Results
 from ..model_registry import LoadedModel
 from ..schemas import Pair, encode
@@ -33,6 +34,18 @@ Source = Annotated[
     ),
 ]
 Decimals = Annotated[int, Meta(ge=0, le=10, description="All numbers of results are rounded to so many.")]
+Tile = Annotated[
+    int,
+    Meta(
+        ge=32,
+        le=MAX_SIDE,
+        description="Cut the image into slices of so many pixels, and run each of them and the whole image, "
+        "for small objects. Not part of Ultralytics' API; the server has to allow it.",
+    ),
+]
+Overlap = Annotated[
+    float, Meta(ge=0.0, le=0.9, description="Of neighbouring slices, as a share of the tile.")
+]
 VideoStride = Annotated[int, Meta(ge=1, le=10_000, description="Of a video, every n-th frame.")]
 
 _STARTED_AT = perf_counter()
@@ -55,6 +68,8 @@ class Platform(RequestFields, kw_only=True, frozen=True):
     decimals: Decimals = 5
     vid_stride: VideoStride = 1
     bits: Annotated[Bits, Meta(description="Of a depth map; other tasks have none.")] = 8
+    tile: Tile | UnsetType = UNSET
+    overlap: Overlap = 0.2
 
 
 class PlatformObject(Object, kw_only=True):

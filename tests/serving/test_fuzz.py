@@ -492,6 +492,8 @@ ODD_VALUES: dict[str, list[str]] = {
     "decimals": ["3", "99", "-1", "1.5"],
     "vid_stride": ["1", "0", "10001", "x"],
     "bits": ["8", "9", "16.0", "eight"],
+    "tile": ["32", "640", "31", "64.5"],
+    "overlap": ["0.5", "1", "nan"],
     "source": SOURCES,
     "file": ["", "x", ENCODED],
     "confidence": ["0.5"],  # of other dialects

@@ -144,6 +144,8 @@ RANGES: dict[str, dict[str, tuple[float, float, float | None]]] = {
         "decimals": (0, 10, 5),
         "vid_stride": (1, 10_000, 1),
         "bits": (8, 16, 8),
+        "tile": (32, 8192, None),
+        "overlap": (0, 0.9, 0.2),
     },
 }
 

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from yolean.engine.errors import InputError
-from yolean.serving.settings import PREFIX, ModelSource, Settings, serve_options
+from yolean.engine.tiling import MAX_SLICES
+from yolean.serving.settings import MOST_TILES, PREFIX, ModelSource, Settings, serve_options
 
 
 @pytest.fixture(autouse=True)
@@ -72,6 +73,7 @@ OPTIONS: list[tuple[list[str], dict[str, str], str, object]] = [
     (["--max-videos", "2"], {"MAX_VIDEOS": "2"}, "max_videos", 2),
     (["--max-video-frames", "90"], {"MAX_VIDEO_FRAMES": "90"}, "max_video_frames", 90),
     (["--max-video-seconds", "9"], {"MAX_VIDEO_SECONDS": "9"}, "max_video_seconds", 9.0),
+    (["--max-tiles", "40"], {"MAX_TILES": "40"}, "max_tiles", 40),
     (["--url-fetch"], {"URL_FETCH": "1"}, "url_fetch", True),
     (["--url-fetch"], {"URL_FETCH": "true"}, "url_fetch", True),
     (["--no-url-fetch"], {"URL_FETCH": "0"}, "url_fetch", False),
@@ -125,6 +127,10 @@ def test_every_setting_has_an_option() -> None:
     assert {field for _, _, field, _ in OPTIONS} == {field.name for field in fields(Settings)}
 
 
+def test_a_server_may_allow_as_many_slices_as_the_engine() -> None:
+    assert MOST_TILES == MAX_SLICES
+
+
 def test_by_default() -> None:
     assert by_flags() == Settings.from_environment() == Settings()
     for name in ("MODELS", "CORS", "TRUSTED_FETCH", "API_KEYS", "PORT", "MAX_BODY", "HOST"):
@@ -161,6 +167,7 @@ def test_the_environment_carries_every_setting(tmp_path: Path) -> None:
         max_videos=3,
         max_video_frames=77,
         max_video_seconds=8.5,
+        max_tiles=44,
         url_fetch=True,
         trusted_fetch=(ip_network("10.1.0.0/16"), ip_network("fd00::/8")),
         api_keys=keys,
@@ -296,6 +303,8 @@ REFUSED = [
     ("--port", "-1", "0<=x<=65535"),
     ("--port", "http", "'http' is not a valid integer"),
     ("--max-queue", "0", "1<=x<=100000"),
+    ("--max-tiles", "-1", "0<=x<=10000"),
+    ("--max-tiles", "10001", "0<=x<=10000"),
     ("--timeout", "0", "0.05<=x<=3600"),
     ("--timeout", "soon", "not a valid float"),
     ("--timeout", "inf", "0.05<=x<=3600"),

@@ -55,6 +55,7 @@ def test_the_routes_of_the_contract() -> None:
     assert HUB_V2.names == ["file", "source", "imgsz", "conf", "iou", "model"]
     assert PLATFORM.names == [
         *("file", "source", "imgsz", "conf", "iou", "normalize", "decimals", "vid_stride", "bits"),
+        *("tile", "overlap"),
     ]  # fmt: skip
 
 

@@ -108,6 +108,8 @@ OF_PLATFORM: dict[str, tuple[str, list[tuple[Any, Any]], list[Any]]] = {
     "decimals": ("a whole number from 0 to 10", [(0, 0), ("10", 10), ("5", 5)], [-1, 11, 99, "99", "1.5"]),
     "vid_stride": ("a whole number from 1 to 10000", [(1, 1), ("10000", 10000)], [0, "0", -1, 10001, "x"]),
     "bits": ("8, 12 or 16", [(8, 8), ("12", 12), ("16", 16)], [9, "9", "", 0, 32, "8.5", "eight"]),
+    "tile": ("a whole number from 32 to 8192", [(32, 32), ("8192", 8192)], [31, "0", -1, 8193, "64.5", "x"]),
+    "overlap": ("a number from 0.0 to 0.9", [(0, 0), ("0.9", 0.9)], [-0.1, "0.91", 1, "nan", "x", ""]),
 }  # fmt: skip
 
 
@@ -125,6 +127,7 @@ def test_platform_has_defaults_of_its_own() -> None:
     found = PLATFORM.read({})
     assert (found.conf, found.iou, found.size) == (0.25, 0.7, None)
     assert (found.normalize, found.decimals, found.vid_stride, found.bits) == (False, 5, 1, 8)
+    assert (found.tile, found.overlap) == (None, 0.2)
 
 
 def test_a_source_of_platform_is_an_address_or_the_image() -> None:

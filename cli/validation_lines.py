@@ -40,8 +40,7 @@ def _rows(report: ValidationReport) -> Iterator[tuple[str, ...]]:
         return
     scores = report.scores
     if not scores:
-        yield ("class", "images", *report.figures)
-        yield ("all", str(report.images), *(f"{value:.4f}" for value in report.figures.values()))
+        yield from _rows_of_maps(report)
         return
     columns = ("P", "R", "mAP50", "mAP50-95")
     head = (f"{_TITLES[kind]}{name}" for kind in scores for name in columns)
@@ -51,6 +50,18 @@ def _rows(report: ValidationReport) -> Iterator[tuple[str, ...]]:
     present = np.flatnonzero(report.instances).tolist()
     for row, class_id in enumerate(present if len(present) > 1 else []):
         values = (f"{value:.4f}" for found in scores.values() for value in found.class_result(row))
+        name = printable(report.names.get(class_id, f"class {class_id}"))
+        yield (name, str(report.images_with[class_id]), str(report.instances[class_id]), *values)
+
+
+def _rows_of_maps(report: ValidationReport) -> Iterator[tuple[str, ...]]:
+    """The same for semantic and depth; only classes of pixels have rows."""
+    pixels = [] if not report.class_figures else ["pixels"]
+    yield ("class", "images", *pixels, *report.figures)
+    means = (f"{value:.4f}" for value in report.figures.values())
+    yield ("all", str(report.images), *(str(int(report.instances.sum())) for _ in pixels), *means)
+    for class_id in np.flatnonzero(report.instances).tolist():
+        values = (f"{figures[class_id]:.4f}" for figures in report.class_figures.values())
         name = printable(report.names.get(class_id, f"class {class_id}"))
         yield (name, str(report.images_with[class_id]), str(report.instances[class_id]), *values)
 

@@ -86,7 +86,7 @@ def _confusion(matrix: NDArray[np.int64], names: list[str], normalised: bool, fi
     axes.set(
         xlabel="True",
         ylabel="Predicted",
-        title="Confusion matrix" + (", share of each true class" if normalised else ", objects"),
+        title="Confusion matrix" + (", share of each true class" if normalised else ", counts"),
     )
     if len(names) <= _NAMED:
         axes.set_xticks(range(len(names)), names, rotation=90)

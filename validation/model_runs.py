@@ -23,6 +23,9 @@ _LEAST_SIDE = 10  # pixels: Ultralytics leaves smaller images out
 
 Answer = TypeVar("Answer")
 
+Check = Callable[[Sample, Size], None]
+"""Raises `InputError` where an image of this size, or what belongs to it, cannot be used."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Output:
@@ -66,12 +69,20 @@ def read_image(sample: Sample, channels: int) -> Frame:
     return frame
 
 
-def sizes_of(engine: Engine, samples: Sequence[Sample]) -> Iterator[Size | Skipped]:
-    """The size of each image, or why it cannot be read."""
+def check_nothing(sample: Sample, image: Size) -> None:
+    """A `Check` that does nothing."""
+
+
+def sizes_of(
+    engine: Engine, samples: Sequence[Sample], check: Check = check_nothing
+) -> Iterator[Size | Skipped]:
+    """The size of each image, or why it cannot be used."""
 
     def work(sample: Sample) -> Size | Skipped:
         try:
-            return Size.of(read_image(sample, engine.spec.channels).image)
+            size = Size.of(read_image(sample, engine.spec.channels).image)
+            check(sample, size)
+            return size
         except InputError as exc:
             return Skipped(sample, str(exc))
 

@@ -11,6 +11,7 @@ from .class_folders import read_class_folders
 from .coco_annotations import read_coco
 from .data_yaml import images_of, read_yaml
 from .datasets import Dataset, add_yolo_labels
+from .pixel_labels import add_pixel_labels
 
 
 def open_dataset(
@@ -34,28 +35,32 @@ def open_dataset(
     if spec.task == "classify":
         return read_class_folders(source, split, spec.names)
     points = spec.layout.kpt_shape[0] if spec.layout.kpt_shape else None
-    if source.suffix.lower() == ".json":
+    dense = spec.layout.is_dense
+    if source.suffix.lower() == ".json" and not dense:
         return read_coco(source, folder, spec.task, spec.names, points)
     if source.is_file() and source.suffix.lower() not in (".yaml", ".yml"):
-        raise InputError(f"{source}: expected a dataset YAML, a JSON file of COCO or a folder")
+        others = " or a folder with one" if dense else ", a JSON file of COCO or a folder"
+        raise InputError(f"{source}: expected a dataset YAML{others}")
     try:
         dataset, entries = read_yaml(source, split)
     except ModuleNotFoundError as exc:
         raise InputError(f"this needs {exc.name}: {install_command('val')}") from exc
-    if [entry.suffix.lower() for entry in entries] == [".json"]:
+    if [entry.suffix.lower() for entry in entries] == [".json"] and not dense:
         found = read_coco(entries[0], folder, spec.task, spec.names, points)
         found.source, found.split, found.sigmas = dataset.source, split, dataset.sigmas
         return found
     if spec.task == "pose":
         _check_keypoints(dataset, spec)
-    add_yolo_labels(dataset, images_of(dataset.source, entries, dataset.source.parent), spec.task)
+    found_images = images_of(dataset.source, entries, dataset.source.parent)
+    (add_pixel_labels if dense else add_yolo_labels)(dataset, found_images, spec.task)
     if not dataset.samples:
         example, reason = next(iter(dataset.findings.skipped.items()))
         raise InputError(
             f"{dataset.source}: no image can be used: {len(dataset.findings.skipped)} are left out, such as "
             f"{example}: {reason}"
         )
-    _compare_names(dataset, spec)
+    if spec.task != "depth":
+        _compare_names(dataset, spec)
     return dataset
 
 

@@ -19,7 +19,8 @@ from ..engine.model.spec import ModelSpec
 from ..postprocess.geometry import Geometry
 from ..postprocess.types import Float, Size
 
-_RECTANGLE_MARGIN = 0.5  # strides that a rectangle is larger than the image, before it is rounded up
+RECTANGLE_MARGIN = 0.5
+"""Strides that a rectangle is larger than the image, before it is rounded up; not for class maps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,9 @@ def place(image: Image, limit: int, tensor: Size, spec: ModelSpec) -> tuple[Imag
         geometry = Geometry.stretch(Size.of(image), tensor)
         return image, Placement(geometry, (float(tensor.width), float(tensor.height)))
     image = long_side_to(image, limit)
+    if spec.task == "depth":
+        geometry = Geometry.stretch(Size.of(image), tensor)
+        return image, Placement(geometry, (float(tensor.width), float(tensor.height)))
     return image, letterbox(Size.of(image), tensor)
 
 
@@ -88,7 +92,9 @@ def letterbox(image: Size, tensor: Size) -> Placement:
     return Placement(Geometry(image, tensor, resized, pad), (image.width * ratio, image.height * ratio))
 
 
-def rectangles(sizes: Sequence[Size], limit: int, stride: int, batch: int) -> tuple[list[int], list[Size]]:
+def rectangles(
+    sizes: Sequence[Size], limit: int, stride: int, batch: int, margin: float = RECTANGLE_MARGIN
+) -> tuple[list[int], list[Size]]:
     """The order of images by their aspect ratio, and the rectangle that each batch of them shares.
 
     Args:
@@ -96,6 +102,7 @@ def rectangles(sizes: Sequence[Size], limit: int, stride: int, batch: int) -> tu
         limit: pixels of the longer side.
         stride: of the model.
         batch: number of images that share a rectangle.
+        margin: strides that it is larger.
 
     Returns:
         indices into `sizes`, and for each of them, in that order, the size of its tensor.
@@ -107,6 +114,6 @@ def rectangles(sizes: Sequence[Size], limit: int, stride: int, batch: int) -> tu
         part = ratios[order[start : start + batch]]
         low, high = float(part.min()), float(part.max())
         shares = (high, 1.0) if high < 1 else (1.0, 1 / low) if low > 1 else (1.0, 1.0)
-        shape = Size(*(math.ceil(share * limit / stride + _RECTANGLE_MARGIN) * stride for share in shares))
+        shape = Size(*(math.ceil(share * limit / stride + margin) * stride for share in shares))
         shapes += [shape] * len(part)
     return order.tolist(), shapes

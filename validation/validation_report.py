@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .._version import __version__
 from ..postprocess.layout import Task
@@ -31,10 +32,12 @@ class ValidationReport:
         seg: scores of masks.
         pose: scores of keypoints, by OKS.
         top1, top5: share of images whose class is the best, or among the best five; None for other tasks.
-        instances: (nc,) number of labelled objects of each class; of images for classification.
+        instances: (nc,) number of labelled objects of each class; of images for classification, of pixels for
+            semantic.
         images_with: (nc,) number of images with each class.
         confusion_matrix: counts [predicted, true].
-        figures: those of tasks without objects, by name.
+        figures: those of semantic and depth, by name.
+        class_figures: for semantic, (nc,) figures of each class by name.
         coco: COCO's own figures by kind of overlap, where they were asked for.
         speed: mean milliseconds an image of `decode`, `preprocess`, `inference` and `postprocess`.
         findings: what was left out of the dataset, and why.
@@ -59,6 +62,7 @@ class ValidationReport:
     top5: float | None = None
     confusion_matrix: ConfusionMatrix | None = None
     figures: dict[str, float] = field(default_factory=dict)
+    class_figures: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     coco: dict[str, dict[str, float]] = field(default_factory=dict)
     speed: dict[str, float] = field(default_factory=dict)
     plots: list[str] = field(default_factory=list)
@@ -84,9 +88,11 @@ class ValidationReport:
 
     @property
     def fitness(self) -> float:
-        """One number, larger is better: the sum of the mAP50-95, or the mean of top-1 and top-5."""
+        """One number, larger is better: the sum of the mAP50-95, mean of top-1 and top-5, mIoU, or delta1."""
         if self.top1 is not None and self.top5 is not None:
             return (self.top1 + self.top5) / 2
+        if self.figures:
+            return self.headline[1]
         return float(sum(scores.map for scores in self.scores.values()))
 
     @property
@@ -94,6 +100,8 @@ class ValidationReport:
         """The figure that a model of this task is judged by, and its name; larger is better."""
         if self.top1 is not None:
             return "top-1", self.top1
+        if self.figures:
+            return next(iter(self.figures.items()))
         scores = self.scores
         kind = "mask" if "mask" in scores else "keypoints" if "keypoints" in scores else "box"
         name = {"box": "mAP50-95", "mask": "mask mAP50-95", "keypoints": "keypoint mAP50-95"}[kind]
@@ -146,5 +154,6 @@ class ValidationReport:
             }
             for kind, scores in self.scores.items():
                 row[kind] = scores.row_as_dict(int(np.searchsorted(scores.ap_class_index, class_id)))
+            row |= {name: round(float(values[class_id]), 5) for name, values in self.class_figures.items()}
             found.append(row)
         return found

@@ -4,29 +4,32 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from .._install_advice import install_command
 from ..engine.errors import InputError, is_whole
-from ..engine.images.preprocessing import check_size
 from ..engine.loading import load
 from ..engine.pipeline import Engine
 from ..postprocess.detections import Options
-from ..postprocess.types import Size
 from .classification import Accuracy, Classified, classify
 from .coco_metrics import CocoImage, coco_figures
-from .datasets import Dataset, Sample
-from .model_runs import Skipped, run, sizes_of
+from .dataset_tensors import OnProgress, nothing_usable, tensors_of
+from .datasets import Dataset
+from .map_scores import (
+    DepthErrors,
+    DepthEvaluation,
+    MeanDepthErrors,
+    PixelCounts,
+    PixelScores,
+    SemanticEvaluation,
+)
+from .model_runs import Skipped, run
 from .object_validation import ObjectEvaluation, ObjectScores, Scored, kinds_of
 from .opening import open_dataset
-from .placement import rectangles
 from .validation_report import ValidationReport
-
-OnProgress = Callable[[str, int, int], None]
-"""Called with the name of the current stage, the number of its images that are done, and their total."""
 
 _CONF, _CONF_OBB, _MAX_DET = 0.001, 0.01, 300
 """Ultralytics' defaults: nearly every prediction counts, since precision is ranked by score."""
@@ -112,8 +115,6 @@ def val(
         raise InputError(f"{unknown[0]}={settings[unknown[0]]!r} is no setting of val, which has {known}")
     engine = model if isinstance(model, Engine) else load(model, device)
     wanted = ValidationSettings(**settings)
-    if engine.task in ("semantic", "depth"):
-        raise InputError(f"val scores {engine.task} models not yet: detect, segment, pose, obb and classify")
     if engine.spec.layout.kind == "nms" and wanted.conf is None:
         raise InputError(
             "this model was exported with nms=True, which drops all predictions below a confidence of 0.25, "
@@ -154,6 +155,8 @@ def validate(
     )
     if engine.task == "classify":
         _classify(engine, dataset, settings, report, on_progress)
+    elif engine.spec.layout.is_dense:
+        _compare_maps(engine, dataset, settings, report, on_progress)
     else:
         _find_objects(engine, dataset, settings, report, on_progress)
     if settings.save is not None:
@@ -181,29 +184,41 @@ def _find_objects(
     on_progress: OnProgress,
 ) -> None:
     options = _options(engine, dataset, settings)
-    rect = engine.spec.dynamic and settings.rect and engine.spec.layout.kind != "rtdetr"
-    size = check_size(settings.imgsz, engine.spec)
-    limit = max(size)
+    tensors = tensors_of(engine, dataset, settings.imgsz, settings.rect, settings.batch, on_progress)
     report.settings = {
-        "imgsz": limit if rect else list(size),
-        "rect": rect,
+        "imgsz": tensors.imgsz,
+        "rect": tensors.rect,
         "conf": options.conf,
         "iou": None if engine.spec.layout.suppressed else options.iou,
         "max_det": options.max_det,
     }
     evaluate = ObjectEvaluation(engine, dataset, options, settings.coco)
-    tensors = (
-        _rectangles(engine, dataset, limit, settings.batch, on_progress)
-        if rect
-        else [(sample, size) for sample in dataset.samples]
-    )
     collector = ObjectScores(report.names, engine.task)
     coco: list[CocoImage] = []
-    images = run(engine, tensors, limit, options.conf, evaluate)
+    images = run(engine, tensors.sizes, tensors.limit, options.conf, evaluate)
     _collect(_coco_aside(images, coco), collector, dataset, report, on_progress)
     if settings.coco and engine.task != "obb":
         on_progress("COCO's figures", 0, 1)
         report.coco = coco_figures(coco, dataset, kinds_of(engine.task), evaluate.sigmas)
+
+
+def _compare_maps(
+    engine: Engine,
+    dataset: Dataset,
+    settings: ValidationSettings,
+    report: ValidationReport,
+    on_progress: OnProgress,
+) -> None:
+    """Classes or depths of pixels."""
+    semantic = engine.task == "semantic"
+    evaluate = SemanticEvaluation(engine, dataset) if semantic else DepthEvaluation(engine, dataset)
+    tensors = tensors_of(
+        engine, dataset, settings.imgsz, settings.rect, settings.batch, on_progress, evaluate.check
+    )
+    report.settings = {"imgsz": tensors.imgsz, "rect": tensors.rect}
+    images = run(engine, tensors.sizes, tensors.limit, 0.0, evaluate)
+    collector = PixelScores(report.names) if semantic else MeanDepthErrors()
+    _collect(images, collector, dataset, report, on_progress)
 
 
 def _options(engine: Engine, dataset: Dataset, settings: ValidationSettings) -> Options:
@@ -220,27 +235,6 @@ def _options(engine: Engine, dataset: Dataset, settings: ValidationSettings) -> 
     return replace(options, multi_label=engine.spec.layout.nc > 1)
 
 
-def _rectangles(
-    engine: Engine, dataset: Dataset, limit: int, batch: int, on_progress: OnProgress
-) -> list[tuple[Sample, Size]]:
-    """Images by their aspect ratio, each with the tensor that its batch shares."""
-    sizes: list[Size] = []
-    samples: list[Sample] = []
-    for done, (sample, size) in enumerate(
-        zip(dataset.samples, sizes_of(engine, dataset.samples), strict=True)
-    ):
-        on_progress("reading sizes", done, len(dataset.samples))
-        if isinstance(size, Skipped):
-            dataset.findings.skipped[str(sample.image)] = size.reason
-            continue
-        sizes.append(size)
-        samples.append(sample)
-    if not samples:
-        raise _nothing_readable(dataset)
-    order, shapes = rectangles(sizes, limit, engine.spec.stride, batch)
-    return [(samples[index], shape) for index, shape in zip(order, shapes, strict=True)]
-
-
 def _coco_aside(images: Iterable[Scored | Skipped], aside: list[CocoImage]) -> Iterator[Scored | Skipped]:
     """The same images; what COCO's figures need of them is put aside."""
     for image in images:
@@ -250,7 +244,7 @@ def _coco_aside(images: Iterable[Scored | Skipped], aside: list[CocoImage]) -> I
 
 
 def _collect(
-    images: Iterable[Scored | Classified | Skipped],
+    images: Iterable[Scored | Classified | PixelCounts | DepthErrors | Skipped],
     collector: Collector,
     dataset: Dataset,
     report: ValidationReport,
@@ -268,14 +262,9 @@ def _collect(
             times[stage] += ms
         collector.add(image)
     if not report.images:
-        raise _nothing_readable(dataset)
+        raise nothing_usable(dataset)
     report.speed = {stage: ms / report.images for stage, ms in times.items()}
     collector.fill(report)
-
-
-def _nothing_readable(dataset: Dataset) -> InputError:
-    example = next(iter(dataset.findings.skipped.values()))
-    return InputError(f"{dataset.source}: not one image can be read, the first because: {example}")
 
 
 def _check_plots() -> None:

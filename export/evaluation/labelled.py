@@ -21,7 +21,7 @@ class LabelledScores:
     Attributes:
         data: the dataset.
         images: number of images.
-        labels: number of labelled objects; of images for classification.
+        labels: number of labelled objects; of images for classification and maps.
         figure: name of the figure that decides: mAP50-95 of boxes, masks or keypoints, or top-1.
         before: of the source, 0 to 1.
         after: of the file.
@@ -79,7 +79,7 @@ def compare_on_labels(source: Engine, made: Engine, data: Path, on_progress: OnP
     return LabelledScores(
         data=str(data),
         images=before.images,
-        labels=int(before.instances.sum()),
+        labels=before.images if source.spec.layout.is_dense else int(before.instances.sum()),
         figure=figure,
         before=score,
         after=after.headline[1],

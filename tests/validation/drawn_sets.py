@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import cv2
@@ -19,6 +20,8 @@ NAMES = {
     "pose": ("star",),
     "obb": ("disk", "box", "triangle"),
     "classify": ("box", "disk", "star", "triangle"),
+    "semantic": ("disk", "box", "triangle", "star", "ground"),
+    "depth": ("depth",),
 }
 MODELS = {
     "detect": PLAIN / "shapes.onnx",
@@ -26,29 +29,29 @@ MODELS = {
     "pose": PLAIN / "shapes-pose.onnx",
     "obb": PLAIN / "shapes-obb.onnx",
     "classify": PLAIN / "shapes-cls.onnx",
+    "semantic": PLAIN / "shapes-sem.onnx",
+    "depth": PLAIN / "shapes-depth.onnx",
 }
 SIZES = ((320, 320), (400, 300), (333, 517), (640, 480), (281, 320), (250, 601))
 """(width, height): rounded up and down, upright and lying."""
 
 
-def _shapes() -> Any:
-    """The module that draws; it is a script, not part of the package."""
-    name = "drawn_shapes_of_scripts"
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / "drawn_shapes.py")
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        spec.loader.exec_module(module)
-    return sys.modules[name]
+def _script(stem: str = "drawn_shapes") -> Any:
+    """A module that draws; it is a script, not part of the package."""
+    package = "scripts_that_draw"
+    if package not in sys.modules:
+        sys.modules[package] = ModuleType(package)
+        sys.modules[package].__path__ = [str(ROOT / "scripts")]
+    return importlib.import_module(f"{package}.{stem}")
 
 
 def write_dataset(folder: Path, task: str, images: int, seed: int = 300_000) -> Path:
     """Draw a dataset for a task; returns what `data` is for it."""
     if task == "classify":
         return _write_classes(folder, images, seed)
-    drawing = _shapes()
+    if task in ("semantic", "depth"):
+        return _write_maps(folder, task, images, seed)
+    drawing = _script()
     for kind in ("images", "labels"):
         (folder / kind / "val").mkdir(parents=True)
     for index in range(images):
@@ -66,8 +69,39 @@ def write_dataset(folder: Path, task: str, images: int, seed: int = 300_000) -> 
     return data
 
 
+def _write_maps(folder: Path, task: str, images: int, seed: int) -> Path:
+    """Masks of class ids; depths as PNG, every third one as NPY, and some at half the size of the image."""
+    drawing, maps = _script(), _script("dense_labels")
+    kind = "masks" if task == "semantic" else "depth"
+    for name in ("images", kind):
+        (folder / name / "val").mkdir(parents=True)
+    for index in range(images):
+        width, height = SIZES[index % len(SIZES)]
+        image, shapes = drawing.draw(drawing.Scene(width, height), seed + index)
+        cv2.imwrite(str(folder / "images" / "val" / f"{index:04d}.jpg"), image)
+        target = folder / kind / "val" / f"{index:04d}.png"
+        if task == "semantic":
+            mask = maps.class_map(shapes, NAMES[task], height, width)
+            mask[: index % 5 * 8] = 255
+            cv2.imwrite(str(target), mask)
+            continue
+        depth = maps.depth_map(shapes, height, width)
+        depth[: index % 5 * 8] = 0
+        if index % 3 == 2:
+            np.save(target.with_suffix(".npy"), depth)
+            continue
+        if index % 4 == 1:
+            depth = cv2.resize(depth, (width // 2, height // 2), interpolation=cv2.INTER_NEAREST)
+        cv2.imwrite(str(target), np.round(depth * maps.MILLIMETRES).astype(np.uint16))
+    content = {"path": str(folder), "train": "images/val", "val": "images/val"}
+    data = folder / "data.yaml"
+    names = {"names": dict(enumerate(NAMES[task]))}
+    data.write_text(yaml.safe_dump(content | names), encoding="utf-8")
+    return data
+
+
 def _write_classes(folder: Path, images: int, seed: int) -> Path:
-    drawing = _shapes()
+    drawing = _script()
     names = NAMES["classify"]
     for index in range(images):
         kind = names[index % len(names)]

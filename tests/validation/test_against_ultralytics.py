@@ -14,7 +14,7 @@ pytestmark = [
     pytest.mark.export,
     pytest.mark.filterwarnings("default"),  # those of torch and Ultralytics are not ours
 ]
-IMGSZ = {"classify": 128}
+IMGSZ = {"classify": 128, "depth": 192}
 WITHIN = 0.002
 
 
@@ -29,6 +29,9 @@ WITHIN = 0.002
         ("pose", 40, {}),
         ("obb", 40, {}),
         ("classify", 40, {}),
+        ("semantic", 40, {}),
+        ("semantic", 20, {"rect": False}),
+        ("depth", 40, {}),
     ],
 )
 def test_equal(tmp_path: Path, task: str, images: int, settings: dict[str, Any]) -> None:
@@ -47,6 +50,11 @@ def test_equal(tmp_path: Path, task: str, images: int, settings: dict[str, Any])
         assert ours.results_dict[key] == pytest.approx(float(value), abs=WITHIN), key
     if ours.box is not None:
         assert ours.box.maps == pytest.approx(theirs.box.maps, abs=0.01)
+    if task == "semantic":
+        assert ours.class_figures["IoU"] == pytest.approx(theirs.per_class_iou, abs=WITHIN)
+        assert ours.class_figures["pixel_acc"] == pytest.approx(theirs.per_class_pixel_accuracy, abs=WITHIN)
+        assert ours.instances.tolist() == pytest.approx(theirs.nt_per_class.tolist(), abs=1)
+        assert ours.images_with.tolist() == theirs.nt_per_image.tolist()
 
 
 def test_coco_figures_are_there_and_near(tmp_path: Path) -> None:

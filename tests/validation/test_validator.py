@@ -16,7 +16,14 @@ from yolean.models import demo_model
 
 @pytest.mark.parametrize(
     ("task", "images", "least"),
-    [("detect", 4, 0.6), ("segment", 4, 0.6), ("pose", 4, 0.6), ("obb", 4, 0.5), ("classify", 12, 0.6)],
+    [
+        ("detect", 2, 0.6),
+        ("segment", 2, 0.6),
+        ("pose", 2, 0.6),
+        ("obb", 2, 0.5),
+        ("classify", 8, 0.6),
+        ("semantic", 2, 0.6),
+    ],
 )
 def test_every_task(tmp_path: Path, task: str, images: int, least: float) -> None:
     data = write_dataset(tmp_path / "set", task, images)
@@ -28,6 +35,7 @@ def test_every_task(tmp_path: Path, task: str, images: int, least: float) -> Non
     assert diagonal > report.confusion_matrix.matrix.sum() / 2
     told = json.loads(json.dumps(report.as_dict(), allow_nan=False))
     assert told["instances"] == sum(row["instances"] for row in told["classes"])
+    assert told["metrics"]
     assert all(0 <= value <= 2 for value in report.results_dict.values())
 
 
@@ -50,7 +58,7 @@ def test_images_that_cannot_be_read_are_left_out(drawn: Path) -> None:
     assert {stage for stage, _, _ in told} == {"reading sizes", "validating"}
     for path in images.iterdir():
         path.write_bytes(b"no image")
-    with pytest.raises(InputError, match="not one image can be read"):
+    with pytest.raises(InputError, match="not one image can be used"):
         yolean.val(MODELS["detect"], drawn / "data.yaml")
 
 

@@ -179,9 +179,10 @@ class BoxTracker:
         tracks.lost = ~seen
         missing = tracks.lost & ~was_expired & ~unconfirmed
         still_lost, newly_lost = missing & was_lost, missing & ~was_lost
-        self._tracks = (
-            tracks[kept] + self._begin(new) + tracks[refound] + tracks[still_lost] + tracks[newly_lost]
-        )
+        every = tracks + self._begin(new)
+        begun = np.arange(len(tracks), len(every))
+        after = [np.flatnonzero(group) for group in (refound, still_lost, newly_lost)]
+        self._tracks = every[np.concatenate((np.flatnonzero(kept), begun, *after))]
 
     def _begin(self, new: _Measured) -> TrackTable:
         """Tracks of detections that fit none; those of the first frame need not be seen twice."""

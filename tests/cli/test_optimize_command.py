@@ -36,7 +36,7 @@ def test_reports_are_complete_and_finite(options: tuple[Any, ...], settings: dic
     report = json.loads(text, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
     assert report.keys() == {
         "source", "target", "task", "layout", "precision", "bytes", "images", "differences", "agreement",
-        "quality", "speed", "details", "notes", "problems", "written", "versions",
+        "quality", "labelled", "speed", "details", "notes", "problems", "written", "versions",
     }  # fmt: skip
     task = settings.get("task", "detect")
     assert (report["task"], report["source"]) == (task, "m.onnx")

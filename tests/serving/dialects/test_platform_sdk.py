@@ -81,6 +81,20 @@ def wanted(engines: Mapping[str, Engine], task: str = "detect", **options: Any) 
 # ---- the SDK ----------------------------------------------------------------------------------------------
 
 
+def test_a_video(client: Any, engines: Mapping[str, Engine], tmp_path: Path) -> None:
+    path = tmp_path / "shapes.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (320, 240))
+    image = cv2.resize(image_from_bytes(SHAPES, "shapes", 3), (320, 240))
+    for number in range(5):
+        writer.write(np.roll(image, 20 * number, axis=1))
+    writer.release()
+    with path.open("rb") as file:
+        answer = client.models.predict(*BEST, body={"file": file, "vid_stride": 2})
+    frames = engines["detect"](path, conf=0.25, iou=0.7)[::2]
+    assert [item["results"] for item in answer["images"]] == [frame.summary() for frame in frames]
+    assert answer["metadata"]["imageCount"] == len(frames) == 3
+
+
 @pytest.mark.parametrize("task", DEMO_MODELS)
 def test_models_predict(client: Any, engines: Mapping[str, Engine], task: str) -> None:
     fields = {

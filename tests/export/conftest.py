@@ -35,14 +35,15 @@ PLAIN = GOLDEN / "plain"
 def demo() -> Callable[[str], tuple[Engine, onnx.ModelProto]]:
     """Loads a demo model as Ultralytics exported it, and cuts it: once for all tests, which change copies.
 
-    Takes its file's stem, gives its engine and its lean form; of the classifier, which has no head, itself.
+    Takes its file's stem, gives its engine and its lean form; of what has no head to cut, itself.
     """
 
     @cache
     def made(stem: str) -> tuple[Engine, onnx.ModelProto]:
         path = PLAIN / f"{stem}.onnx"
         plain = yolean.load(path, device="cpu", threads=1)
-        model = read_model(path) if plain.task == "classify" else cut(read_model(path), plain)
+        has_head = plain.task not in ("classify", "semantic", "depth")
+        model = cut(read_model(path), plain) if has_head else read_model(path)
         assert model is not None
         return plain, model
 

@@ -104,7 +104,7 @@ def document() -> Schema:
             },
             "/v1/models/reload": {
                 "post": {
-                    **_operation("Look for new, replaced and removed files", _json(Reload), (401,)),
+                    **_operation("Look for new, replaced and removed files", _json(Reload), (400, 401)),
                     "security": _KEYS,
                 }
             },

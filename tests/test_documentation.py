@@ -123,7 +123,7 @@ def test_serve(command: str, folder: Path) -> None:
 
 @pytest.mark.slow
 def test_curl(folder: Path) -> None:
-    with serving(["--models", "yolov8n.onnx"]) as address:
+    with serving(["--models", "yolov8n.onnx", "--max-tiles", "50"]) as address:
         for line in lines("curl "):
             words = shlex.split(line.replace("http://127.0.0.1:8000", address))
             done = subprocess.run(

@@ -169,12 +169,11 @@ def _list_parts(
 class _PartActor:
     """Predicts parts and writes them, on its share of a node."""
 
-    def __init__(self, model: Any, options: Mapping[str, Any], job: Job) -> None:
+    def __init__(self, model: ClusterModel, options: Mapping[str, Any], job: Job) -> None:
         import ray
 
-        found: ClusterModel = ray.get(model) if isinstance(model, ray.ObjectRef) else model
         cores = ray.get_runtime_context().get_assigned_resources().get("CPU", 1)
-        self._engine = load(found.data, threads=max(1, int(cores)), **found.arguments)
+        self._engine = load(model.data, threads=max(1, int(cores)), **model.arguments)
         self._options, self._job = options, job
 
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, list[Any]]:

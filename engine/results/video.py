@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 from fractions import Fraction
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
 from typing import Any, Protocol
 
 import cv2
@@ -56,7 +58,12 @@ def open_video(target: Path, size: Size, fps: float) -> VideoWriter:
 
 
 class _PyAVWriter:
-    """H.264 in yuv420p, the one pixel format that all players take, with the index first (`faststart`)."""
+    """H.264 in yuv420p, the one pixel format that all players take, with the index first (`faststart`).
+
+    A thread of its own encodes: signals raise exceptions in the main thread only, and one between the encoder
+    and the file would lose a frame that later ones refer to. A call of `SimpleQueue` is one C function, which
+    no signal leaves locked.
+    """
 
     is_h264 = True
 
@@ -74,27 +81,47 @@ class _PyAVWriter:
             self._file.start_encoding()  # else the file is opened with the first frame
         except (OSError, ValueError) as exc:  # what FFmpeg's errors are derived from
             raise InputError(f"cannot write {target}: {exc}") from exc
+        self._frames: SimpleQueue[Any] = SimpleQueue()  # None is the end
+        self._outcomes: SimpleQueue[Exception | None] = SimpleQueue()  # of each frame: what went wrong
+        self._thread = Thread(target=self._encode_frames, name="yolean-video", daemon=True)
+        self._thread.start()
 
     def write(self, image: Image) -> None:
         below, right = self._padding
         if below or right:
             image = cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_REPLICATE)  # type: ignore[assignment]
-        self._encode(self._av.VideoFrame.from_ndarray(image, format="bgr24"))
+        self._frames.put(self._av.VideoFrame.from_ndarray(image, format="bgr24"))
+        self._check(self._outcomes.get())
 
     def close(self) -> None:
+        self._frames.put(None)
+        self._thread.join()
         try:
-            self._encode(None)  # the frames that the encoder still holds
+            while not self._outcomes.empty():
+                self._check(self._outcomes.get())
         finally:
             try:
                 self._file.close()
             except (OSError, ValueError) as exc:
-                raise InputError(f"cannot write {self._target}: {exc}") from exc
+                self._check(exc)
 
-    def _encode(self, frame: Any) -> None:
-        try:
-            self._file.mux(self._stream.encode(frame))
-        except (OSError, ValueError) as exc:
-            raise InputError(f"cannot write {self._target}: {exc}") from exc
+    def _encode_frames(self) -> None:
+        ended = False
+        while not ended:
+            frame = self._frames.get()
+            ended = frame is None  # then the encoder gives the frames that it still holds
+            try:
+                self._file.mux(self._stream.encode(frame))
+            except Exception as exc:
+                self._outcomes.put(exc)
+            else:
+                self._outcomes.put(None)
+
+    def _check(self, error: Exception | None) -> None:
+        if isinstance(error, (OSError, ValueError)):
+            raise InputError(f"cannot write {self._target}: {error}") from error
+        if error is not None:
+            raise error
 
 
 class _OpenCVWriter:

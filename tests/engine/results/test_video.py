@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -64,6 +66,45 @@ def test_h264_begins_with_its_index_and_takes_odd_sizes(tmp_path: Path) -> None:
     data = target.read_bytes()
     assert 0 < data.index(b"moov") < data.index(b"mdat")
     assert next(iter(open_source(target))).image.shape == (48, 66, 3)
+
+
+class Interrupt(Exception):
+    """What a signal raises in the tests."""
+
+
+@pytest.fixture
+def interrupts() -> Iterator[None]:
+    """The timer's signal raises `Interrupt`, wherever the main thread is."""
+
+    def interrupt(*_: object) -> None:
+        raise Interrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    yield
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="timers of POSIX")
+@pytest.mark.usefixtures("interrupts")
+def test_a_signal_within_a_write_leaves_no_gap(tmp_path: Path) -> None:
+    pytest.importorskip("av", reason="needs yolean[video]")
+    video = open_video(tmp_path / "v.mp4", Size(120, 160), 12.5)
+    image = np.random.default_rng(3).integers(0, 255, (120, 160, 3), np.uint8)
+    interrupted = 0
+    for number in range(300):
+        try:
+            signal.setitimer(signal.ITIMER_REAL, 0.0003 + number * 1e-5)
+            video.write(np.roll(image, number, axis=1))
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        except Interrupt:
+            interrupted += 1
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    video.close()
+    assert interrupted > 20
+    frames = list(open_source(tmp_path / "v.mp4"))
+    assert 300 - interrupted <= len(frames) <= 300
+    assert frames[0].fps == 12.5
 
 
 @pytest.mark.parametrize("installed", [True, False], ids=["PyAV", "OpenCV"])

@@ -56,6 +56,7 @@ def test_this_installation_is_well() -> None:
     assert not any("\n" in f.what + f.advice for f in findings)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("module", "code", "what", "advice"),
     [
@@ -118,6 +119,7 @@ def test_two_runtimes_in_one_folder(fake: Path) -> None:
     assert finding.advice == ("pip uninstall -y onnxruntime onnxruntime-gpu && pip install onnxruntime-gpu")
 
 
+@pytest.mark.slow
 def test_two_builds_of_opencv_in_one_folder(fake: Path) -> None:
     wheel(fake, "opencv-python")
     wheel(fake, "opencv_python_headless")
@@ -128,12 +130,14 @@ def test_two_builds_of_opencv_in_one_folder(fake: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_wheel_further_down_the_path_breaks_nothing(fake: Path) -> None:
     wheel(fake, "onnxruntime-gpu")  # the real one lies in another folder
     wheel(fake, "onnxruntime-extensions")  # shares its name's beginning only
     assert look("onnxruntime").level == "ok"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="names of Linux libraries")
 def test_cuda_without_its_libraries(fake: Path) -> None:
     package(fake, "onnxruntime", RUNTIME)
@@ -148,6 +152,7 @@ def test_cuda_without_its_libraries(fake: Path) -> None:
     assert "onnxruntime-gpu[cuda,cudnn]" in finding.advice
 
 
+@pytest.mark.slow
 def test_a_runtime_that_imports_but_does_not_run(fake: Path) -> None:
     finding = look("run on cpu")
     assert finding.level == "fail"

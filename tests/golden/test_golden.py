@@ -42,6 +42,7 @@ def test_demo_models_equal_ultralytics(reference: Path) -> None:
     compare(reference, DEMO, DEMO, None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("reference", "count"), real_models())
 def test_real_models_equal_ultralytics(reference: Path, count: int | None) -> None:
     compare(reference, SHARED / "models", SHARED / "images", count)

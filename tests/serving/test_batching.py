@@ -15,7 +15,7 @@ from yolean.engine.errors import ModelError
 from yolean.engine.pipeline import Engine
 from yolean.serving.batching import Batcher, BatchItem
 
-PATIENCE = 10.0  # seconds after which a test fails instead of hanging
+PATIENCE = 60.0  # seconds after which a test fails instead of hanging
 SMALL, LARGE = (32, 32), (64, 64)
 
 

@@ -574,7 +574,7 @@ def send_platform(victim: Victim, number: int, randomly: bool) -> None:
 
 
 def test_some_malformed_bodies(victim: Victim) -> None:
-    send_bodies(victim, 80, randomly=False)
+    send_bodies(victim, 25, randomly=False)
 
 
 def test_some_damaged_images(victim: Victim) -> None:
@@ -586,7 +586,7 @@ def test_some_garbage(victim: Victim) -> None:
 
 
 def test_some_malformed_requests_of_platform(victim: Victim) -> None:
-    send_platform(victim, 60, randomly=False)
+    send_platform(victim, 25, randomly=False)
 
 
 @pytest.mark.slow

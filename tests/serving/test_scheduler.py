@@ -34,7 +34,7 @@ from yolean.serving.tickets import ClientGone, DeadlineError, Ticket, Work
 T = TypeVar("T")
 Start = Callable[..., Scheduler]
 
-PATIENCE = 10.0  # seconds after which a test fails instead of hanging
+PATIENCE = 60.0  # seconds after which a test fails instead of hanging
 IMAGE = cv2.imencode(".png", np.full((8, 8, 3), 99, np.uint8))[1].tobytes()
 STAGES = {"queue", "decode", "preprocess", "inference", "postprocess"}
 
@@ -755,6 +755,7 @@ def test_workers_start_with_the_server_and_not_with_the_application(monkeypatch:
 # ---- the real thing ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_answers_to_many_at_once_are_byte_for_byte_those_to_one_after_the_other(start: Start) -> None:
     scheduler = start(cores=2, max_queue=1000)
     registry = Registry(

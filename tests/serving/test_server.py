@@ -27,6 +27,7 @@ KEY = "a-key-of-the-tests"
 ORIGIN = "https://page.example"
 
 
+@pytest.mark.slow
 def test_an_application_changes_nothing_of_its_process(monkeypatch: pytest.MonkeyPatch) -> None:
     def of_the_process() -> list[object]:
         loggers = [logging.getLogger(name) for name in (None, "yolean", "uvicorn")]

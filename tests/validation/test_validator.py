@@ -18,9 +18,9 @@ from yolean.models import demo_model
     ("task", "images", "least"),
     [
         ("detect", 2, 0.6),
-        ("segment", 2, 0.6),
-        ("pose", 2, 0.6),
-        ("obb", 2, 0.5),
+        pytest.param("segment", 2, 0.6, marks=pytest.mark.slow),
+        pytest.param("pose", 2, 0.6, marks=pytest.mark.slow),
+        pytest.param("obb", 2, 0.5, marks=pytest.mark.slow),
         ("classify", 8, 0.6),
         ("semantic", 2, 0.6),
     ],

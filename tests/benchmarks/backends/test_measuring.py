@@ -32,6 +32,7 @@ def plain(stem: str) -> tuple[Workload, Callable[..., dict[str, Any]]]:
     return work, predictor(work, lambda blob: session.run(None, {session.get_inputs()[0].name: blob}))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stem", ["shapes-obb", *slow("shapes", "shapes-seg")])
 def test_plain_decoding_finds_what_yolean_finds(stem: str) -> None:
     model = yolean.load(PLAIN / f"{stem}.onnx", device="cpu")
@@ -70,6 +71,7 @@ def test_no_object_is_an_answer_for_every_task() -> None:
         assert compare(found, found).matched == 0
 
 
+@pytest.mark.slow
 def test_systems_that_cannot_be_measured_have_a_reason() -> None:
     work, _ = describe(PLAIN / "shapes.onnx", demo_images(), threads=1)
     unknown = System("unknown", "no_such_module", ("surely-not-installed",))

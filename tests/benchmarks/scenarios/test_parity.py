@@ -57,6 +57,7 @@ def rows_of(file: Path) -> dict[str, ModelParity]:
     return {row.model: row for row in record.models}
 
 
+@pytest.mark.slow
 def test_the_demo_models_agree_with_the_golden_files(tmp_path: Path) -> None:
     file = tmp_path / "parity.json"
     done = run("--reference", GOLDEN, "--json", file)

@@ -53,6 +53,7 @@ def test_the_images_of_an_archive_are_read(tmp_path: Path, name: str) -> None:
     assert len(list(source)) == 2  # it can be iterated again
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["many.zip", "many.tgz"])
 def test_many_images_are_read_by_several_threads(tmp_path: Path, name: str) -> None:
     image = demo_images()[0]

@@ -160,6 +160,7 @@ def test_files_that_are_not_yolo_load_as_sessions() -> None:
     assert session.inputs[0].shape == (3, 4, 5)
 
 
+@pytest.mark.slow
 def test_other_sessions_of_the_process_keep_their_thread_pools() -> None:
     """A global thread pool would forbid every other library its own."""
     code = (

@@ -160,6 +160,7 @@ def fixed_at(model: Any, batch: Any = None, channels: Any = None) -> Any:
     return model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [{"batch": 2}, {"channels": 1}, {"batch": 3, "channels": 1}])
 def test_files_of_a_fixed_batch_and_of_grey(change: Any, images: list[Path]) -> None:
     model = fixed_at(build(), **change)
@@ -227,6 +228,7 @@ def test_bytes_are_255_times_the_floats(task: Task, channels: Any, shape: Any) -
 # ---- what is observed -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_calibration_sees_what_the_engine_sees(work: Any, images: list[Path]) -> None:
     tensors = list(work._tensors(images))
     assert len(tensors) == len(images)
@@ -245,6 +247,7 @@ def test_images_that_cannot_be_read_are_left_out(work: Any, images: list[Path], 
     assert len(list(work._tensors([images[0], broken, tmp_path / "missing.png"]))) == 1
 
 
+@pytest.mark.slow
 def test_at_most_a_hundred_images_calibrate(monkeypatch: pytest.MonkeyPatch, images: list[Path]) -> None:
     monkeypatch.setattr(int8, "MAX_CALIBRATION_IMAGES", 2)
     monkeypatch.setattr(int8, "VALIDATION_IMAGES", 3)
@@ -357,6 +360,7 @@ def test_where_nothing_is_lost_nothing_stays_in_float(monkeypatch: pytest.Monkey
 # ---- all of it --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [{}, *slow({"task": "pose", "extra": 15, "kpt_shape": (5, 3)}, {"limit": 20, "reg_max": 1})],
@@ -397,6 +401,7 @@ def test_a_network_is_quantised_from_end_to_end(
     assert read_entry(engine.session.metadata)["precision"] == "int8"
 
 
+@pytest.mark.slow
 def test_images_held_out_are_used_for_no_choice(
     monkeypatch: pytest.MonkeyPatch, images: list[Path], same_speed: Any
 ) -> None:
@@ -484,6 +489,7 @@ def test_other_domains_are_no_opset(images: list[Path]) -> None:
         quantise_best(model, source, images, silent)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("ratio", "searches"), [(0.5, 1), *slow((1.2, 0))])
 def test_a_classifier_that_gains_nothing_is_no_work(
     monkeypatch: pytest.MonkeyPatch, demo: Any, images: list[Path], ratio: float, searches: int

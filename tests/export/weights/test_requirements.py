@@ -60,6 +60,7 @@ def test_an_old_ultralytics_is_refused(
     assert f"ultralytics 8.4.99 is too old: {install_command('export')} brings 8.4.142 or newer" in line
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", ["yolean"])
 def test_without_onnx(weights_file: Path, module: Any) -> None:
     code = f"""import runpy, sys

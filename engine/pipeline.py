@@ -227,7 +227,7 @@ class Engine(TrackCalls):
         started = perf_counter()
         shape = (self.spec.batch or len(placed), self.spec.channels, *placed[0][1].tensor)
         tensor = self._pool.take(shape)
-        tensor.write([(frame.image, geometry) for frame, geometry in placed], self.spec)
+        tensor.write([(frame.input, geometry) for frame, geometry in placed], self.spec)
         return Batch(placed, tensor, _ms_since(started))
 
     def infer(self, ready: Batch, conf: float = 0.0) -> Outputs:

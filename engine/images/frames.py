@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import cv2
 import numpy as np
 
+from ...postprocess.types import Float
 from ..errors import InputError
 from .decoding import Image, image_from_array, image_from_bytes, image_from_pil, is_pil, quiet_opencv
 from .live import newest
@@ -32,6 +33,8 @@ class Frame:
             image.
         fps: frames a second of a video or stream; None for an image, or where the file does not tell.
         decode_ms: milliseconds that reading and decoding took.
+        tensor: (channels, H, W) float32, RGB from 0 to 1: what the caller has made of the image for the
+            model, which is run as it is; `image` then only has its size. None where there is an image.
     """
 
     image: Image
@@ -39,6 +42,24 @@ class Frame:
     index: int
     fps: float | None
     decode_ms: float
+    tensor: Float | None = None
+
+    @classmethod
+    def of_tensor(cls, tensor: Float, name: str) -> Self:
+        """A frame that needs no preprocessing, whose results are in the pixels of the tensor.
+
+        Args:
+            tensor: see the attribute; of a size that the model runs at.
+            name: for messages.
+        """
+        channels, height, width = tensor.shape
+        image = np.broadcast_to(np.uint8(0), (height, width, channels))  # of one byte
+        return cls(image, name, 0, None, 0.0, tensor)
+
+    @property
+    def input(self) -> Image | Float:
+        """What the input tensor is written from."""
+        return self.image if self.tensor is None else self.tensor
 
 
 class TruncatedVideo(InputError):

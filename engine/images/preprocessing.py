@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...postprocess.geometry import Geometry
-from ...postprocess.types import Size
+from ...postprocess.types import Float, Size
 from ..errors import InputError, is_whole
 from ..model.metadata import MAX_SIDE
 from ..model.spec import ModelSpec
@@ -78,11 +79,12 @@ class InputTensor:
         self._grey = _GREY if dtype == "uint8" else np.float32(_GREY) / np.float32(255)
         self._padded: list[tuple[Size, tuple[int, int]] | None] = [None] * shape[0]
 
-    def write(self, images: list[tuple[Image, Geometry]], spec: ModelSpec) -> None:
+    def write(self, images: Sequence[tuple[Image | Float, Geometry]], spec: ModelSpec) -> None:
         """Fill the first rows with images; the others keep what an earlier batch wrote there.
 
         Args:
-            images: (h, w, channels) uint8, BGR when there are three, each with its geometry from `place`.
+            images: (h, w, channels) uint8, BGR when there are three; or (channels, height, width) float32,
+                RGB from 0 to 1, which is taken as it is. Each has its geometry from `place`.
             spec: of the model.
         """
         for row, (image, geometry) in enumerate(images):
@@ -92,7 +94,12 @@ class InputTensor:
             if self._padded[row] != inside:
                 self.array[row] = self._grey
                 self._padded[row] = inside
-            fill(image, geometry, spec, self.array[row])
+            if image.dtype == np.uint8:
+                fill(image, geometry, spec, self.array[row])  # type: ignore[arg-type]
+            elif self.array.dtype == np.uint8:
+                np.rint(image * np.float32(255), out=self.array[row], casting="unsafe")
+            else:
+                self.array[row] = image
 
 
 class TensorPool:

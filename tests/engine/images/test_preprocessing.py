@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from yolean.engine.errors import InputError
+from yolean.engine.images.frames import Frame
 from yolean.engine.images.preprocessing import InputTensor, TensorPool, check_size, place
 from yolean.engine.model.spec import ModelSpec
 from yolean.postprocess.layout import Layout, Task
@@ -54,6 +55,26 @@ def test_a_tensor_used_again_is_padded_anew_for_another_shape() -> None:
         tensor.write([(i, place(Size.of(i), Size(64, 64), model)) for i in images], model)
         for row, image in zip(tensor.array, images, strict=True):
             np.testing.assert_array_equal(row, prepared(image, model))
+
+
+@pytest.mark.parametrize("task", ["detect", "classify", "depth"])
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_a_tensor_of_the_caller_is_written_as_it_is(task: Task, dynamic: bool) -> None:
+    given = np.random.default_rng(1).uniform(0, 1, (3, 64, 64)).astype(np.float32)
+    frame = Frame.of_tensor(given, "images")
+    image, kinds = noise(64, 30, 3), ("float32", "float16", "uint8")
+    for dtype, values in zip(kinds, (given, given.astype("float16"), np.rint(given * 255)), strict=True):
+        model = spec(task, dynamic=dynamic, dtype=dtype)
+        geometry = place(Size.of(frame.image), Size(64, 64), model)
+        assert (geometry.scale, geometry.pad, geometry.tensor) == ((1, 1), (0, 0), Size(64, 64))
+        tensor = InputTensor((1, 3, 64, 64), dtype)
+        whole = place(Size(64, 30), Size(64, 64), spec())
+        for _ in range(2):  # the padding of an image comes back
+            tensor.write([(frame.input, geometry)], model)
+            np.testing.assert_array_equal(tensor.array[0], values)
+            tensor.write([(image, whole)], spec(dtype=dtype))
+            grey = 114 if dtype == "uint8" else np.float32(114) / np.float32(255)
+            np.testing.assert_array_equal(tensor.array[0, :, :, 0], np.full((3, 64), grey, dtype))
 
 
 def test_the_pool_gives_tensors_again_and_keeps_those_of_few_shapes() -> None:

@@ -40,6 +40,9 @@ class Batcher:
     It has no thread of its own. The thread that adds an image while no run is in progress executes the
     runs until the queue is empty; all others leave their image and return to decoding. So there is one
     run at a time, and each takes whatever arrived during the previous one, without waiting for more.
+
+    Attributes:
+        max_batch: largest number of images a run.
     """
 
     def __init__(self, engine: Engine, max_batch: int, window: float = 0.0) -> None:
@@ -50,7 +53,7 @@ class Batcher:
             max_batch: largest number of images a run.
             window: milliseconds that a batch which is not full waits for more.
         """
-        self._engine, self._max_batch, self._window = engine, max_batch, window
+        self._engine, self.max_batch, self._window = engine, max_batch, window
         self._changed = Condition()
         self._waiting: deque[BatchItem] = deque()
         self._is_running = False
@@ -62,7 +65,7 @@ class Batcher:
     def wait_for_room(self) -> None:
         """Block while two full batches wait: decoded images must not fill the memory."""
         with self._changed:
-            self._changed.wait_for(lambda: not self._is_running or len(self._waiting) < 2 * self._max_batch)
+            self._changed.wait_for(lambda: not self._is_running or len(self._waiting) < 2 * self.max_batch)
 
     def add(
         self,
@@ -95,11 +98,11 @@ class Batcher:
 
     def _next_batch(self) -> list[BatchItem]:
         """The next images of one tensor shape; when there are none, this thread stops running."""
-        if self._window and 0 < len(self._waiting) < self._max_batch:
+        if self._window and 0 < len(self._waiting) < self.max_batch:
             sleep(self._window / 1e3)
         with self._changed:
             batch: list[BatchItem] = []
-            while self._waiting and len(batch) < self._max_batch:
+            while self._waiting and len(batch) < self.max_batch:
                 if not self._waiting[0].is_wanted():
                     self._waiting.popleft()
                 elif not batch or _shape(self._waiting[0]) == _shape(batch[0]):

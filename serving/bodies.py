@@ -51,30 +51,35 @@ async def read_submission(
             "expected a Content-Type of multipart/form-data, image/*, application/json or "
             f"application/x-www-form-urlencoded, found {found}"
         )
-    try:
-        body = await _read(request, limit, pace, take)
-    except ClientDisconnect as exc:
-        raise ClientGone("the client left while sending") from exc
+    body = await read_body(request, limit, pace, take)
     submission = Submission(raw=body) if parse is None else parse(body, options, long_field)
     submission.add(parse_urlencoded(request.scope["query_string"], "the query").fields.items())
     return submission
 
 
-async def _read(request: Request, limit: int, pace: Pace, take: Take) -> bytes:
+async def read_body(request: Request, limit: int, pace: Pace, take: Take) -> bytes:
+    """Read the body of a request; arguments and errors are those of `read_submission`.
+
+    Raises:
+        BodyTooLarge, SlowUpload, ServerBusy, ClientGone: see there.
+    """
     complaint = f"the body is larger than the {limit:,} bytes that this server takes"
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > limit:
         raise BodyTooLarge(complaint)
     chunks: list[bytes] = []
     size = 0
-    async with pace.keep() as arrived:
-        async for chunk in request.stream():
-            size += len(chunk)
-            if size > limit:
-                raise BodyTooLarge(complaint)
-            take(len(chunk))
-            arrived(len(chunk))
-            chunks.append(chunk)
+    try:
+        async with pace.keep() as arrived:
+            async for chunk in request.stream():
+                size += len(chunk)
+                if size > limit:
+                    raise BodyTooLarge(complaint)
+                take(len(chunk))
+                arrived(len(chunk))
+                chunks.append(chunk)
+    except ClientDisconnect as exc:
+        raise ClientGone("the client left while sending") from exc
     return b"".join(chunks)
 
 

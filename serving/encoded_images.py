@@ -23,12 +23,16 @@ def is_address(text: str) -> bool:
     return _ADDRESS.match(text) is not None
 
 
-def image_from_text(text: str) -> bytes:
+TAKEN = "an address (http or https), base64 or a data: URI of an image"
+
+
+def image_from_text(text: str, expected: str = TAKEN) -> bytes:
     """The encoded image in a text.
 
     Args:
         text: base64, of the standard alphabet or of the one for addresses, on one line or several; padding
             may be missing. Or a `data:` URI of an image in base64.
+        expected: what the field takes, for messages.
 
     Raises:
         NotAnImage: a `data:` URI says that it holds something else.
@@ -41,9 +45,7 @@ def image_from_text(text: str) -> bytes:
         data = binascii.a2b_base64(packed + "=" * (-len(packed) % 4), strict_mode=True)
     except ValueError:  # characters beyond ASCII, or of no alphabet; a length that no bytes have
         found = repr(text[:41]) if len(text) <= 40 else f"{text[:40]!r}..."
-        raise InputError(
-            f"expected an address (http or https), base64 or a data: URI of an image, found {found}"
-        ) from None
+        raise InputError(f"expected {expected}, found {found}") from None
     if not data:
         raise InputError("expected an image, found 0 bytes")
     return data

@@ -10,24 +10,23 @@ from time import perf_counter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ..engine.errors import InputError, ServerBusy
+from ..engine.errors import InputError
 from ..engine.images.decoding import IMAGE_SUFFIXES
 from ..engine.results.results import Results
 from .app_state import AppState
-from .authorization import check_key
 from .bodies import read_submission
 from .dialects.accepted import check_task, read_arguments
 from .dialects.dialect import Arguments, Dialect, VideoAnswer, shown
 from .encoded_images import image_from_text
-from .error_responses import status_of
 from .fetch.fetcher import FetchError
 from .forms import Submission
 from .image_guard.headers import FORMATS, NotAnImage
 from .model_lookup import by_name
 from .model_registry import LoadedModel
+from .prediction_steps import account_for, address_of, admit, counted, disconnected
 from .schemas import encode
 from .sliced_run import run_sliced, tiling_of
-from .tickets import ClientGone, Ticket, Work
+from .tickets import Ticket, Work
 from .video_formats import video_format
 from .video_run import run_video
 
@@ -53,31 +52,17 @@ class PredictEndpoint:
         Raises:
             Exception: what `error_responses` answers.
         """
-        started, metrics = perf_counter(), self._state.metrics
-        notes = request.state.notes
-        try:
-            response = await self._predict(request, find, accepted)
-        except ClientGone:
-            raise
-        except Exception as exc:
-            metrics.requests.labels(notes.get("model", "unknown"), status_of(exc)).inc()
-            raise
-        metrics.requests.labels(notes["model"], response.status_code).inc()
-        metrics.seconds.labels(notes["model"]).observe(perf_counter() - started)
-        return response
+        return await counted(self._state, request, lambda: self._predict(request, find, accepted))
 
     async def _predict(self, request: Request, find: Find | None, accepted: Sequence[Dialect]) -> Response:
         state, notes = self._state, request.state.notes
-        check_key(request, state.keys, state.settings.no_auth)
-        if state.drain.is_draining:
-            state.metrics.shed.labels("drain").inc()
-            raise ServerBusy("this server is shutting down, send it again", 1)
+        admit(state, request)
         model = None if find is None else find()
         if model is not None:
             notes["model"] = model.id
         state.scheduler.check_room()  # before the body, which costs the client nothing yet
         long_field = accepted[0].long_field
-        with state.uploads.request(_address(request)) as take:
+        with state.uploads.request(address_of(request)) as take:
             submission = await read_submission(request, state.settings.max_body, state.pace, take, long_field)
         arguments = read_arguments(submission.fields, submission.files, accepted)
         if model is None:
@@ -89,23 +74,20 @@ class PredictEndpoint:
         work = _work(model, arguments)
         tiling = tiling_of(arguments, model, state.settings.max_tiles)
         ticket = Ticket(perf_counter() + state.settings.timeout)
-        work.field, work.data = await self._image(submission, arguments, ticket, _address(request))
+        work.field, work.data = await self._image(submission, arguments, ticket, address_of(request))
         video = _video_in(work, submission, arguments)
         if tiling is not None:
             del submission  # the image is dropped once it is decoded
-            body, ticket = await run_sliced(state, work, tiling, ticket, lambda: _disconnected(request))
+            body, ticket = await run_sliced(state, work, tiling, ticket, lambda: disconnected(request))
         elif video is None:
-            body = await state.scheduler.run(work, ticket, lambda: _disconnected(request))
+            body = await state.scheduler.run(work, ticket, lambda: disconnected(request))
             state.metrics.observe(model.id, ticket.stages)
         else:
             del submission  # the video becomes a file on the disk
             work.render = lambda results: encode(video.frame(results, arguments))
-            items, ticket = await run_video(state, work, arguments.vid_stride, lambda: _disconnected(request))
+            items, ticket = await run_video(state, work, arguments.vid_stride, lambda: disconnected(request))
             body = video.join(items, arguments, model)
-        state.metrics.objects.labels(model.id).inc(ticket.objects)
-        notes |= {"objects": ticket.objects} | {s: round(ms, 1) for s, ms in ticket.stages.items()}
-        timing = ", ".join(f"{stage};dur={value:.2f}" for stage, value in ticket.stages.items())
-        return Response(body, media_type="application/json", headers={"server-timing": timing})
+        return Response(body, media_type="application/json", headers=account_for(state, request, ticket))
 
     async def _image(
         self, submission: Submission, arguments: Arguments, ticket: Ticket, address: str
@@ -208,14 +190,3 @@ def _work(model: LoadedModel, arguments: Arguments) -> Work:
         return encode(arguments.dialect.render(results, arguments, model))
 
     return Work(model, b"", "image", size, options, render)
-
-
-def _address(request: Request) -> str:
-    """The address of the client, or of whom a trusted proxy names; empty on a socket file."""
-    return request.client.host if request.client else ""
-
-
-async def _disconnected(request: Request) -> None:
-    """Return when the client has closed its connection."""
-    while (await request.receive())["type"] != "http.disconnect":
-        pass

@@ -1,4 +1,4 @@
-"""Turns in the queue of those who need many: the frames of a video, the slices of an image."""
+"""Turns in the queue of those who need many: frames of a video, slices of an image, images of a request."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from .tickets import Ticket, Work
 _PATIENCE = 0.05  # seconds until what found the queue full is tried again
 
 
-async def take_turn(state: AppState, work: Work, left: asyncio.Event) -> Ticket:
+async def take_turn(state: AppState, work: Work, left: asyncio.Event, seconds: float | None = None) -> Ticket:
     """Run one frame or slice, and try again while the queue is full, for as long as a request may wait.
 
     Args:
         state: of the server.
         work: what to run.
         left: set when the client has left.
+        seconds: that it may wait; default: as long as a request.
 
     Returns:
         its ticket, which has the answer.
@@ -31,7 +32,7 @@ async def take_turn(state: AppState, work: Work, left: asyncio.Event) -> Ticket:
         ClientGone: the client left.
         InputError: the image or the model is at fault.
     """
-    deadline = perf_counter() + state.settings.timeout
+    deadline = perf_counter() + (state.settings.timeout if seconds is None else seconds)
     while True:
         ticket = Ticket(deadline)
         try:

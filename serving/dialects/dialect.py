@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -166,10 +166,7 @@ class Dialect:
         Raises:
             InputError: a value is out of its range; the line names the field, its value and the range.
         """
-        try:
-            found = msgspec.convert(dict(fields), self.fields, strict=False)
-        except msgspec.ValidationError as exc:
-            raise InputError(self._complaint(fields, str(exc))) from None
+        found = read_fields(fields, self.fields)
         source = found.url or None
         if source is not None and len(source) > MAX_ADDRESS and is_address(source):
             name = self.wire_name("url")
@@ -187,15 +184,35 @@ class Dialect:
             **{name: getattr(found, name) for name in _OPTIONAL if hasattr(found, name)},
         )
 
-    def _complaint(self, fields: Mapping[str, Any], reason: str) -> str:
-        """The first field that is wrong, its value and its range; `reason` if no field alone is wrong."""
-        types = {field.encode_name: field.type for field in msgspec.structs.fields(self.fields)}
-        for name, value in fields.items():
-            try:
-                msgspec.convert({name: value}, self.fields, strict=False)
-            except msgspec.ValidationError:
-                return f"{name}={shown(value)}: expected {_expected(types[name])}"
-        return reason
+
+Fields = TypeVar("Fields", bound=msgspec.Struct)
+
+
+def read_fields(fields: Mapping[str, Any], kind: type[Fields]) -> Fields:
+    """Validate fields whose names are known.
+
+    Args:
+        fields: values by wire name: text, or typed from JSON.
+        kind: the struct with their types and ranges.
+
+    Raises:
+        InputError: a value is out of its range; the line names the field, its value and the range.
+    """
+    try:
+        return msgspec.convert(dict(fields), kind, strict=False)
+    except msgspec.ValidationError as exc:
+        raise InputError(_complaint(fields, kind, str(exc))) from None
+
+
+def _complaint(fields: Mapping[str, Any], kind: type[Fields], reason: str) -> str:
+    """The first field that is wrong, its value and its range; `reason` if no field alone is wrong."""
+    types = {field.encode_name: field.type for field in msgspec.structs.fields(kind)}
+    for name, value in fields.items():
+        try:
+            msgspec.convert({name: value}, kind, strict=False)
+        except msgspec.ValidationError:
+            return f"{name}={shown(value)}: expected {_expected(types[name])}"
+    return reason
 
 
 def shown(value: Any) -> str:

@@ -25,6 +25,8 @@ from .serving.api import Api
 from .serving.app_state import AppState
 from .serving.client_limits import HEAD_LIMITS, HeadLimits
 from .serving.dialects.accepted import PLATFORM_DEPLOYMENT, PLATFORM_ENDPOINT, PLATFORM_MODEL
+from .serving.dialects.open_inference import HEADER_LENGTH
+from .serving.infer_endpoint import InferEndpoint
 from .serving.middleware import Access
 from .serving.settings import MODEL_ID_PARTS, Settings
 
@@ -80,8 +82,8 @@ def create_app(
         CORSMiddleware,
         allow_origins=settings.cors,
         allow_methods=["GET", "POST"],
-        allow_headers=["x-api-key", "authorization", "x-request-id", "content-type"],
-        expose_headers=["x-request-id", "server-timing", "retry-after"],
+        allow_headers=["x-api-key", "authorization", "x-request-id", "content-type", HEADER_LENGTH],
+        expose_headers=["x-request-id", "server-timing", "retry-after", HEADER_LENGTH],
     )
     return Starlette(
         routes=[
@@ -96,6 +98,7 @@ def create_app(
             Route(PLATFORM_DEPLOYMENT, api.platform_predict, methods=["POST"]),
             Route(PLATFORM_ENDPOINT, api.platform_endpoint, methods=["POST"]),
             Route("/api/models/{owner}/{project}/{model}", api.platform_model),
+            *_open_inference(InferEndpoint(state)),
             Route("/livez", api.livez),
             Route("/readyz", api.readyz),
             Route("/health", api.health),
@@ -109,6 +112,22 @@ def create_app(
         exception_handlers={HTTPException: _pass_on},
         lifespan=whole_lifespan,
     )
+
+
+def _open_inference(endpoint: InferEndpoint) -> list[Route]:
+    """The routes of the Open Inference Protocol; what follows an id comes first, as ids have slashes."""
+    routes = [
+        Route("/v2", endpoint.server),
+        Route("/v2/health/live", endpoint.live),
+        Route("/v2/health/ready", endpoint.ready),
+    ]
+    model, version = "/v2/models/{model_id:yolean_id}", "/versions/{version}"
+    for path in (f"{model}{version}", model):
+        routes += [
+            Route(f"{path}/infer", endpoint.infer, methods=["POST"]),
+            Route(f"{path}/ready", endpoint.model_ready),
+        ]
+    return [*routes, Route(f"{model}{version}", endpoint.model), Route(model, endpoint.model)]
 
 
 def _pass_on(request: Request, error: Exception) -> Response:

@@ -10,6 +10,7 @@ from ..engine.errors import DeviceError, InputError, ModelError, ServerBusy, Yol
 from .bodies import BodyTooLarge, UnknownBody
 from .client_limits import SlowUpload
 from .dialects.accepted import is_platform_path
+from .dialects.open_inference import InferenceError, is_inference_path
 from .fetch.fetcher import FetchError
 from .image_guard.headers import NotAnImage
 from .schemas import Error, PlatformError, encode
@@ -57,13 +58,12 @@ def reply_to(error: Exception, request_id: str, path: str = "") -> Reply:
     Args:
         error: what was raised.
         request_id: of the request.
-        path: of the request, without that of a mount: Platform's clients expect a field more.
+        path: of the request, without that of a mount: clients of some dialects expect other fields.
     """
-    for_platform = is_platform_path(path)
     status, message = status_of(error), str(error)
     headers: list[tuple[str, str]] = []
     if isinstance(error, HTTPException):
-        message = _http_message(error, for_platform)
+        message = _http_message(error, path)
         headers = [(name.lower(), value) for name, value in (error.headers or {}).items()]
     if isinstance(error, ServerBusy):
         headers.append(("retry-after", str(error.retry_after)))
@@ -75,14 +75,22 @@ def reply_to(error: Exception, request_id: str, path: str = "") -> Reply:
         message = "the model cannot run on an image of this shape at this size: ask for a larger one"
     if status == 500:
         message = f"something went wrong in the server; its log tells more about request {request_id}"
-    body = PlatformError(message=message, error=message) if for_platform else Error(message=message)
-    return status, encode(body), headers
+    return status, encode(_body(message, path)), headers
 
 
-def _http_message(error: HTTPException, for_platform: bool) -> str:
+def _body(message: str, path: str) -> Error | InferenceError:
+    if is_inference_path(path):
+        return InferenceError(message)
+    return PlatformError(message=message, error=message) if is_platform_path(path) else Error(message=message)
+
+
+def _http_message(error: HTTPException, path: str) -> str:
     if error.status_code == 404:
-        path = "/api/models/MODEL_ID/predict" if for_platform else "/v1/predict/MODEL_ID"
-        return f"no such path: predictions go to POST {path}, see /openapi.json"
+        is_platform = is_platform_path(path)
+        predict = "/api/models/MODEL_ID/predict" if is_platform else "/v1/predict/MODEL_ID"
+        if is_inference_path(path):
+            predict = "/v2/models/MODEL_ID/infer"
+        return f"no such path: predictions go to POST {predict}, see /openapi.json"
     if error.status_code == 405:
         return f"this method is not for this path: expected {(error.headers or {}).get('Allow', 'another')}"
     return error.detail or HTTPStatus(error.status_code).phrase

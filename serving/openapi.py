@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 
@@ -21,6 +20,8 @@ from .dialects.accepted import (
     is_platform_path,
 )
 from .dialects.dialect import Dialect
+from .open_inference_openapi import STRUCTS, adapt_schemas, open_inference_paths
+from .openapi_parts import ERRORS, KEYS, MODEL_ID, REFERENCE, Schema, errors, json_of, operation, reference
 from .schemas import (
     Error,
     Health,
@@ -33,29 +34,8 @@ from .schemas import (
 )
 from .video_formats import FORMATS
 
-Schema = dict[str, Any]
-
-_REFERENCE = "#/components/schemas/{name}"
 _IMAGE = {"type": "string", "format": "binary", "description": "JPEG, PNG, WebP, BMP, TIFF or AVIF."}
 _MEDIA = {**_IMAGE, "description": f"{_IMAGE['description'][:-1]}; or a video: {FORMATS}."}
-_ERRORS = {
-    400: "An argument is wrong, or the image is unreadable or too large.",
-    401: "The key is missing or wrong.",
-    404: "No such model.",
-    408: "The body came too slowly.",
-    413: "The body is too large.",
-    415: "Not an image.",
-    422: "The address cannot be fetched, or is not allowed.",
-    503: "Busy; see Retry-After.",
-    504: "The request waited too long.",
-}
-_MODEL_ID = {
-    "name": "model_id",
-    "in": "path",
-    "required": True,
-    "schema": {"type": "string"},
-    "description": "As /v1/models lists them.",
-}
 _PLATFORM_NAMES = {
     "owner": "Any; or the first part of an id with slashes.",
     "project": "The same, the second part.",
@@ -70,7 +50,6 @@ _PLATFORM = {
     "platform_endpoint": PLATFORM_ENDPOINT,
 }
 _PLATFORM_LOOKUP = PLATFORM_MODEL.removesuffix("/predict")
-_KEYS: list[Schema] = [{"key": []}, {"bearer": []}]
 _TEXT = {"schema": {"type": "string"}}
 
 
@@ -82,36 +61,38 @@ def document() -> Schema:
             "title": "yolean",
             "version": __version__,
             "description": "The APIs of Ultralytics HUB, HUB v1 and HUB v2, and of Ultralytics Platform on "
-            "your own machine. Path and field names of a request decide its dialect; they cannot be mixed.",
+            "your own machine, and the Open Inference Protocol. Path and field names of a request decide its "
+            "dialect; they cannot be mixed.",
         },
         "paths": {
-            PREDICT: {"parameters": [_MODEL_ID], "post": _prediction("predict", PREDICT)},
+            PREDICT: {"parameters": [MODEL_ID], "post": _prediction("predict", PREDICT)},
             PREDICT_BY_FIELD: {
-                "get": _operation("The page", {"text/html": _TEXT}),
+                "get": operation("The page", {"text/html": _TEXT}),
                 "post": _prediction("predict_by_field", PREDICT_BY_FIELD),
             },
-            **{path: _platform(operation, path) for operation, path in _PLATFORM.items()},
+            **{path: _platform(operation_id, path) for operation_id, path in _PLATFORM.items()},
             _PLATFORM_LOOKUP: {
                 "parameters": _named_in(_PLATFORM_LOOKUP),
-                "get": _operation(
-                    "Whether Platform's clients find a model", _json(PlatformModel), (404,), PlatformError
+                "get": operation(
+                    "Whether Platform's clients find a model", json_of(PlatformModel), (404,), PlatformError
                 ),
             },
-            "/v1/models": {"get": _operation("The models", _json(ModelList))},
+            **open_inference_paths(),
+            "/v1/models": {"get": operation("The models", json_of(ModelList))},
             "/v1/models/{model_id}": {
-                "parameters": [_MODEL_ID],
-                "get": _operation("One model", _json(ModelInfo), (404,)),
+                "parameters": [MODEL_ID],
+                "get": operation("One model", json_of(ModelInfo), (404,)),
             },
             "/v1/models/reload": {
                 "post": {
-                    **_operation("Look for new, replaced and removed files", _json(Reload), (400, 401)),
-                    "security": _KEYS,
+                    **operation("Look for new, replaced and removed files", json_of(Reload), (400, 401)),
+                    "security": KEYS,
                 }
             },
-            "/livez": {"get": _operation("Whether the process answers", _json(Status))},
+            "/livez": {"get": operation("Whether the process answers", json_of(Status))},
             "/readyz": {"get": _readiness()},
-            "/health": {"get": _operation("State, versions, models, failures", _json(Health))},
-            "/metrics": {"get": _operation("Prometheus' figures", {"text/plain": _TEXT})},
+            "/health": {"get": operation("State, versions, models, failures", json_of(Health))},
+            "/metrics": {"get": operation("Prometheus' figures", {"text/plain": _TEXT})},
         },
         "components": {
             "schemas": _schemas(),
@@ -127,7 +108,8 @@ def _schemas() -> Schema:
     """All components: of each dialect an upload, an address and the answer, and what else is answered."""
     structs = [struct for dialect in DIALECTS for struct in (dialect.fields, dialect.answer)]
     structs += [Error, PlatformError, PlatformModel, Health, ModelInfo, ModelList, Reload, Status]
-    _, schemas = msgspec.json.schema_components(structs, ref_template=_REFERENCE)
+    structs += STRUCTS
+    _, schemas = msgspec.json.schema_components(structs, ref_template=REFERENCE)
     for dialect in DIALECTS:
         fields, url = schemas.pop(dialect.fields.__name__), dialect.wire_name("url")
         others = {name: schema for name, schema in fields["properties"].items() if name != url}
@@ -136,33 +118,34 @@ def _schemas() -> Schema:
             **fields, "properties": {dialect.file: file, **others}, "required": [dialect.file]
         }  # fmt: skip
         schemas[f"{dialect.fields.__name__}Address"] = {**fields, "required": [url]}
+    adapt_schemas(schemas)
     return schemas
 
 
-def _platform(operation: str, path: str) -> Schema:
+def _platform(operation_id: str, path: str) -> Schema:
     """A route of Ultralytics Platform that predicts."""
     names = _named_in(path)
-    return {**({"parameters": names} if names else {}), "post": _prediction(operation, path)}
+    return {**({"parameters": names} if names else {}), "post": _prediction(operation_id, path)}
 
 
 def _named_in(path: str) -> list[Schema]:
     """The parameters of a path of Ultralytics Platform."""
     names = re.findall(r"\{(\w+)\}", path)
-    return [{**_MODEL_ID, "name": name, "description": _PLATFORM_NAMES[name]} for name in names]
+    return [{**MODEL_ID, "name": name, "description": _PLATFORM_NAMES[name]} for name in names]
 
 
-def _prediction(operation: str, path: str) -> Schema:
+def _prediction(operation_id: str, path: str) -> Schema:
     """A route that predicts, for the dialects that it accepts."""
     dialects = ROUTES[path]
     error = PlatformError if is_platform_path(path) else Error
 
     def any_of(kind: str) -> Schema:
-        return {"schema": {"anyOf": [_reference(f"{dialect.fields.__name__}{kind}") for dialect in dialects]}}
+        return {"schema": {"anyOf": [reference(f"{dialect.fields.__name__}{kind}") for dialect in dialects]}}
 
     return {
-        "operationId": operation,
+        "operationId": operation_id,
         "summary": "Predict one image",
-        "security": [{}, *_KEYS],
+        "security": [{}, *KEYS],
         "parameters": [
             {"name": name, "in": "query", "schema": schema, "description": "Where the body is the image."}
             for name, schema in _in_query(dialects).items()
@@ -179,7 +162,7 @@ def _prediction(operation: str, path: str) -> Schema:
         },
         "responses": {
             "200": {"description": "What was found", "content": {"application/json": any_of("Answer")}},
-            **_errors(tuple(_ERRORS), error),
+            **errors(tuple(ERRORS), error),
         },
     }
 
@@ -194,25 +177,6 @@ def _in_query(dialects: Sequence[Dialect]) -> Schema:
 
 
 def _readiness() -> Schema:
-    found = _operation("Whether every model has run once", _json(Status))
-    found["responses"]["503"] = {"description": "Not yet, or not any more", "content": _json(Status)}
+    found = operation("Whether every model has run once", json_of(Status))
+    found["responses"]["503"] = {"description": "Not yet, or not any more", "content": json_of(Status)}
     return found
-
-
-def _operation(
-    summary: str, content: Schema, errors: Sequence[int] = (), error: type[Error] = Error
-) -> Schema:
-    responses = {"200": {"description": summary, "content": content}, **_errors(errors, error)}
-    return {"summary": summary, "responses": responses}
-
-
-def _errors(statuses: Sequence[int], error: type[Error]) -> Schema:
-    return {str(s): {"description": _ERRORS[s], "content": _json(error)} for s in statuses}
-
-
-def _json(struct: type[msgspec.Struct]) -> Schema:
-    return {"application/json": {"schema": _reference(struct.__name__)}}
-
-
-def _reference(name: str) -> Schema:
-    return {"$ref": _REFERENCE.format(name=name)}

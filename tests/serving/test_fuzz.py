@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import copy
 import http.client
 import io
 import json
@@ -74,9 +75,11 @@ class Victim:
         assert reply.status in ALLOWED, (reply.status, answer, method, path, headers, body)
         if method != "HEAD" and reply.status >= 400:
             found = json.loads(answer)
-            assert found["success"] is False
-            assert found["message"].isprintable()
-            assert len(found["message"]) < 1000
+            is_inference = path.startswith("/v2")
+            assert found.keys() == {"error"} if is_inference else found["success"] is False
+            message = found["error" if is_inference else "message"]
+            assert message.isprintable()
+            assert len(message) < 1000
         return reply.status
 
     def send(self, kind: str, data: bytes) -> None:
@@ -374,7 +377,12 @@ def run_schemathesis(victim: Victim, folder: Path, examples: int) -> None:
     """Requests that schemathesis makes of /openapi.json, and its checks of the answers."""
     document = victim.server.http.get("/openapi.json").json()
     known = ["shapes", "shapes-cls", "shapes-pose", "nothing", "reload"]
-    for path in ("/v1/predict/{model_id}", "/v1/models/{model_id}"):  # or nearly all would be 404
+    paths = [
+        path
+        for path in document["paths"]
+        if path.startswith(("/v1/predict/{", "/v1/models/{", "/v2/models/{"))
+    ]
+    for path in paths:  # or nearly all would be 404
         document["paths"][path]["parameters"][0]["schema"] = {"enum": known}
     (folder / "openapi.json").write_text(json.dumps(document))
     before = len(victim.server.lines)
@@ -570,6 +578,69 @@ def send_platform(victim: Victim, number: int, randomly: bool) -> None:
     send()
 
 
+# ---- the Open Inference Protocol --------------------------------------------------------------------------
+
+ODD: list[Any] = [
+    *(None, True, 0, 1, -1, 3, 64, 2**31, 2**63, 2**70, 0.5, 1e308, "", "0.5", "a", "\x00", "é" * 30, [], {}),
+    *("boxes", "encoded_images", "images", "BYTES", "FP32", ENCODED, ENCODED[:-7], [ENCODED, ENCODED]),
+    *([[]], [1], [1, 1], [2], [0], [1, 3, 2, 2], [1, 3, 32, 32], [[ENCODED]], [0.5] * 12, [[1, 2], 3]),
+    *(f"data:image/jpeg;base64,{ENCODED}", [f"data:image/jpeg;base64,{ENCODED}"], {"name": "scores"}),
+]  # fmt: skip
+INFERENCE_PATHS = [
+    "/v2/models/shapes/infer", "/v2/models/shapes-cls/infer", "/v2/models/shapes/versions/1/infer",
+    "/v2/models/shapes/versions/%ff/infer", "/v2/models/none/infer", "/v2/models//infer", "/v2/models/shapes",
+    "/v2/infer", "/v2/models/a%2Fb%2Fc%2Fd/infer",
+]  # fmt: skip
+NAMED = [
+    *("name", "shape", "datatype", "data", "parameters", "inputs", "outputs", "id", "binary_data_size"),
+    *("conf", "classes", "binary_data", "binary_data_output", "timeout", "max_det", "model_name", "other"),
+]
+odd = st.sampled_from(ODD) | st.dictionaries(st.sampled_from(NAMED), st.sampled_from(ODD), max_size=3)
+
+
+@st.composite
+def inferences(draw: st.DrawFn) -> tuple[bytes, dict[str, str]]:
+    """A body with something wrong in most, and the header with the length of its JSON."""
+    tensor = np.full((1, 3, 32, 32), 0.5, np.float32)
+    tail = len(SMALL).to_bytes(4, "little") + SMALL
+    given: dict[str, Any] = {"name": "encoded_images", "shape": [1], "datatype": "BYTES", "data": [ENCODED]}
+    kind = draw(st.sampled_from(["json", "binary", "tensor"]))
+    if kind == "tensor":
+        given, tail = {"name": "images", "shape": [1, 3, 32, 32], "datatype": "FP32"}, tensor.tobytes()
+    if kind != "json":
+        given.pop("data", None)
+        given["parameters"] = {"binary_data_size": len(tail)}
+    whole: dict[str, Any] = {"inputs": [given], "parameters": {"binary_data_output": draw(st.booleans())}}
+    for _ in range(draw(st.integers(0, 2))):
+        target = draw(st.sampled_from([whole, given, whole["parameters"]]))
+        if isinstance(target, dict):
+            target[draw(st.sampled_from(NAMED))] = copy.deepcopy(draw(odd))
+    head = draw(edited(st.just(json.dumps(whole).encode())))
+    tail = b"" if kind == "json" else draw(edited(st.just(tail)))
+    length = str(len(head) + draw(st.sampled_from([0, 0, 0, 0, 1, -1, 10**9])))
+    length = draw(st.sampled_from([length] * 8 + ["", "-1", "1e3", "9" * 40]))
+    return head + tail, {} if kind == "json" and draw(st.booleans()) else {
+        "Inference-Header-Content-Length": length
+    }
+
+
+def send_inferences(victim: Victim, number: int, randomly: bool) -> None:
+    """Requests of the Open Inference Protocol with something wrong in most."""
+
+    @settings(
+        max_examples=number, deadline=None, database=None, suppress_health_check=list(HealthCheck),
+        phases=[Phase.generate], derandomize=not randomly,
+    )  # fmt: skip
+    @given(
+        inferences(), st.sampled_from(INFERENCE_PATHS[:3] * 8 + INFERENCE_PATHS),
+        st.sampled_from(["application/json", "application/octet-stream", "", "text/plain"]),
+    )  # fmt: skip
+    def send(request: tuple[bytes, dict[str, str]], path: str, kind: str) -> None:
+        victim.request("inference", "POST", path, request[0], content_type=kind, **request[1])
+
+    send()
+
+
 # ---- the tests --------------------------------------------------------------------------------------------
 
 
@@ -589,9 +660,18 @@ def test_some_malformed_requests_of_platform(victim: Victim) -> None:
     send_platform(victim, 25, randomly=False)
 
 
+def test_some_malformed_inferences(victim: Victim) -> None:
+    send_inferences(victim, 60, randomly=False)
+    assert {200, 400, 404} <= victim.statuses["inference"].keys()
+
+
 @pytest.mark.slow
-def test_two_thousand_malformed_requests_of_platform(
-    start_server: Callable[..., Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("send", [send_platform, send_inferences])
+def test_two_thousand_malformed_requests_of_a_dialect(
+    start_server: Callable[..., Any],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    send: Callable[[Victim, int, bool], None],
 ) -> None:
     """They leave nothing on the disk and no thread at work."""
     (tmp_path / "temporary").mkdir()
@@ -602,7 +682,7 @@ def test_two_thousand_malformed_requests_of_platform(
     )
     with tried(server) as victim:
         threads, files = threads_of(server), sorted(tmp_path.rglob("*"))  # ONNX Runtime leaves one of its own
-        send_platform(victim, 2000, randomly=True)
+        send(victim, 2000, True)
         with capsys.disabled():
             print(f"\n{victim.report()}")
         assert victim.total >= 2000

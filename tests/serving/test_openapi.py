@@ -235,3 +235,39 @@ def test_answers_are_as_described(engines: Mapping[str, Engine], dialect: Dialec
         body = encode(dialect.render(results, Arguments(dialect, None, None, conf, 0.45, None), model))
         found = json.loads(encode(msgspec.json.decode(body, type=dialect.answer)))  # validates
         assert found == json.loads(body)
+
+
+# ---- the Open Inference Protocol --------------------------------------------------------------------------
+
+
+def test_the_routes_of_the_open_inference_protocol(api: dict[str, Any]) -> None:
+    for suffix in ("", "/versions/{version}"):
+        operation = api["paths"][f"/v2/models/{{model_id}}{suffix}/infer"]["post"]
+        assert operation["requestBody"]["content"].keys() == {"application/json", "application/octet-stream"}
+        assert operation["responses"].keys() == {
+            *("200", "400", "401", "404", "408", "413", "415", "503", "504"),
+        }
+        assert references(operation) == {
+            f"#/components/schemas/{name}"
+            for name in ("InferenceRequest", "InferenceResponse", "InferenceError")
+        }
+    parameters = api["components"]["schemas"]["InferenceParameters"]["properties"]
+    assert {name: limits(field) for name, field in parameters.items() if name != "classes"} == {
+        "conf": (0.01, 1.0, 0.25),
+        "iou": (0.0, 0.95, 0.45),
+        "max_det": (1, 1000, 300),
+        "imgsz": (32, 1280, None),
+        "timeout": (1, 3_600_000_000, None),
+        "binary_data_output": (False, True, False),
+    }
+
+
+def test_errors_of_the_open_inference_protocol_have_one_field() -> None:
+    for path, is_inference in (
+        ("/v2", True),
+        ("/v2/models/a/infer", True),
+        ("/v2x", False),
+        ("/v1/v2/", False),
+    ):
+        body = json.loads(reply_to(InputError("conf=2"), "id", path)[1])
+        assert (body == {"error": "conf=2"}) == is_inference

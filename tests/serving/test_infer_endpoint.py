@@ -26,6 +26,7 @@ KEY = "0123456789abcdef"
 BEST = "acme/doors/best"
 DTYPES = {"FP32": "<f4", "INT64": "<i8", "UINT8": "u1"}
 LENGTH = "Inference-Header-Content-Length"
+BINARY = {"binary_data_output": True}
 
 
 @pytest.fixture(scope="module")
@@ -132,8 +133,8 @@ def test_metadata_of_models(server: Any, engines: Mapping[str, Engine], task: st
         {"name": "encoded_images", "datatype": "BYTES", "shape": [-1]},
         {"name": "images", "datatype": "FP32", "shape": [-1, 3, -1, -1]},
     ]
-    answer = server.http.post(path_of(task), json=encoded(IMAGES[0])).json()
-    assert [output["name"] for output in answer["outputs"]] == [output["name"] for output in found["outputs"]]
+    answer = outputs_in(server.http.post(path_of(task), **binary_images(IMAGES[0], parameters=BINARY)))
+    assert list(answer) == [output["name"] for output in found["outputs"]]
     shapes = {output["name"]: output["shape"] for output in found["outputs"]}
     if task == "pose":
         assert shapes["keypoints"] == [-1, *(engines[task].spec.layout.kpt_shape or ())]
@@ -211,15 +212,15 @@ def wanted_of(results: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("task", DEMO_MODELS)
 def test_answers_equal_the_engine(server: Any, engines: Mapping[str, Engine], task: str) -> None:
     path = path_of(task)
-    choices: list[dict[str, Any]] = [{}, {"conf": 0.5, "iou": 0.3, "imgsz": 256, "max_det": 3}]
-    for parameters in choices:
+    fields: dict[str, Any] = {"conf": 0.5, "iou": 0.3, "imgsz": 256, "max_det": 3}
+    text = json.dumps(encoded(IMAGES[0])).encode()
+    ways: list[tuple[dict[str, Any], list[dict[str, Any]]]] = [
+        ({}, [{"json": encoded(IMAGES[0])}, {"data": text}]),  # the second has no type
+        (fields, [binary_images(IMAGES[0], parameters=fields | BINARY)]),
+    ]
+    for parameters, requests in ways:
         (results,) = engines[task](IMAGES[0], **parameters)
-        as_binary = {**parameters, "binary_data_output": True}
-        for request in (
-            {"json": encoded(IMAGES[0], parameters=parameters)},
-            {"data": json.dumps(encoded(IMAGES[0], parameters=parameters)).encode()},  # without a type
-            binary_images(IMAGES[0], parameters=as_binary),
-        ):
+        for request in requests:
             reply = server.http.post(path, **request)
             found = outputs_in(reply)
             is_binary = LENGTH in reply.headers

@@ -226,8 +226,8 @@ def test_binary_data_that_does_not_fit_is_refused(spec: ModelSpec) -> None:
 
 
 def test_nothing_large_is_allocated_by_what_is_small_or_wrong(spec: ModelSpec) -> None:
-    """A body of 4 MB takes at most a copy of itself, whatever is in it."""
-    size = 4 * 2**20
+    """A body of 2 MB takes at most a copy of itself, whatever is in it."""
+    size = 2 * 2**20
     head = b'{"inputs": [{"name": "images", "datatype": "FP32", "shape": [1, 3, 2, 1], "data": '
     bodies = [
         b'{"inputs": [' + b'{"a":1},' * (size // 8) + b"{}]}",

@@ -218,9 +218,10 @@ def test_networks_in_bytes_compute_what_their_formulas_say(make: Any, convolutio
     assert set(planned.tensors) == {"x", *(name for node in graph.nodes for name in node.output)}
     (found,) = answers(quantise(model, ranges_of(model)), image())
     wanted = evaluated(graph, image(), table)[output]
-    # Halves may round to either side, and sums of products are added in another order.
+    # Halves may round to either side, and sums of products are added in another order: a step in an early
+    # layer is up to two in a later one.
     distance = np.abs(found - wanted) / table[output].scale
-    assert distance.max() <= 1.01
+    assert distance.max() <= 2.01
     assert (distance > 0.01).mean() < 0.02
     (exact,) = answers(model, image())
     low, high = ranges_of(model)[output]
@@ -337,8 +338,18 @@ def test_image_and_sigmoids_have_steps_of_their_own() -> None:
     planned, _, table = table_of(silu)
     assert table["x"] == QuantisationParameters(float(np.float32(1) / np.float32(255)), 0)
     (gate,) = planned.gates.values()
-    assert table[gate] == QuantisationParameters(1 / 256, 0)
+    assert table[gate] == QuantisationParameters(float(np.float32(1) / np.float32(255)), 0)
     assert not {"x", gate} & set(planned.measured)
+
+
+def test_silu_takes_nothing_from_large_values() -> None:
+    """Many layers in a row must not make objects fainter, by however little each."""
+    b = Network(0)
+    weight = 40 * np.eye(3, dtype=np.float32)[:, :, None, None]
+    model = b.model(b.silu(b("Conv", "x", b.constant(weight), kernel_shape=[1, 1])))
+    pixels = np.linspace(64, 255, 288).reshape(1, 3, 8, 12).astype(np.uint8)  # values of 10 to 40
+    ((exact,), (found,)) = answers(model, pixels), answers(quantise(model, ranges_of(model, pixels)), pixels)
+    assert abs(float(np.mean(found - exact))) < 0.02
 
 
 @for_each("make", [concatenation, split, pooling, upsampling])

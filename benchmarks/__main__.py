@@ -15,6 +15,7 @@ COMMANDS = {
     "parity": ("scenarios.parity", "Agreement with Ultralytics' answers."),
     "micro": ("scenarios.micro", "NMS, masks and letterbox alone: how their cost grows."),
     "threads": ("scenarios.threads", "How runs should share the cores of a CPU."),
+    "scale": ("scenarios.scale", "Many replicas: measured here, and simulated from that."),
     "readme": ("pages", "Write the figures of README.md and docs/ from the recorded results."),
 }
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from . import scale_figures
 from .load_records import MicroResult
 from .model_figures import bf16, cold, intro, optimized, peers, setting
 from .model_records import ModelParity
@@ -154,5 +155,10 @@ PARTS: dict[str, Callable[[RecordedResults], str]] = {
     "serve": serve,
     "micro": micro,
     "threads": threads,
+    "scale-sizes": scale_figures.sizes,
+    "scale-replicas": scale_figures.replicas,
+    "scale-predictions": scale_figures.predictions,
+    "scale-autoscaling": scale_figures.autoscaling,
+    "scale-limits": scale_figures.limits,
 }
 """By the name that a page's markers use."""

@@ -16,8 +16,9 @@ import msgspec
 from ..export.files import write_whole
 from .load_records import MicroRecord, ServeRecord, ThreadsRecord
 from .model_records import ParityRecord, PeersRecord
+from .scale_records import ScaleRecord
 
-AnyRecord = PeersRecord | ServeRecord | ParityRecord | MicroRecord | ThreadsRecord
+AnyRecord = PeersRecord | ServeRecord | ParityRecord | MicroRecord | ThreadsRecord | ScaleRecord
 R = TypeVar("R", bound=AnyRecord)
 
 
@@ -73,6 +74,10 @@ class RecordedResults:
     @cached_property
     def threads(self) -> ThreadsRecord:
         return self._read("threads", ThreadsRecord)
+
+    @cached_property
+    def scale(self) -> ScaleRecord:
+        return self._read("scale", ScaleRecord)
 
     def _read(self, name: str, kind: type[R]) -> R:
         record = read(self.folder / f"{name}.json")

@@ -17,6 +17,7 @@ import shutil
 import subprocess
 import tempfile
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
@@ -113,6 +114,7 @@ class Tally:
         refused: connections that were not accepted.
         lost: for each lost request, what the client saw.
         since_due: for each 200, from when the request was due to the end of the answer.
+        stages: for each 200, ms by stage as its Server-Timing says; empty where it says nothing.
         late: for every request, from when it was due to when it was sent.
     """
 
@@ -120,6 +122,7 @@ class Tally:
     refused: int = 0
     lost: list[str] = field(default_factory=list)
     since_due: list[float] = field(default_factory=list)
+    stages: list[dict[str, float]] = field(default_factory=list)
     late: list[float] = field(default_factory=list)
 
     def summary(self, seconds: float, in_time: float) -> Load:
@@ -153,12 +156,30 @@ def message(url: str, image: bytes) -> bytes:
 
 async def open_loop(port: int, request: bytes, rate: float, seconds: float) -> Tally:
     """`rate` requests a second, whatever becomes of them; returns when all have ended."""
+    times = (number / rate for number in range(max(1, int(rate * seconds))))
+    return await send_when_due(((when, port) for when in times), request)
+
+
+async def send_when_due(times: Iterable[tuple[float, int]], request: bytes) -> Tally:
+    """A request at each of these times, seconds from now, to the port beside it; ends with the last."""
     tally, begun, sent = Tally(), perf_counter(), []
-    for number in range(max(1, int(rate * seconds))):
-        due = begun + number / rate
+    for when, port in times:
+        due = begun + when
         await asyncio.sleep(max(0.0, due - perf_counter()))
         sent.append(asyncio.create_task(send(port, request, tally, due)))
     await asyncio.gather(*sent)
+    return tally
+
+
+async def send_again(port: int, request: bytes, clients: int, seconds: float) -> Tally:
+    """So many clients, each of which sends its next request when it has its answer; for so many seconds."""
+    tally, end = Tally(), perf_counter() + seconds
+
+    async def client() -> None:
+        while perf_counter() < end:
+            await send(port, request, tally)
+
+    await asyncio.gather(*(client() for _ in range(clients)))
     return tally
 
 
@@ -176,18 +197,26 @@ async def send(port: int, request: bytes, tally: Tally, due: float | None = None
     tally.late.append(started - due)
     try:
         async with asyncio.timeout(PATIENCE):
-            status = await _exchange(port, request, tally)
+            answer = await _exchange(port, request, tally)
     except TimeoutError:
         tally.lost.append("TimeoutError")
         return
-    if status is not None:
+    if answer is not None:
+        status, head = answer
         tally.statuses[status] += 1
         if status == 200:
             tally.since_due.append(perf_counter() - due)
+            tally.stages.append(_stages(head))
 
 
-async def _exchange(port: int, request: bytes, tally: Tally) -> int | None:
-    """Status of the answer; None if there was none, which has been counted then."""
+def _stages(head: bytes) -> dict[str, float]:
+    timing = re.search(rb"(?i)\nserver-timing: *([^\r\n]*)", head)
+    found = re.findall(r"([\w-]+);dur=([\d.]+)", timing[1].decode() if timing else "")
+    return {stage: float(value) for stage, value in found}
+
+
+async def _exchange(port: int, request: bytes, tally: Tally) -> tuple[int, bytes] | None:
+    """Status and head of the answer; None if there was none, which has been counted then."""
     try:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
     except OSError:
@@ -207,4 +236,4 @@ async def _exchange(port: int, request: bytes, tally: Tally) -> int | None:
     if status is None or (size is not None and len(body) < int(size[1])):
         tally.lost.append("the answer broke off" if head else "no answer")
         return None
-    return int(status[1])
+    return int(status[1]), head

@@ -1,0 +1,1 @@
+"""A discrete-event simulation of servers: queues, shared cores, routing and autoscaling."""

@@ -7,6 +7,7 @@ its node was lost, is the same file again.
 from __future__ import annotations
 
 import logging
+import os
 import pickle
 import socket
 from collections.abc import Iterator, Mapping
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from .._install_advice import install_command
 from ..engine.errors import DeviceError, InputError, YoleanError
 from ..engine.loading import load
 from ..engine.runtime.cpu import usable_cores
@@ -22,6 +24,10 @@ from .job import Job
 from .listing import list_entries
 from .parts import FinishedPart, Part, pending_parts
 from .running import run_here
+
+_SETTINGS = 4  # type of the first frame that a server of HTTP/2 sends
+_HTTP2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, _SETTINGS, 0, 0, 0, 0, 0])
+"""What a client of HTTP/2 sends first, with a frame of no settings (RFC 9113, 3.4)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +67,6 @@ def connected(address: str) -> Iterator[None]:
     Raises:
         InputError: there is none, or it has another version of Ray or Python.
     """
-    _check_reachable(address)
     import ray
 
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
@@ -71,22 +76,45 @@ def connected(address: str) -> Iterator[None]:
         ray.init(address, **options)
     except Exception as exc:  # Ray raises ConnectionError, RuntimeError, ValueError and its own
         said = " ".join(str(exc).split())[:300]
-        raise InputError(f"--ray {address}: no Ray cluster answers there ({said})") from exc
+        is_other = "ersion mismatch" in said
+        how = "the cluster has other versions" if is_other else "no Ray cluster answers there"
+        raise InputError(f"--ray {address}: {how} ({said})") from exc
     try:
         yield
     finally:
         ray.shutdown()
 
 
-def _check_reachable(address: str) -> None:
-    """Try HOST:PORT before Ray does, which would take minutes to find that nothing answers there."""
+def check_cluster(address: str) -> None:
+    """Refuse what can be refused without connecting: before there is a folder of the output.
+
+    Ray itself would take minutes to find that nothing answers at HOST:PORT.
+
+    Raises:
+        InputError: Ray is not installed, or nothing answers there, or something else.
+    """
+    try:
+        import ray
+        import ray.data  # noqa: F401
+    except ModuleNotFoundError as exc:
+        raise InputError(f"--ray needs {exc.name}: {install_command('ray')}") from exc
     host, found, port = address.removeprefix("ray://").rpartition(":")
     if not found:
         return
     try:
-        socket.create_connection((host.strip("[]"), int(port)), 5).close()
+        with socket.create_connection((host.strip("[]"), int(port)), 5) as connection:
+            if os.environ.get("RAY_USE_TLS") != "1":
+                _check_is_grpc(connection)
     except (OSError, ValueError, OverflowError) as exc:
         raise InputError(f"--ray {address}: no Ray cluster answers there ({exc})") from exc
+
+
+def _check_is_grpc(connection: socket.socket) -> None:
+    """Raise `OSError` where what answers does not begin as gRPC does: Ray would wait for minutes."""
+    connection.sendall(_HTTP2)
+    head = connection.recv(9, socket.MSG_WAITALL)
+    if len(head) < 9 or head[3] != _SETTINGS:
+        raise OSError("something else answers")
 
 
 def run_on_ray(

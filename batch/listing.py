@@ -25,7 +25,7 @@ class Entry:
 
     Attributes:
         address: path or address of the image; of one in a container: `shard.tar/name.jpg`, `rows.parquet#12`.
-        read: gives the encoded bytes, or raises `OSError`.
+        read: gives the encoded bytes, or raises `OSError`; `StoreError` where the whole store is at fault.
     """
 
     address: str

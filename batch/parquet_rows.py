@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from ..engine.errors import InputError
-from .stores import open_binary, read_bytes, reason
+from .stores import open_binary, read_bytes, read_error, reason
 
 _USUAL = ("image", "bytes", "jpg", "content", "path", "file_name", "url")
 """Columns that are looked for where none is named."""
@@ -78,7 +78,7 @@ class _Readers:
         self._next = 0  # row at which the next batch begins
 
     def value(self, file: str, column: str, row: int) -> Any:
-        """The value in a row; raises `OSError` where the file cannot be read."""
+        """The value in a row; raises `OSError` or `StoreError` where the file cannot be read."""
         import pyarrow as pa
 
         with self._lock:
@@ -96,8 +96,8 @@ class _Readers:
                         raise OSError("the file has fewer rows than before")
                     self._kept.append((self._next, batch.column(column).to_pylist()))
                     self._next += len(batch)
-            except pa.ArrowException as exc:
-                raise OSError(reason(exc)) from exc
+            except (pa.ArrowException, OSError) as exc:
+                raise read_error(file, exc) from exc
 
     def _open(self, file: str, column: str, row: int) -> None:
         """Begin at the row group that holds a row."""

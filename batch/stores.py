@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from ..engine.errors import InputError
+from ..engine.errors import InputError, YoleanError
 
 _PACKAGES = {
     **dict.fromkeys(("s3", "s3a"), "s3fs"),
@@ -20,8 +20,26 @@ _PACKAGES = {
 }
 """The package that fsspec needs for a scheme: none of them is in the extra `batch`."""
 
-# An address in a list may redirect into a network that its author cannot reach.
-_OPTIONS: dict[str, dict[str, Any]] = {scheme: {"max_redirects": 1} for scheme in ("http", "https")}
+_OPTIONS: dict[str, dict[str, Any]] = {
+    # An address in a list may redirect into a network that its author cannot reach.
+    **{scheme: {"max_redirects": 1} for scheme in ("http", "https")},
+    # Many images are read at once; one in pieces would need a request for its size before.
+    **{scheme: {"max_concurrency": 1} for scheme in ("s3", "s3a")},
+}
+
+
+_KEY_CODES = (
+    *("ExpiredToken", "InvalidAccessKeyId", "InvalidToken", "SignatureDoesNotMatch"),
+    *("AccountProblem", "AllAccessDisabled", "RequestTimeTooSkewed", "TokenRefreshRequired"),
+)
+"""What S3 answers to keys that it refuses, whatever the object."""
+
+_OF_STORES = ("Connect", "Credentials", "Authentication", "RefreshError")
+"""In the names of errors of botocore, gcsfs and adlfs that concern a store as a whole."""
+
+
+class StoreError(YoleanError):
+    """A store refuses the keys, or cannot be reached: this is no error of the image that was asked for."""
 
 
 def scheme_of(address: str) -> str | None:
@@ -59,15 +77,30 @@ def reason(exc: BaseException) -> str:
     kind = type(exc).__name__
     if isinstance(exc, FileNotFoundError):
         return "it does not exist"
-    if isinstance(exc, PermissionError):
+    if isinstance(exc, PermissionError) and exc.errno is None:  # of a store
         return f"no permission ({said}); check the keys in the environment"
     if "Credentials" in kind:
         return f"no keys for this store in the environment ({said})"
     if kind == "TooManyRedirects":
         return "it redirects to another address, which is not followed; name that address"
+    if said == "Bad Request":  # to a request whose answer has no body
+        return "the store refuses the request; check the keys in the environment, which may have expired"
     if "Connect" in kind or "Timeout" in kind:
         return f"it cannot be reached ({said or kind})"
     return said or kind
+
+
+def read_error(address: str, exc: Exception) -> StoreError | OSError:
+    """What to raise where a file cannot be read, from the error of a package.
+
+    Of `https://` each address is a host of its own, whose failure says nothing about the others.
+    """
+    cause = getattr(exc.__cause__ or exc, "response", None)  # botocore's; others have other things there
+    code = cause.get("Error", {}).get("Code") if isinstance(cause, dict) else None
+    is_of_store = code in _KEY_CODES or any(word in type(exc).__name__ for word in _OF_STORES)
+    if is_of_store and _PACKAGES.get(scheme_of(address) or "", "aiohttp") != "aiohttp":
+        return StoreError(f"{address}: {reason(exc)}")
+    return OSError(reason(exc))
 
 
 def open_binary(address: str) -> BinaryIO:
@@ -75,6 +108,7 @@ def open_binary(address: str) -> BinaryIO:
 
     Raises:
         OSError: it cannot be opened; the text is one line.
+        StoreError: its store cannot be used.
     """
     if scheme_of(address) is None:
         return open(address, "rb")
@@ -82,7 +116,7 @@ def open_binary(address: str) -> BinaryIO:
         fs, path = file_system(address)
         opened: BinaryIO = fs.open(path, "rb")
     except Exception as exc:
-        raise OSError(reason(exc)) from exc
+        raise read_error(address, exc) from exc
     return opened
 
 
@@ -91,6 +125,7 @@ def read_bytes(address: str, offset: int = 0, size: int | None = None) -> bytes:
 
     Raises:
         OSError: it cannot be read; the text is one line.
+        StoreError: its store cannot be used.
     """
     if scheme_of(address) is None:
         with open(address, "rb") as file:
@@ -101,7 +136,7 @@ def read_bytes(address: str, offset: int = 0, size: int | None = None) -> bytes:
         end = None if size is None else offset + size
         data: bytes = fs.cat_file(path, start=offset or None, end=end)
     except Exception as exc:
-        raise OSError(reason(exc)) from exc
+        raise read_error(address, exc) from exc
     return data
 
 

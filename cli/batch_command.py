@@ -112,6 +112,10 @@ def batch(
     from ..batch.stores import OutputFolder
     from .batch_report import BatchReport
 
+    if cluster is not None:
+        from ..batch.cluster import check_cluster
+
+        check_cluster(cluster)
     folder = OutputFolder(output)
     check_sources(sources)
     path = model_file(model)
@@ -157,10 +161,8 @@ def _on_ray(
     report: BatchReport,
 ) -> None:
     """Run the rest of a job on a cluster."""
-    try:
-        from ..batch.cluster import ClusterModel, Workers, connected, run_on_ray
-    except ModuleNotFoundError as exc:
-        raise InputError(f"--ray needs {exc.name}: {install_command('ray')}") from exc
+    from ..batch.cluster import ClusterModel, Workers, connected, run_on_ray
+
     on_cluster = ClusterModel(Path(model).read_bytes(), loading)
     with connected(address):
         pool = Workers(*workers) if workers else None

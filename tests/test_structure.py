@@ -35,7 +35,7 @@ MAY_IMPORT = {
     "models": {"engine"},  # its errors
     "tracking": {"postprocess"},
     "engine": {"_install_advice", "_version", "postprocess", "tracking"},
-    "batch": {"_version", "engine"},
+    "batch": {"_install_advice", "_version", "engine"},
     "validation": {"_install_advice", "_version", "engine", "postprocess"},
     "export": {"_install_advice", "_version", "engine", "postprocess", "models", "validation", "__init__"},
     "serving": {"_install_advice", "_version", "engine", "postprocess", "models"},

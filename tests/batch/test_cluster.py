@@ -10,8 +10,10 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -59,10 +61,12 @@ def cluster() -> Iterator[Any]:
         cluster.shutdown()
 
 
-def batch(source: object, output: object, *options: object) -> subprocess.Popen[str]:
+def batch(
+    source: object, output: object, *options: object, start: tuple[str, ...] = ("-m", "yolean")
+) -> subprocess.Popen[str]:
     """The command, in a process of its own."""
     words = ["batch", source, "-m", "shapes", "-o", output, "--part-size", 10, "--threads", 1, *options]
-    command = [sys.executable, "-m", "yolean", *map(str, words)]
+    command = [sys.executable, *start, *map(str, words)]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     return subprocess.Popen(command, text=True, stderr=subprocess.PIPE, env=env)
 
@@ -107,6 +111,14 @@ def ended(process: subprocess.Popen[str]) -> str:
     return said
 
 
+def refused(process: subprocess.Popen[str]) -> str:
+    """The one line of a refusal."""
+    _, said = process.communicate(timeout=300)
+    assert process.returncode == 2, said
+    (line,) = said.splitlines()
+    return line
+
+
 def test_a_cluster_on_this_machine(photos: Path, whole: list[dict[str, Any]]) -> None:
     output = photos.parent / "local"
     said = ended(batch(photos, output, "--ray", "local", "--workers", "1,2"))
@@ -147,14 +159,62 @@ def test_errors_of_the_actors_and_of_the_address(photos: Path) -> None:
     _, said = process.communicate(timeout=300)
     assert process.returncode == 2
     assert said.splitlines()[-1].endswith("expected a tar archive (invalid header)")
-    process = batch(photos, output, "--ray", "ray://127.0.0.1:9")
-    _, said = process.communicate(timeout=300)
-    assert process.returncode == 2
-    assert "a job is there" in said
-    process = batch(photos, photos.parent / "new", "--ray", "127.0.0.1:9")
-    _, said = process.communicate(timeout=300)
-    assert process.returncode == 2
-    assert "--ray 127.0.0.1:9: no Ray cluster answers there" in said.splitlines()[-1]
+    assert "a job is there" in refused(batch(photos, output, "--ray", "local"))
+    new = photos.parent / "new"
+    for address in ("127.0.0.1:9", "ray://127.0.0.1:9"):
+        said = refused(batch(photos, new, "--ray", address))
+        assert f"--ray {address}: no Ray cluster answers there" in said
+    assert not new.exists()
+    assert "--ray auto: no Ray cluster answers there" in refused(batch(photos, new, "--ray", "auto"))
+
+
+def test_a_cluster_of_another_version_is_named(cluster: Any, photos: Path) -> None:
+    """Ray itself compares: the driver says that it has another version."""
+    code = "import ray; ray.__version__ = '2.1.0'; from yolean.cli.main import main; main()"
+    output = photos.parent / "other-version"
+    said = refused(batch(photos, output, "--ray", cluster.address, start=("-c", code)))
+    assert f"--ray {cluster.address}: the cluster has other versions (Version mismatch: " in said
+    assert "2.1.0" in said
+
+
+def test_what_is_no_ray_cluster_is_refused(photos: Path) -> None:
+    """A port at which something else answers."""
+    with HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"127.0.0.1:{server.server_port}"
+        said = refused(batch(photos, photos.parent / "no-ray", "--ray", address))
+        assert f"--ray {address}: no Ray cluster answers there (something else answers)" in said
+        server.shutdown()
+
+
+def test_actors_become_as_many_as_the_work_asks_for(photos: Path) -> None:
+    """From one to four on a node of four, and the rows are those of one machine."""
+    from ray.cluster_utils import Cluster
+
+    slower = ("--imgsz", "1280")
+    ended(batch(photos, photos.parent / "whole-1280", *slower))
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    try:
+        cluster.add_node(num_cpus=4)
+        cluster.wait_for_nodes()
+        output, seen = photos.parent / "scaled", list[int]()
+        process = batch(photos, output, *slower, "--ray", cluster.address, "--workers", "1,4")
+
+        def is_over() -> bool:
+            count = len(actors())
+            if count and (not seen or seen[-1] != count):
+                seen.append(count)
+            return process.poll() is not None
+
+        limit = time.monotonic() + 300
+        while not is_over():
+            assert time.monotonic() < limit
+            time.sleep(0.05)
+        ended(process)
+    finally:
+        cluster.shutdown()
+    assert (seen[0], max(seen)) == (1, 4)
+    assert rows(output) == rows(photos.parent / "whole-1280")
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yolean
@@ -155,6 +157,30 @@ def test_another_job_in_the_folder_is_refused(photos: Path, said: str) -> None:
 )
 def test_refusals(photos: Path, arguments: tuple[object, ...], said: str) -> None:
     assert said in error_of(run("batch", *arguments))
+    assert not Path("out").exists()
+
+
+def test_tables_and_shards_that_are_none_are_one_line(photos: Path) -> None:
+    pq.write_table(pa.table({"name": ["a"], "size": [1]}), "rows.parquet")
+    Path("rows2.parquet").write_text("no table")
+    for arguments, said in (
+        (("rows.parquet",), "no column with a usual name for images, but name, size; name one with --column"),
+        (("rows.parquet", "--column", "image"), "no column 'image', but name, size; name one with --column"),
+        (("rows.parquet", "--column", "size"), "column 'size' holds int64: expected bytes of images"),
+        (("rows2.parquet",), "expected a Parquet file"),
+    ):
+        lines = run("batch", *arguments, "-m", SHAPES, "-o", "out", "--resume", "--quiet").stderr.splitlines()
+        assert len(lines) == 1
+        assert said in lines[0]
+        shutil.rmtree("out")
+
+
+def test_ray_that_is_missing_is_named_before_anything_is_written(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    said = error_of(run("batch", photos, "-m", SHAPES, "-o", "out", "--ray", "local"))
+    assert said.startswith("--ray needs ray: pip install ")
     assert not Path("out").exists()
 
 

@@ -8,8 +8,8 @@ from time import perf_counter
 
 from .app_state import AppState
 from .model_registry import LoadedModel
-from .queue_turns import count_turn, take_turn, watched
-from .tickets import Ticket, Work
+from .queue_turns import count_turn, take_turn
+from .tickets import ClientGone, Ticket, Work
 
 
 async def run_images(
@@ -46,21 +46,25 @@ async def run_images(
         await state.scheduler.run(works[0], ticket, client_left)
         state.metrics.observe(model.id, ticket.stages)
         return ticket
-    total, left = Ticket(0.0), asyncio.Event()
-    upcoming = iter(works)
+    total, upcoming = Ticket(0.0), iter(works)
+    never = asyncio.Event()  # who leaves ends all turns below, and is counted once
 
     async def take_turns() -> None:
         for work in upcoming:
-            ticket = await take_turn(state, work, left, seconds)
+            ticket = await take_turn(state, work, never, seconds)
             count_turn(state, work, ticket, total)
 
     width = state.cores if model.batcher is None else model.batcher.max_batch
-    async with watched(client_left, left):
-        running = [asyncio.create_task(take_turns()) for _ in range(min(width, len(works)))]
-        try:
-            await asyncio.gather(*running)
-        finally:
-            for task in running:
-                task.cancel()
-            await asyncio.gather(*running, return_exceptions=True)
+    running = [asyncio.create_task(take_turns()) for _ in range(min(width, len(works)))]
+    turns, gone = asyncio.gather(*running), asyncio.ensure_future(client_left())
+    try:
+        await asyncio.wait((turns, gone), return_when=asyncio.FIRST_COMPLETED)
+        if not turns.done():
+            state.metrics.left.inc()
+            raise ClientGone("the client has left")
+        turns.result()
+    finally:
+        for task in (*running, gone):
+            task.cancel()
+        await asyncio.gather(turns, *running, return_exceptions=True)
     return total

@@ -23,7 +23,9 @@ def request(images: int, **parameters: Any) -> bytes:
 def test_images_wait_for_room_and_for_nobody_who_has_left(
     start_local: Callable[[Settings], Any], wait_until: Callable[..., Any]
 ) -> None:
-    server = start_local(Settings(models=(ModelSource(demo_model()),), max_queue=1, device="cpu"))
+    server = start_local(
+        Settings(models=(ModelSource(demo_model()),), max_queue=1, device="cpu", timeout=120)
+    )
 
     def runs() -> float:
         return float(server.metric("yolean_batch_size_count"))
@@ -44,10 +46,11 @@ def test_images_wait_for_room_and_for_nobody_who_has_left(
     wait_until(lambda: server.http.get("/health").json()["queue"]["inside"] == 0, "nothing is at work")
     assert server.http.post(PATH, data=request(1)).status_code == 200
     assert runs() < 6 + 32
+    assert server.metric("yolean_clients_left_total") == 1
 
 
 def test_one_that_cannot_be_read_ends_the_others(start_local: Callable[[Settings], Any]) -> None:
-    server = start_local(Settings(models=(ModelSource(demo_model()),), device="cpu"))
+    server = start_local(Settings(models=(ModelSource(demo_model()),), device="cpu", timeout=120))
     body = json.loads(request(32, imgsz=1280))
     body["inputs"][0]["data"][1] = base64.b64encode(b"no image").decode()
     reply = server.http.post(PATH, json=body)

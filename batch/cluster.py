@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import cv2
+
 from .._install_advice import install_command
 from ..engine.errors import DeviceError, InputError, YoleanError
 from ..engine.loading import load
@@ -200,8 +202,10 @@ class _PartActor:
     def __init__(self, model: ClusterModel, options: Mapping[str, Any], job: Job) -> None:
         import ray
 
-        cores = ray.get_runtime_context().get_assigned_resources().get("CPU", 1)
-        self._engine = load(model.data, threads=max(1, int(cores)), **model.arguments)
+        share = ray.get_runtime_context().get_assigned_resources().get("CPU", 1)
+        cores = max(1, int(share))
+        cv2.setNumThreads(cores)  # OpenCV would use all of the node, beside the other actors on it
+        self._engine = load(model.data, threads=cores, **model.arguments)
         self._options, self._job = options, job
 
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, list[Any]]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import statistics
 
+from .record_base import YOLEAN_SERVE
 from .records import RecordedResults
-from .scale_records import RouterName, ScaleRecord, SimulatedRange
+from .scale_records import PEAK, RouterName, ScaleRecord, SimulatedRange
 from .tables import UNKNOWN, Table, median_iqr, prose, provenance
 
 _ROUTERS: tuple[RouterName, RouterName] = ("at random", "the shorter of two queues")
@@ -77,7 +78,8 @@ def sizes(results: RecordedResults) -> str:
     for name, (cores, count) in rows.items():
         found = [record.capacity(cores, router, count) for router in _ROUTERS]
         busy = found[0].saturated * count
-        cells = [f"{cores * count:,}", *(f"{row.rate * count:,.0f}" for row in found)]
+        rates = [row.rate * count for row in found]
+        cells = [f"{cores * count:,}", *(f"{rate:,.{0 if rate >= 100 else 1}f}" for rate in rates)]
         cells += [f"{busy * 86_400 / 1e6:,.1f} million"]
         table.rows.append([name, *cells, *_hours_and_millions(record, cores * count, busy)])
     before = prose(
@@ -130,8 +132,26 @@ def predictions(results: RecordedResults) -> str:
         f"The measured p99 lies in that range for {sum(kept)} of {len(kept)} loads. A server answers its "
         f"first request {median_iqr(times.start_seconds, '.1f')} s after it was started."
     )
-    table = prediction_table(record).markdown()
-    return f"{before}\n\n{table}\n{after}{provenance(record)}"
+    parts = [before, prediction_table(record).markdown().rstrip(), after, *_beside_one_server(record)]
+    return "\n\n".join(parts) + provenance(record)
+
+
+def _beside_one_server(record: ScaleRecord) -> list[str]:
+    """Answers a second of other systems, divided by those of one server on all cores in the same loop."""
+    rows = [row for row in record.predictions if row.measured.loop == "closed"]
+    one = {row.measured.load: row for row in rows if row.measured.system == YOLEAN_SERVE}
+    ratios: dict[tuple[str, int], list[tuple[float, float]]] = {}
+    for row in rows:
+        other, found = one.get(row.measured.load), row.measured
+        if found.system != YOLEAN_SERVE and other is not None:
+            pair = found.rate / other.measured.rate, row.rate.median / other.rate.median
+            ratios.setdefault((found.system, found.replicas), []).append(pair)
+    said = []
+    for (system, count), pairs in ratios.items():
+        measured, predicted = (statistics.median(side) for side in zip(*pairs, strict=True))
+        said.append(f"{system} with {count}: {measured:.2f}, predicted {predicted:.2f}")
+    before = f"Requests a second in the closed loops, divided by those of one {YOLEAN_SERVE} on all cores: "
+    return [prose(f"{before}{'; '.join(said)}.")] if said else []
 
 
 def _within(value: float | None, found: SimulatedRange | None) -> bool:
@@ -146,7 +166,13 @@ def autoscaling(results: RecordedResults) -> str:
         f"Simulated, {hours:g} hours each, from two replicas of {record.cores} cores, which start in "
         f"{start:.1f} s (a pod that has to be placed, and an image that has to be pulled, take longer):"
     )
-    return f"{before}\n\n{autoscaling_table(record).markdown()}"
+    peak = PEAK * record.capacity(record.cores, "at random", 1).saturated
+    at_random, shorter = (_needed(record, router, peak) for router in _ROUTERS)
+    after = prose(
+        f"{at_random} replicas that are always there hold {peak:.0f} requests a second sent at random, as by "
+        f"Kubernetes, and {shorter} hold them sent to the shorter of two queues, as by Ray Serve."
+    )
+    return f"{before}\n\n{autoscaling_table(record).markdown()}\n{after}"
 
 
 def limits(results: RecordedResults) -> str:

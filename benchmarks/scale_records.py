@@ -8,6 +8,9 @@ from ..measurement.summary import Quartiles
 from .load_records import Loop, UploadedImage
 from .record_base import Record, Struct
 
+PEAK = 4.0
+"""The load on autoscaled replicas, in what a saturated one answers; where it changes, a quarter before."""
+
 
 class ScaleSettings(Struct):
     """Attributes: seconds of each measured load; repetitions of each; simulated requests of each capacity;

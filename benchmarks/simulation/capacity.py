@@ -129,9 +129,10 @@ def _as_measured(
         if measured.loop == "open":
             arrivals = poisson(measured.load, random)
             cluster.arrive(itertools.takewhile(lambda when: when < measured.seconds, arrivals))
-        else:
+            cluster.events.run()
+        else:  # what is answered later is not counted
             cluster.connect(int(measured.load), measured.seconds)
-        cluster.events.run()
+            cluster.events.run(until=measured.seconds)
         requests += cluster.outcomes
     return outcome(requests)
 

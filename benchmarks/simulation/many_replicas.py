@@ -7,7 +7,7 @@ from random import Random
 
 import msgspec
 
-from ..scale_records import AutoscaledLoad, ReplicaCapacity, RouterName, ScaleRecord, ScaleSettings
+from ..scale_records import PEAK, AutoscaledLoad, ReplicaCapacity, RouterName, ScaleRecord, ScaleSettings
 from .autoscaling import (
     AutoscaledRun,
     Autoscaler,
@@ -22,7 +22,6 @@ from .simulated_replica import ReplicaLimits, ServiceTimes
 CHOICES: dict[RouterName, int] = {"at random": 1, "the shorter of two queues": 2}
 REPLICAS = (1, 2, 4, 10, 100)
 """Of which the capacity is simulated; at random, the requests of each are those of one alone."""
-_PEAK = 4.0  # of the changing load: what so many saturated replicas answer; before, a quarter of it
 
 
 def capacities(times: ServiceTimes, cores: int, settings: ScaleSettings) -> list[ReplicaCapacity]:
@@ -45,7 +44,7 @@ def autoscaled_loads(
     times: ServiceTimes, start_seconds: float, cores: int, saturated: float, settings: ScaleSettings
 ) -> list[AutoscaledLoad]:
     """A steady load, and one that becomes four times as high, on replicas that each rule scales."""
-    peak, seconds = _PEAK * saturated, settings.autoscaled_seconds
+    peak, seconds = PEAK * saturated, settings.autoscaled_seconds
     loads: dict[str, Callable[[float], float]] = {
         f"{peak:.0f} a second": lambda when: peak,
         f"{peak / 4:.0f} a second, then {peak:.0f}": lambda when: peak if when > seconds / 2 else peak / 4,

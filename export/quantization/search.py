@@ -29,6 +29,7 @@ from ..trial_images import read_images, spread
 from .calibration import METHODS, Range, observe
 from .layer_inputs import round_convolutions, second_moments
 from .outliers import channel_maxima, split_outliers, unlimited_name, without_limits
+from .predicted_time import affordable, multiplications, time_of_bytes
 from .qdq import plan_quantisation, quantisation_parameters, quantise
 
 _MAX_READ = 300
@@ -36,8 +37,7 @@ MAX_CALIBRATION_IMAGES = 100
 VALIDATION_IMAGES = 16  # held in memory; the sensitivity pass takes half of them
 _MIN_CLASS_LOGIT = -8.0  # scores below 0.0003 are of no use
 FLOAT_LAYERS_TRIED = (2, 4, 8, 16, 24, 32, 48)  # numbers of the costliest layers
-_MAX_LOSS_RATIO = 0.8  # of the loss must remain at most, for
-_MAX_TIME_RATIO = 1.1  # of the time at most
+_MAX_LOSS_RATIO = 0.8  # of the loss must remain at most
 _AS_GOOD = (
     1.05  # times the least loss: so little is noise, and more layers in float are better on other images
 )
@@ -52,6 +52,9 @@ class Quantiser:
         source: the engine that the results are compared with.
         validation: the source's results for some of the calibration images, on which methods are compared.
             The held-out set, for the final figures, is not among them.
+        convolutions: outputs of those that can be quantised, in the order of the graph.
+        multiplications: of each of them, for one input.
+        rounded: their weights in steps.
     """
 
     def __init__(
@@ -79,6 +82,8 @@ class Quantiser:
         on_progress("rounding weights", 0, 1)
         few = self._tensors(spread(calibration, VALIDATION_IMAGES))
         moments = second_moments(self.model, quantised_form, few, threads)
+        first = next(self._tensors(chosen))
+        self.multiplications = multiplications(quantised_form, self.convolutions, first, threads)
         self._classes = [name for name in graph.outputs if name.startswith("classes_")] if self.head else []
         tables = [quantisation_parameters(planned, self.ranges(method)) for method in METHODS]
         finest = {name: min(table[name].scale for table in tables) for name in tables[0]}
@@ -146,24 +151,21 @@ class Quantiser:
     def worth_keeping_in_float(self, method: str, before: float) -> list[str]:
         """The convolutions to leave in float.
 
-        The costliest ones are tried, more and more of them. They stay in float if that removes at least a
-        fifth of the loss and takes at most a tenth more time, as far as the noise can tell.
+        The costliest ones that may cost their time are tried, more and more of them. They stay in float if
+        that removes at least a fifth of the loss.
 
         Args:
             before: the loss with all convolutions quantised.
         """
-        costly = list(self.sensitivity(method))
-        pace, image = self.engine(self.make(method)), self.validation[0].orig_img
+        costly = affordable(list(self.sensitivity(method)), self.multiplications, time_of_bytes())
+        costly = costly[: FLOAT_LAYERS_TRIED[-1]]
         best: list[str] = []
         least = before
-        for done, number in enumerate(FLOAT_LAYERS_TRIED):
-            self._on_progress("leaving layers in float", done, len(FLOAT_LAYERS_TRIED))
-            made = self.make(method, costly[:number])
-            after = self.loss(made)
-            if after >= before or after > min(_MAX_LOSS_RATIO * before, _AS_GOOD * least):
-                continue
-            # The first quartile: on a busy machine the median alone would refuse what costs nothing.
-            if compare_speed(pace, self.engine(made), image, 2.0).low <= _MAX_TIME_RATIO:
+        numbers = [number for number in FLOAT_LAYERS_TRIED if number < len(costly)] + [len(costly)]
+        for done, number in enumerate(numbers):
+            self._on_progress("leaving layers in float", done, len(numbers))
+            after = self.loss(self.make(method, costly[:number]))
+            if after < before and after <= min(_MAX_LOSS_RATIO * before, _AS_GOOD * least):
                 best, least = costly[:number], min(least, after)
         return best
 

@@ -324,36 +324,31 @@ def test_sensitivity_quantises_one_layer_at_a_time(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize(
-    ("losses", "times", "expected"),
+    ("losses", "affordable", "expected"),
     [
-        ({}, {}, 0),  # nothing helps
-        ({2: 0.5}, {}, 2),
-        ({2: 0.85, 4: 0.81, 8: 0.79, 16: 0.85}, {}, 8),  # a fifth must go
-        ({2: 0.5, 4: 0.4, 8: 0.41, 16: 0.6}, {}, 8),  # the best of all, of those as good the most
-        ({2: 0.5, 4: 0.4, 8: 0.41}, {8: 1.2}, 4),
-        ({2: 0.5, 4: 0.2}, {4: 1.2}, 2),  # four would be better, and too slow
-        ({2: 0.5, 4: 0.5}, {2: 1.2, 4: 1.2}, 0),
-        ({8: 0.1}, {8: 1.1}, 8),  # just fast enough
+        ({}, 9, 0),  # nothing helps
+        ({2: 0.5}, 9, 2),
+        ({2: 0.85, 4: 0.81, 8: 0.79, 9: 0.85}, 9, 8),  # a fifth must go
+        ({2: 0.5, 4: 0.4, 8: 0.41, 9: 0.6}, 9, 8),  # the best of all, of those as good the most
+        ({2: 0.5, 4: 0.4, 8: 0.1}, 5, 4),  # eight would be better, and too slow
+        ({2: 0.5, 4: 0.4, 5: 0.3}, 5, 5),  # all that can be afforded
+        ({2: 0.5}, 0, 0),
     ],
 )
 def test_layers_stay_in_float_where_that_pays(
-    monkeypatch: pytest.MonkeyPatch, work: Any, losses: Any, times: Any, expected: Any
+    monkeypatch: pytest.MonkeyPatch, work: Any, losses: Any, affordable: int, expected: int
 ) -> None:
     order = work.convolutions[::-1]
     monkeypatch.setattr(Quantiser, "sensitivity", lambda self, method: dict.fromkeys(order, 1.0))
     monkeypatch.setattr(Quantiser, "make", lambda self, method, keep=(): list(keep))
-    monkeypatch.setattr(Quantiser, "engine", lambda self, made: len(made))
     monkeypatch.setattr(Quantiser, "loss", lambda self, made, validation=None: losses.get(len(made), 1.0))
-    monkeypatch.setattr(
-        int8, "compare_speed", lambda one, other, image, seconds: replace(SPEED, low=times.get(other, 1.0))
-    )
+    monkeypatch.setattr(int8, "affordable", lambda costly, *_: costly[:affordable])
     assert work.worth_keeping_in_float("min-max", 1.0) == order[:expected]
 
 
 def test_where_nothing_is_lost_nothing_stays_in_float(monkeypatch: pytest.MonkeyPatch, work: Any) -> None:
     monkeypatch.setattr(Quantiser, "sensitivity", lambda self, method: dict.fromkeys(self.convolutions, 0.0))
     monkeypatch.setattr(Quantiser, "loss", lambda self, made, validation=None: 0.0)
-    monkeypatch.setattr(int8, "compare_speed", lambda *_: SPEED)
     assert work.worth_keeping_in_float("min-max", 0.0) == []
 
 

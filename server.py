@@ -59,18 +59,21 @@ async def wait_until_loaded(state: AppState) -> AsyncIterator[None]:
 
 
 def create_app(
-    settings: Settings, lifespan: Callable[[AppState], AbstractAsyncContextManager[None]] = wait_until_loaded
+    settings: Settings,
+    lifespan: Callable[[AppState], AbstractAsyncContextManager[None]] = wait_until_loaded,
+    cores: int | None = None,
 ) -> Starlette:
     """Make a server with these settings; it loads its models when it starts.
 
     Args:
         settings: as from the options of `yolean serve`.
         lifespan: entered while the application starts, left when it ends.
+        cores: how many it may keep busy; default: its part of those that this process may use.
 
     Raises:
         InputError: the keys cannot be read.
     """
-    state = AppState(settings)
+    state = AppState(settings, cores)
     api = Api(state)
 
     @asynccontextmanager

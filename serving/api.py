@@ -138,10 +138,8 @@ class Api:
 
     async def metrics(self, request: Request) -> Response:
         """`GET /metrics`."""
-        metrics, scheduler = self._state.metrics, self._state.scheduler
-        metrics.queued.set(scheduler.waiting)
-        metrics.running.set(max(0, scheduler.in_flight - scheduler.waiting))
-        return Response(metrics.text(), headers={"content-type": CONTENT_TYPE})
+        self._state.count_queue()
+        return Response(self._state.metrics.text(), headers={"content-type": CONTENT_TYPE})
 
     async def openapi(self, request: Request) -> Response:
         """`GET /openapi.json`."""

@@ -37,11 +37,16 @@ class AppState:
 
     Attributes:
         settings, keys, metrics, scheduler, registry, fetcher, drain: see their classes.
+        cores: how many it may keep busy.
         started_at: seconds since the epoch.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, cores: int | None = None) -> None:
         """Build the parts; `running` starts what needs a loop.
+
+        Args:
+            settings: as from the options of `yolean serve`.
+            cores: how many it may keep busy; default: its part of those that this process may use.
 
         Raises:
             InputError: the keys cannot be read.
@@ -49,7 +54,7 @@ class AppState:
         self.settings = settings
         self.keys = read_keys(settings.api_keys)
         self.metrics = Metrics()
-        self.cores = max(1, usable_cores() // settings.workers)
+        self.cores = cores or max(1, usable_cores() // settings.workers)
         self.scheduler = Scheduler(self.cores, settings.max_queue, settings.max_pixels, self.metrics)
         self.registry = Registry(
             settings.models or _demo_models(),
@@ -128,6 +133,12 @@ class AppState:
         return not (self.drain.is_draining or self.scheduler.is_stuck) and bool(
             self.registry.is_ready and self.registry.models
         )
+
+    def count_queue(self) -> None:
+        """Bring the gauges of the queue up to date, before the metrics are read."""
+        waiting = self.scheduler.waiting
+        self.metrics.queued.set(waiting)
+        self.metrics.running.set(max(0, self.scheduler.in_flight - waiting))
 
     def describe(self) -> str:
         """The state in one word: ok, loading, degraded or draining."""

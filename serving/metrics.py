@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from prometheus_client import (
@@ -15,6 +15,7 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
@@ -83,11 +84,46 @@ class Metrics:
 
     def text(self) -> bytes:
         """All metrics in Prometheus' text format."""
-        registry = self._registry
-        if self._shared:
-            registry = CollectorRegistry()
-            MultiProcessCollector(registry, self._shared)  # type: ignore[no-untyped-call]
-        return generate_latest(registry)
+        return generate_latest(self._collected())
+
+    def families(self) -> list[Metric]:
+        """All metrics with their samples, which can be pickled."""
+        return list(self._collected().collect())
+
+    def _collected(self) -> CollectorRegistry:
+        if not self._shared:
+            return self._registry
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry, self._shared)  # type: ignore[no-untyped-call]
+        return registry
+
+
+class ReplicaMetrics:
+    """The metrics of several servers as one set, each series with the label `replica`.
+
+    Sums over the replicas are the reader's: a gauge of one of them is worth knowing by itself.
+    """
+
+    def __init__(self, replicas: Mapping[str, Iterable[Metric]]) -> None:
+        """Take what `Metrics.families` gives, by name of the replica."""
+        self._replicas = replicas
+
+    def collect(self) -> Iterable[Metric]:
+        """The metrics; each comes once, as Prometheus' format wants it."""
+        joined: dict[str, Metric] = {}
+        for replica, families in sorted(self._replicas.items()):
+            for family in families:
+                whole = joined.setdefault(family.name, Metric(family.name, family.documentation, family.type))
+                whole.samples += [
+                    sample._replace(labels={**sample.labels, "replica": replica}) for sample in family.samples
+                ]
+        answered = GaugeMetricFamily("yolean_replicas", "Replicas whose series these are")
+        answered.add_metric([], len(self._replicas))
+        return [*joined.values(), answered]
+
+    def text(self) -> bytes:
+        """The metrics in Prometheus' text format."""
+        return generate_latest(self)
 
 
 def _remove_dead(folder: Path) -> None:

@@ -11,7 +11,7 @@ import ipaddress
 import math
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, fields
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
@@ -92,14 +92,18 @@ class Settings:
     log_format: str = "text"
 
     @classmethod
-    def from_environment(cls) -> Settings:
+    def from_environment(cls, leave_out: Collection[str] = ()) -> Settings:
         """The settings that the YOLEAN_ variables give.
+
+        Args:
+            leave_out: names of settings whose variables are not read.
 
         Raises:
             InputError: one of them is not valid.
         """
         command = click.Command("serve")
         serve_options(command)
+        command.params = [param for param in command.params if param.name not in leave_out]
         try:
             with command.make_context("serve", [], auto_envvar_prefix=PREFIX) as context:
                 return cls(**context.params)

@@ -14,6 +14,11 @@ settings.register_profile("tens", max_examples=30, deadline=None, derandomize="C
 settings.load_profile("tens")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the tests of the server run against replicas of Ray Serve."""
+    parser.addoption("--on-ray", action="store_true", help="servers are deployed on a Ray cluster")
+
+
 @pytest.fixture(scope="module", autouse=True)
 def one_thread(request: pytest.FixtureRequest) -> Iterator[None]:
     """Models run on one thread, unless a test asks for more; processes that tests start are not touched.

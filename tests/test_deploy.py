@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from yolean.ray_serve import NAME
 from yolean.serving.metrics import Metrics
 from yolean.serving.settings import Settings
 
@@ -67,6 +68,45 @@ def test_the_deployment_is_the_server_that_it_describes() -> None:
     ]
     assert all(selector == labels for selector in selectors)
     assert kinds["HorizontalPodAutoscaler"]["spec"]["metrics"][0]["pods"]["metric"]["name"] in series()
+
+
+def ray() -> tuple[dict[str, Any], dict[str, Any]]:
+    """The configuration of Ray Serve, and the RayService."""
+    yaml = pytest.importorskip("yaml", reason="kubernetes-validate brings PyYAML")
+    read = [yaml.safe_load((DEPLOY / "ray" / name).read_text()) for name in ("serve.yaml", "rayservice.yaml")]
+    return read[0], read[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("version", ["1.33", "1.35"])
+def test_the_pods_of_the_ray_service_are_valid_by_the_official_schemas(version: str) -> None:
+    """The fields around them are KubeRay's, whose schema no package brings."""
+    import kubernetes_validate
+
+    cluster = ray()[1]["spec"]["rayClusterConfig"]
+    for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
+        pod = {"apiVersion": "v1", "kind": "Pod", **group["template"]}
+        kubernetes_validate.validate(pod, version, strict=True)
+
+
+def test_the_ray_service_has_the_configuration_of_ray_serve() -> None:
+    yaml = pytest.importorskip("yaml", reason="kubernetes-validate brings PyYAML")
+    config, service = ray()
+    assert yaml.safe_load(service["spec"]["serveConfigV2"]) == config
+    (app,) = config["applications"]
+    (deployment,) = app["deployments"]
+    known = {f"YOLEAN_{name.upper()}" for name in Settings.__dataclass_fields__}
+    assert set(app["runtime_env"]["env_vars"]) <= known
+    assert deployment["name"] == NAME
+    (group,) = service["spec"]["rayClusterConfig"]["workerGroupSpecs"]
+    pod = group["template"]["spec"]
+    assert pod["terminationGracePeriodSeconds"] > deployment["graceful_shutdown_timeout_s"]
+    (container,) = pod["containers"]
+    cores = int(container["resources"]["limits"]["cpu"])
+    most = deployment["autoscaling_config"]["max_replicas"] * (1 + deployment["max_surge_percent"] / 100)
+    assert cores * group["maxReplicas"] >= deployment["ray_actor_options"]["num_cpus"] * most
+    mounts = {mount["mountPath"] for mount in container["volumeMounts"]}
+    assert app["runtime_env"]["env_vars"]["YOLEAN_MODELS"] in mounts
 
 
 def series() -> set[str]:

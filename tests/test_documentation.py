@@ -140,7 +140,9 @@ def test_every_shell_line_is_tried_or_installs() -> None:
         "pip install ",
         "docker ",
         "kubectl ",
-    )  # `export` is tried where torch is
+        "serve ",
+        "YOLEAN_MODELS=yolov8n.onnx serve ",
+    )  # `export` is tried where torch is, Ray's `serve` where Ray is
     assert [line for line in lines() if not line.startswith((*RUN, *others))] == []
     assert len(blocks("python")) >= 4
     assert len(lines("yolean ")) >= 15

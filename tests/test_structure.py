@@ -24,9 +24,9 @@ ROOMS = (
         "export",
         "measurement",
     ),
-    *("benchmarks", "cli"),
+    *("replicas", "benchmarks", "cli"),
 )
-TOP = ("__init__", "__main__", "_install_advice", "_version", "server")
+TOP = ("__init__", "__main__", "_install_advice", "_version", "server", "ray_serve")
 
 MAY_IMPORT = {
     "_version": set[str](),
@@ -40,6 +40,8 @@ MAY_IMPORT = {
     "export": {"_install_advice", "_version", "engine", "postprocess", "models", "validation", "__init__"},
     "serving": {"_install_advice", "_version", "engine", "postprocess", "models"},
     "server": {"_version", "engine", "serving"},
+    "replicas": {"engine", "batch", "serving", "server"},
+    "ray_serve": {"_install_advice", "engine", "serving", "replicas"},
     "measurement": {"_version", "engine"},
     "benchmarks": {
         "_install_advice",

@@ -2,7 +2,7 @@
 
 `server` and `start_local` run in a thread of this process: they start fast, and their code counts in the
 coverage. `start_server` and `start_module_server` run `yolean serve`, or what else, in a process: their tests
-are marked slow.
+are marked slow. With the option `--on-ray`, `server` and `start_local` deploy on a Ray cluster instead.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
@@ -31,6 +32,9 @@ from yolean.models import DEMO_MODELS, demo_model
 from yolean.server import create_app
 from yolean.serving.http_protocol import HttpProtocol
 from yolean.serving.settings import Settings
+
+if TYPE_CHECKING:
+    from ray_cluster import ServeCluster
 
 SECONDS = 30.0
 """Longest that anything here may take before a test fails instead of hanging."""
@@ -171,6 +175,29 @@ class LocalServer(Listening):
         logging.getLogger("yolean").removeHandler(self._handler)
         assert not self.is_running
         assert "Traceback" not in self.log
+
+
+class RayServer(Listening):
+    """An application on a cluster of Ray, behind its proxy."""
+
+    def __init__(self, cluster: ServeCluster, settings: Settings, prefix: str) -> None:
+        self._cluster = cluster
+        super().__init__(cluster.port)
+        self.url = cluster.run(settings.to_environment(), prefix.strip("/") or "default", prefix)
+        self.http = Client(self.url)
+
+    @property
+    def lines(self) -> list[str]:
+        """What all replicas of the cluster have logged."""
+        return self._cluster.log_lines()
+
+    @lines.setter
+    def lines(self, lines: list[str]) -> None:
+        pass
+
+    def end(self) -> None:
+        """The cluster ends it."""
+        self.http.close()
 
 
 class _Lines(logging.Handler):
@@ -316,22 +343,40 @@ def _starter(folder: Path, *, at_once: bool = False) -> Iterator[Start]:
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[LocalServer]:
+def make_server(request: pytest.FixtureRequest) -> Iterator[Callable[[Settings], LocalServer | RayServer]]:
+    """Starts a server in this process, or on a cluster where the option says so; the first at its root."""
+    if not request.config.getoption("--on-ray"):
+        yield LocalServer
+        return
+    from ray_cluster import ServeCluster
+
+    cluster = ServeCluster([32])
+    numbers = count()
+    yield lambda settings: RayServer(cluster, settings, f"/{next(numbers) or ''}")
+    cluster.stop()
+
+
+@pytest.fixture(scope="session")
+def server(
+    make_server: Callable[[Settings], LocalServer | RayServer],
+) -> Iterator[LocalServer | RayServer]:
     """A server as it is without options: the demo models, no keys. Shared: leave it as it is."""
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("YOLEAN_API_KEY", raising=False)
-        found = LocalServer(Settings())
+        found = make_server(Settings())
     yield found
     found.end()
 
 
 @pytest.fixture(scope="module")
-def start_local() -> Iterator[Callable[[Settings], LocalServer]]:
+def start_local(
+    make_server: Callable[[Settings], LocalServer | RayServer],
+) -> Iterator[Callable[[Settings], LocalServer | RayServer]]:
     """Start servers in this process, which end with the module."""
     with ExitStack() as servers:
 
-        def start(settings: Settings) -> LocalServer:
-            found = LocalServer(settings)
+        def start(settings: Settings) -> LocalServer | RayServer:
+            found = make_server(settings)
             servers.callback(found.end)
             return found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pickle
 import subprocess
 import sys
 import threading
@@ -19,7 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from starlette.types import ASGIApp, Message
 from yolean.models import demo_images, demo_model
 from yolean.server import create_app
-from yolean.serving.metrics import CONTENT_TYPE, SHARED_FOLDER, Metrics
+from yolean.serving.metrics import CONTENT_TYPE, SHARED_FOLDER, Metrics, ReplicaMetrics
 from yolean.serving.settings import ModelSource, Settings
 
 
@@ -94,6 +95,23 @@ def test_two_servers_in_one_process_do_not_mix_their_figures() -> None:
     one.left.inc()
     assert read(one.text())[("yolean_clients_left_total",)] == 1
     assert read(other.text())[("yolean_clients_left_total",)] == 0
+
+
+def test_the_figures_of_several_replicas_stand_side_by_side() -> None:
+    one, other = Metrics(), Metrics()
+    one.requests.labels("m", 200).inc(3)
+    other.requests.labels("m", 200).inc()
+    other.observe("m", {"decode": 2.0})
+    text = ReplicaMetrics({"b": pickle.loads(pickle.dumps(other.families())), "a": one.families()}).text()
+    found = read(text)
+    labels = ("model", "m"), ("status", "200")
+    assert found[("yolean_requests_total", labels[0], ("replica", "a"), labels[1])] == 3
+    assert found[("yolean_requests_total", labels[0], ("replica", "b"), labels[1])] == 1
+    assert found[("yolean_clients_left_total", ("replica", "a"))] == 0
+    assert found[("yolean_stage_seconds_count", labels[0], ("replica", "b"), ("stage", "decode"))] == 1
+    assert found[("yolean_replicas",)] == 2
+    families = [line for line in text.decode().splitlines() if line.startswith("# TYPE")]
+    assert len(families) == len(set(families)) == 13
 
 
 # ---- labels -----------------------------------------------------------------------------------------------

@@ -26,6 +26,9 @@ _BESIDE_QUEUE = 64
 _WAITING_AT_PROXY = 256
 """Requests that wait in a proxy while no replica takes any more, such as during a restart."""
 
+_ONE_LOOP = {"RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0"}
+"""The server's loop does nothing that takes long, so it needs no thread of its own beside Ray's."""
+
 
 def application() -> Any:
     """The application that `serve run` deploys, with the settings of this process.
@@ -46,8 +49,7 @@ def application() -> Any:
     deployment = serve.deployment(
         serve.ingress()(Replica),
         name=NAME,
-        num_replicas="auto",
-        ray_actor_options={"num_cpus": 1},
+        ray_actor_options={"num_cpus": 1, "runtime_env": {"env_vars": _ONE_LOOP}},
         # The queue of the server turns requests away, with its own words; the proxy's is for restarts.
         max_ongoing_requests=settings.max_queue + _BESIDE_QUEUE,
         max_queued_requests=_WAITING_AT_PROXY,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -25,6 +26,8 @@ from ..serving.metrics import CONTENT_TYPE, ReplicaMetrics
 from ..serving.settings import PREFIX, Settings
 from .replica_app import ReplicaApp
 from .stored_models import MODELS, fetch_models
+
+log = logging.getLogger("yolean.server")
 
 _METRICS_SECONDS = 5.0
 """How long `/metrics` waits for the other replicas."""
@@ -55,7 +58,7 @@ class Replica:
 
         context = ray.get_runtime_context()
         own = (context.runtime_env or {}).get("env_vars") or {}
-        os.environ.update(self._variables | {name: own[name] for name in own if name.startswith(PREFIX)})
+        os.environ.update({**self._variables, **{n: v for n, v in own.items() if n.startswith(PREFIX)}})
         try:
             folder = self._ends.enter_context(TemporaryDirectory(prefix="yolean-"))
             models = os.environ.get(MODELS, "")
@@ -111,8 +114,8 @@ class Replica:
             answers = (await self._others()).broadcast("metric_families")
             results = await answers.results_async(timeout_s=_METRICS_SECONDS, return_exceptions=True)
             found |= dict(result for result in results if not isinstance(result, BaseException))
-        except (RayError, RayServeException, TimeoutError):  # `yolean_replicas` shows that some are missing
-            pass
+        except (RayError, RayServeException, TimeoutError) as exc:  # `yolean_replicas` shows it
+            log.warning("/metrics lacks other replicas: %s", type(exc).__name__)
         return Response(ReplicaMetrics(found).text(), headers={"content-type": CONTENT_TYPE})
 
     async def _others(self) -> Any:

@@ -90,7 +90,7 @@ class _Exchange:
     async def receive(self) -> Message:
         if self._left.done():
             return _DISCONNECT
-        message = asyncio.ensure_future(self._receive())  # type: ignore[arg-type]
+        message = asyncio.ensure_future(self._receive())
         try:
             await asyncio.wait((message, self._left), return_when=asyncio.FIRST_COMPLETED)
             return message.result() if message.done() else _DISCONNECT

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+_SMALL = {"object_store_memory": 80 * 2**20}
+
 
 def free_port() -> int:
     """A port that is free now."""
@@ -50,18 +52,21 @@ class ServeCluster:
             "RAY_USAGE_STATS_ENABLED": "0",
             **environment,
         }
-        with self._own_environment():
-            self._cluster = Cluster(
-                initialize_head=True,
-                head_node_args={
-                    "num_cpus": 0,
-                    "include_dashboard": False,
-                    "object_store_memory": 80 * 2**20,
-                },
-            )
+        self._cluster = Cluster()
         self.nodes: list[Any] = []
-        for number in cores:
-            self.add_node(number)
+        try:
+            with self._own_environment():
+                self._cluster.add_node(
+                    num_cpus=0, include_dashboard=False, dashboard_port=free_port(), **_SMALL
+                )
+            for number in cores:
+                self.add_node(number)
+            self._start_proxy()
+        except BaseException:
+            self.stop()
+            raise
+
+    def _start_proxy(self) -> None:
         self.address: str = self._cluster.address
         self.port = free_port()
         self.serve(
@@ -109,9 +114,15 @@ class ServeCluster:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def add_node(self, cores: int) -> None:
-        """Start a node, and wait until it belongs to the cluster."""
-        with self._own_environment():
-            self.nodes.append(self._cluster.add_node(num_cpus=cores, object_store_memory=80 * 2**20))
+        """Start a node, and wait until it belongs to the cluster; Ray gives it half a minute to come up."""
+        for tries_left in (2, 1, 0):
+            try:
+                with self._own_environment():
+                    self.nodes.append(self._cluster.add_node(num_cpus=cores, **_SMALL))
+                return
+            except Exception as exc:  # Ray raises no other
+                if "timed out during startup" not in str(exc) or not tries_left:
+                    raise
 
     def kill_node(self) -> None:
         """Kill the node that was added last, and whatever runs there."""

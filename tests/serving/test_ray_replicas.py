@@ -20,7 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from ray_cluster import ServeCluster
 from yolean.models import DEMO_MODELS, demo_images, demo_model
 
-pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("default")]  # those of Ray and moto
+pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("ignore")]  # those of Ray and moto
 
 CONFIG = Path(__file__).parents[2] / "deploy" / "ray" / "serve.yaml"
 IMAGE = demo_images()[0].read_bytes()
@@ -50,7 +50,8 @@ def deploy(cluster: ServeCluster, tmp_path: Path) -> Iterator[Callable[..., str]
         (deployment,) = app["deployments"]
         config["proxy_location"] = "HeadOnly"  # nodes of one machine cannot all listen on one port
         config["http_options"] |= {"host": "127.0.0.1", "port": cluster.port}
-        app["runtime_env"]["env_vars"] = {"YOLEAN_MODELS": models, **env}
+        del app["runtime_env"]["env_vars"]["YOLEAN_API_KEYS"]
+        app["runtime_env"]["env_vars"] |= {"YOLEAN_MODELS": models, **env}
         deployment["ray_actor_options"]["num_cpus"] = 1
         if replicas is not None:
             del deployment["autoscaling_config"]
@@ -170,7 +171,7 @@ def test_replicas_answer_as_the_server(deploy: Callable[..., str], server: Any, 
     total = 0
     for name in ("shapes", "shapes-seg", "shapes-pose", "shapes-obb", "shapes-cls"):
         for image in demo_images():
-            sent = {"data": image.read_bytes(), "headers": JPEG}
+            sent: dict[str, Any] = {"data": image.read_bytes(), "headers": JPEG}
             expected = server.http.post(f"/v1/predict/{name}?confidence=0.3", **sent)
             for _ in range(2):
                 found = requests.post(f"{url}/v1/predict/{name}?confidence=0.3", timeout=30, **sent)

@@ -80,7 +80,7 @@ def state() -> tuple[str, dict[str, int], str]:
     return app.status.value, replicas, message
 
 
-def until(condition: Callable[[], Any], seconds: float = 120) -> None:
+def until(condition: Callable[[], Any], seconds: float = 240) -> None:
     limit = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < limit, state()

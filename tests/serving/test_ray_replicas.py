@@ -52,7 +52,8 @@ def deploy(cluster: ServeCluster, tmp_path: Path) -> Iterator[Callable[..., str]
         config["http_options"] |= {"host": "127.0.0.1", "port": cluster.port}
         variables = app["runtime_env"]["env_vars"]
         del variables["YOLEAN_API_KEYS"]
-        variables |= {"YOLEAN_MODELS": models, **env}
+        # A machine with other work makes requests and uploads slow, which is not the question here.
+        variables |= {"YOLEAN_TIMEOUT": "120", "YOLEAN_RATE_WINDOW": "120", "YOLEAN_MODELS": models, **env}
         if os.environ.get("RAY_SERVE_ENABLE_HA_PROXY") == "1":  # the same, once more, behind HAProxy
             variables["YOLEAN_NO_AUTH"] = "1"
         deployment["ray_actor_options"]["num_cpus"] = 1

@@ -292,7 +292,7 @@ def test_replicas_come_and_go_with_the_load(deploy: Callable[..., str]) -> None:
 def test_what_is_wrong_is_said_in_one_line(cluster: ServeCluster, tmp_path: Path) -> None:
     app = "yolean.ray_serve:app"
     for variables, words in (
-        ({"YOLEAN_MAX_QUEUE": "none"}, ("YOLEAN_MAX_QUEUE", "'none'")),
+        ({"YOLEAN_MAX_QUEUE": "none"}, ("--max-queue", "'none'")),
         ({"YOLEAN_MODELS": "nothing.onnx"}, ("'nothing.onnx' does not exist",)),
     ):
         said = cluster.serve("run", "--address", cluster.address, app, environment=variables, status=1)

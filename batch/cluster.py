@@ -64,7 +64,7 @@ def connected(address: str) -> Iterator[None]:
 
     Args:
         address: `local` starts one here, `auto` takes the one that this machine belongs to; otherwise
-            HOST:PORT or ray://HOST:PORT.
+            HOST:PORT.
 
     Raises:
         InputError: there is none, or it has another version of Ray or Python.
@@ -80,6 +80,8 @@ def connected(address: str) -> Iterator[None]:
         said = " ".join(str(exc).split())[:300]
         is_other = "ersion mismatch" in said
         how = "the cluster has other versions" if is_other else "no Ray cluster answers there"
+        if not is_other and address != "local" and "RAY_AUTH_MODE" not in os.environ:
+            said += "; one with tokens needs RAY_AUTH_MODE=token"
         raise InputError(f"--ray {address}: {how} ({said})") from exc
     try:
         yield
@@ -93,14 +95,18 @@ def check_cluster(address: str) -> None:
     Ray itself would take minutes to find that nothing answers at HOST:PORT.
 
     Raises:
-        InputError: Ray is not installed, or nothing answers there, or something else.
+        InputError: Ray is not installed, nothing answers there, or something else, or it is for Ray's client.
     """
     try:
         import ray
         import ray.data  # noqa: F401
     except ModuleNotFoundError as exc:
         raise InputError(f"--ray needs {exc.name}: {install_command('ray')}") from exc
-    host, found, port = address.removeprefix("ray://").rpartition(":")
+    if address.startswith("ray://"):
+        raise InputError(
+            f"--ray {address}: Ray Data does not run through Ray's client; name the head, HOST:6379"
+        )
+    host, found, port = address.rpartition(":")
     if not found:
         return
     try:

@@ -320,15 +320,15 @@ def test_models_from_a_store(deploy: Callable[..., str]) -> None:
         for name, value in keys.items():
             patch.setenv(name, value)
         fs = s3fs.S3FileSystem()
-        fs.mkdir("bucket")
+        fs.mkdir("served")
         for task in ("detect", "obb"):
-            fs.put(str(demo_model(task)), f"bucket/models/{demo_model(task).name}")
-    url = deploy(1, "s3://bucket/models\ndoors=s3://bucket/models/shapes.onnx", keys)
+            fs.put(str(demo_model(task)), f"served/models/{demo_model(task).name}")
+    url = deploy(1, "s3://served/models\ndoors=s3://served/models/shapes.onnx", keys)
     until(lambda: is_running(1))
     models = requests.get(f"{url}/v1/models", timeout=30).json()["models"]
     assert {model["id"] for model in models} == {"shapes", "shapes-obb", "doors"}
-    deploy(1, "s3://bucket/nothing", keys)
-    until(lambda: re.search(r"s3://bucket/nothing: expected an \.onnx file", state()[2]))
+    deploy(1, "s3://served/nothing", keys)
+    until(lambda: re.search(r"s3://served/nothing: expected an \.onnx file", state()[2]))
     store.stop()
 
 

@@ -86,10 +86,11 @@ def _body(message: str, path: str) -> Error | InferenceError:
 
 def _http_message(error: HTTPException, path: str) -> str:
     if error.status_code == 404:
-        is_platform = is_platform_path(path)
-        predict = "/api/models/MODEL_ID/predict" if is_platform else "/v1/predict/MODEL_ID"
+        predict = "/v1/predict/MODEL_ID"
         if is_inference_path(path):
             predict = "/v2/models/MODEL_ID/infer"
+        elif is_platform_path(path):
+            predict = "/api/models/MODEL_ID/predict"
         return f"no such path: predictions go to POST {predict}, see /openapi.json"
     if error.status_code == 405:
         return f"this method is not for this path: expected {(error.headers or {}).get('Allow', 'another')}"

@@ -16,7 +16,7 @@ from .dialects.open_inference import (
     ServerMetadata,
     ServerReady,
 )
-from .openapi_parts import ERRORS, KEYS, MODEL_ID, Schema, errors, json_of, operation, reference
+from .openapi_parts import ERRORS, KEYS, MODEL_ID, Schema, errors, json_of, operation, readiness, reference
 
 STRUCTS: list[type[msgspec.Struct]] = [
     InferenceError,
@@ -53,7 +53,7 @@ def open_inference_paths() -> Schema:
     found: Schema = {
         "/v2": {"get": operation("The server", json_of(ServerMetadata))},
         "/v2/health/live": {"get": operation("Whether the process answers", json_of(ServerLive))},
-        "/v2/health/ready": {"get": _readiness("Whether every model has run once", ServerReady)},
+        "/v2/health/ready": {"get": readiness("Whether every model has run once", ServerReady)},
     }
     model = "/v2/models/{model_id}"
     for path, parameters, suffix in (
@@ -63,7 +63,7 @@ def open_inference_paths() -> Schema:
         metadata = operation(
             "Inputs and outputs of a model", json_of(ModelMetadata), (404, 503), InferenceError
         )
-        ready = _readiness("Whether a model can be asked", ModelReady)
+        ready = readiness("Whether a model can be asked", ModelReady)
         ready["responses"]["404"] = errors((404,), InferenceError)["404"]
         found |= {
             path: {"parameters": parameters, "get": metadata},
@@ -77,12 +77,6 @@ def adapt_schemas(schemas: Schema) -> None:
     """Say in the schema of a request what its parameters are, which are read by themselves."""
     parameters = schemas["InferenceRequest"]["properties"]["parameters"]
     parameters["anyOf"] = [reference(InferenceParameters.__name__), {"type": "null"}]
-
-
-def _readiness(summary: str, struct: type[msgspec.Struct]) -> Schema:
-    found = operation(summary, json_of(struct))
-    found["responses"]["503"] = {"description": "Not yet, or not any more", "content": json_of(struct)}
-    return found
 
 
 def _inference(operation_id: str) -> Schema:

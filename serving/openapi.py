@@ -21,7 +21,18 @@ from .dialects.accepted import (
 )
 from .dialects.dialect import Dialect
 from .open_inference_openapi import STRUCTS, adapt_schemas, open_inference_paths
-from .openapi_parts import ERRORS, KEYS, MODEL_ID, REFERENCE, Schema, errors, json_of, operation, reference
+from .openapi_parts import (
+    ERRORS,
+    KEYS,
+    MODEL_ID,
+    REFERENCE,
+    Schema,
+    errors,
+    json_of,
+    operation,
+    readiness,
+    reference,
+)
 from .schemas import (
     Error,
     Health,
@@ -90,7 +101,7 @@ def document() -> Schema:
                 }
             },
             "/livez": {"get": operation("Whether the process answers", json_of(Status))},
-            "/readyz": {"get": _readiness()},
+            "/readyz": {"get": readiness("Whether every model has run once", Status)},
             "/health": {"get": operation("State, versions, models, failures", json_of(Health))},
             "/metrics": {"get": operation("Prometheus' figures", {"text/plain": _TEXT})},
         },
@@ -173,10 +184,4 @@ def _in_query(dialects: Sequence[Dialect]) -> Schema:
     for dialect in dialects:
         fields = msgspec.json.schema(dialect.fields)["$defs"][dialect.fields.__name__]["properties"]
         found |= {name: field for name, field in fields.items() if name != dialect.wire_name("url")}
-    return found
-
-
-def _readiness() -> Schema:
-    found = operation("Whether every model has run once", json_of(Status))
-    found["responses"]["503"] = {"description": "Not yet, or not any more", "content": json_of(Status)}
     return found

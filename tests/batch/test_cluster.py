@@ -19,6 +19,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from ray_cluster import process_ids
 from yolean.models import demo_images
 
 pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("default")]  # those of Ray and moto
@@ -92,16 +93,7 @@ def parts(folder: Path) -> int:
 
 def actors() -> list[int]:
     """Process ids of the actors that predict."""
-    found = []
-    for process in Path("/proc").iterdir():
-        if process.name.isdecimal():
-            try:
-                line = (process / "cmdline").read_bytes()
-            except OSError:
-                continue
-            if ACTOR in line:
-                found.append(int(process.name))
-    return found
+    return process_ids(ACTOR)
 
 
 def ended(process: subprocess.Popen[str]) -> str:

@@ -24,6 +24,20 @@ def free_port() -> int:
         return port
 
 
+def process_ids(title: bytes) -> list[int]:
+    """The processes of this machine whose title from Ray begins so, behind `ray::`."""
+    found = []
+    for process in Path("/proc").iterdir():
+        if process.name.isdecimal():
+            try:
+                line = (process / "cmdline").read_bytes()
+            except OSError:
+                continue
+            if line.startswith(b"ray::" + title):
+                found.append(int(process.name))
+    return found
+
+
 class ServeCluster:
     """A head, on which Ray Serve's proxy listens, and nodes whose cores are for replicas.
 

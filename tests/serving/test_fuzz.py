@@ -262,13 +262,18 @@ queries = st.lists(
 ).map(lambda pairs: "&".join(f"{name}={value}" for name, value in pairs))  # fmt: skip
 
 
-def send_bodies(victim: Victim, number: int, randomly: bool) -> None:
-    """Forms, JSON and whatever else, under types that may be others."""
-
-    @settings(
+def generated(number: int, randomly: bool) -> settings:
+    """So many examples, which are not kept or made smaller."""
+    return settings(
         max_examples=number, deadline=None, database=None, suppress_health_check=list(HealthCheck),
         phases=[Phase.generate], derandomize=not randomly,
     )  # fmt: skip
+
+
+def send_bodies(victim: Victim, number: int, randomly: bool) -> None:
+    """Forms, JSON and whatever else, under types that may be others."""
+
+    @generated(number, randomly)
     @given(edited(bodies), st.sampled_from(TYPES), st.sampled_from(PATHS), queries)
     def send(body: bytes, kind: str, path: str, query: str) -> None:
         path = f"{path}?{query}" if query else path
@@ -562,10 +567,7 @@ def platform_bodies(draw: st.DrawFn) -> tuple[str, bytes]:
 def send_platform(victim: Victim, number: int, randomly: bool) -> None:
     """Requests of Ultralytics Platform with something wrong in most."""
 
-    @settings(
-        max_examples=number, deadline=None, database=None, suppress_health_check=list(HealthCheck),
-        phases=[Phase.generate], derandomize=not randomly,
-    )  # fmt: skip
+    @generated(number, randomly)
     @given(
         platform_bodies(), st.sampled_from(PLATFORM_PATHS[:5] * 8 + PLATFORM_PATHS),
         st.sampled_from(["", "", "normalize=maybe", "bits=9&bits=8", "conf=0.5", "source=AAAA"]),
@@ -627,10 +629,7 @@ def inferences(draw: st.DrawFn) -> tuple[bytes, dict[str, str]]:
 def send_inferences(victim: Victim, number: int, randomly: bool) -> None:
     """Requests of the Open Inference Protocol with something wrong in most."""
 
-    @settings(
-        max_examples=number, deadline=None, database=None, suppress_health_check=list(HealthCheck),
-        phases=[Phase.generate], derandomize=not randomly,
-    )  # fmt: skip
+    @generated(number, randomly)
     @given(
         inferences(), st.sampled_from(INFERENCE_PATHS[:3] * 8 + INFERENCE_PATHS),
         st.sampled_from(["application/json", "application/octet-stream", "", "text/plain"]),

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import pytest
 import requests
 from prometheus_client.parser import text_string_to_metric_families
-from ray_cluster import ServeCluster
+from ray_cluster import ServeCluster, process_ids
 from yolean.models import DEMO_MODELS, demo_images, demo_model
 
 pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("ignore")]  # those of Ray and moto
@@ -95,16 +95,7 @@ def is_running(replicas: int) -> bool:
 
 def processes() -> list[int]:
     """Process ids of the replicas."""
-    found = []
-    for process in Path("/proc").iterdir():
-        if process.name.isdecimal():
-            try:
-                line = (process / "cmdline").read_bytes()
-            except OSError:
-                continue
-            if line.startswith(b"ray::ServeReplica:yolean:"):
-                found.append(int(process.name))
-    return found
+    return process_ids(b"ServeReplica:yolean:")
 
 
 def metric(url: str, name: str, **labels: str) -> dict[str, float]:
